@@ -1,0 +1,22 @@
+//! weft: a NATS-compatible message broker, thread per core. The map is `src/README.md`.
+//!
+//! Modules stand in layer order: each uses only rows above its own (`tests/architecture.rs`).
+
+mod types;
+
+mod mesh;
+mod protocol;
+mod routing;
+
+pub mod config;
+
+mod connection;
+
+mod shard;
+
+mod monitor;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+#[cfg(feature = "runtime")]
+pub mod runtime;

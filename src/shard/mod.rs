@@ -1,0 +1,3 @@
+//! Owns everything of one core and decides nothing.
+
+pub mod snapshot;

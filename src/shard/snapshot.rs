@@ -1,0 +1,133 @@
+//! What a shard tells the control thread: plain values, taken between two commands.
+//!
+//! The monitoring views are built from these; a shard never formats JSON.
+
+use std::net::SocketAddr;
+
+use crate::types::{ClientId, CloseReason, ShardId, Wall};
+
+/// A question of the control thread. Answered within the turn that takes it, in slices where
+/// the answer is long.
+#[derive(Clone, Debug)]
+pub enum Query {
+    Totals,
+    Connections(ConnectionQuery),
+    Subscriptions(SubscriptionQuery),
+}
+
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Totals(Box<Totals>),
+    Connections(Vec<ConnectionSnapshot>),
+    Subscriptions(Vec<SubscriptionSnapshot>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ConnectionState {
+    #[default]
+    Open,
+    Closed,
+    All,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConnectionQuery {
+    pub state: ConnectionState,
+    /// Only this connection.
+    pub client: Option<ClientId>,
+    /// Only connections with a subscription that this subject (or pattern, literally compared as
+    /// the reference does: pattern covers subject) matches.
+    pub filter_subject: Option<Vec<u8>>,
+    /// Fill [`ConnectionSnapshot::subscriptions`].
+    pub with_subscriptions: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SubscriptionQuery {
+    /// Only subscriptions whose pattern matches this literal subject (`/subsz?test=`).
+    pub test: Option<Vec<u8>>,
+    /// At most so many rows.
+    pub limit: usize,
+}
+
+/// Counters of one shard since start, and gauges of now.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub shard: ShardId,
+    pub connections: u64,
+    pub in_msgs: u64,
+    pub in_bytes: u64,
+    pub out_msgs: u64,
+    pub out_bytes: u64,
+    /// Cut for bytes owed.
+    pub slow_consumers_pending: u64,
+    /// Cut because a send took too long.
+    pub slow_consumers_deadline: u64,
+    pub stale_connections: u64,
+    /// Reads delayed for the sake of a slow subscriber.
+    pub stalled_clients: u64,
+    pub routing: RoutingTotals,
+    /// Bytes of outbound messages waiting in all connections.
+    pub pending_bytes: u64,
+    /// Messages sent to other shards, and the batches that carried them.
+    pub peer_msgs: u64,
+    pub peer_batches: u64,
+    pub turns: u64,
+}
+
+/// `/subsz` numbers of one shard.
+#[derive(Clone, Debug, Default)]
+pub struct RoutingTotals {
+    pub subscriptions: u64,
+    pub cached: u64,
+    pub inserts: u64,
+    pub removes: u64,
+    pub matches: u64,
+    pub cache_hits: u64,
+    pub fanout_max: u64,
+    /// Sum of the fan-outs of cached subjects: divided by `cached` it is the average.
+    pub fanout_sum: u64,
+    /// Entries that tell what other shards want.
+    pub remote_interest: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct ConnectionSnapshot {
+    pub client: ClientId,
+    pub shard: ShardId,
+    pub peer: SocketAddr,
+    pub start: Wall,
+    pub last_activity: Wall,
+    /// When and why it ended; `None` while open.
+    pub closed: Option<(Wall, CloseReason)>,
+    /// Nanoseconds; 0 before the first PONG.
+    pub rtt_ns: u64,
+    pub pending_bytes: u64,
+    pub in_msgs: u64,
+    pub in_bytes: u64,
+    pub out_msgs: u64,
+    pub out_bytes: u64,
+    pub stalls: u64,
+    pub subscription_count: u64,
+    /// From CONNECT; empty where the client gave none.
+    pub name: String,
+    pub lang: String,
+    pub version: String,
+    pub account: String,
+    pub authorized_user: String,
+    pub subscriptions: Vec<SubscriptionSnapshot>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubscriptionSnapshot {
+    pub account: String,
+    pub subject: String,
+    /// Empty for a plain subscription.
+    pub queue: String,
+    pub sid: String,
+    /// Delivered so far.
+    pub msgs: u64,
+    /// From `UNSUB sid max`; 0 without.
+    pub max: u64,
+    pub client: ClientId,
+}

@@ -1,0 +1,47 @@
+//! Every bound of the broker, each with what happens at it. Settings override those named so.
+
+use super::time::{MICROSECOND, MILLISECOND};
+
+/// Shards of one server; more are refused at start.
+pub const SHARDS_MAX: usize = 64;
+
+/// Input taken from sockets in one turn: the shared receive buffer. The rest waits in the kernel.
+pub const TURN_INPUT_BYTES: usize = 256 * 1024;
+/// A single read of one connection. The next read waits for its place in the following turn.
+pub const READ_BYTES_MAX: usize = 128 * 1024;
+/// Outbound bytes a turn may produce before it stops parsing and stashes the rest of the read.
+pub const TURN_OUTBOUND_BYTES: usize = 4 * 1024 * 1024;
+/// Frames from peers processed before sockets get a look again; the rest waits in the lane.
+pub const TURN_PEER_BYTES: usize = 2 * 1024 * 1024;
+
+/// Payloads from this size on are shared between subscribers by reference instead of copied.
+pub const SHARED_PAYLOAD_BYTES: usize = 8 * 1024;
+/// A run of owned outbound bytes; a full one is closed and another begun.
+pub const OUTBOUND_RUN_BYTES: usize = 256 * 1024;
+/// Bytes in one send, so that progress of a slow reader is seen.
+pub const SEND_BYTES_MAX: usize = 1024 * 1024;
+
+/// Batches in a lane from one core to another; a full lane holds the replies behind it.
+pub const LANE_SLOTS: usize = 64;
+/// Bytes of socket input on the way from one core to another. Without credit only the
+/// connections that publish there stop being read.
+pub const PEER_CREDIT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Subjects whose fan-out a shard remembers. A full cache is swept.
+pub const ROUTE_CACHE_SUBJECTS: usize = 16 * 1024;
+
+/// A producer is stalled for a slow but draining subscriber at most so long per read.
+pub const STALL_NS_MAX: u64 = 10 * MILLISECOND;
+/// A subscriber that drained less than this in [`DRAIN_WINDOW_NS`] earns no stall.
+pub const DRAIN_BYTES_MIN: u64 = 64 * 1024;
+pub const DRAIN_WINDOW_NS: u64 = 100 * MILLISECOND;
+
+/// Receive and outbound buffers kept for reuse by one shard.
+pub const POOLED_BUFFERS: usize = 256;
+pub const POOLED_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// The executor's reactor pass while busy.
+pub const REACTOR_PASS_NS: u64 = 500 * MICROSECOND;
+
+/// Requests waiting at a shard from the control thread; more are refused with 503.
+pub const CONTROL_REQUESTS_MAX: usize = 1024;

@@ -1,0 +1,14 @@
+//! Words every layer speaks: identities, time, limits, subjects. No behaviour of the broker.
+
+pub mod close;
+pub mod ids;
+pub mod limits;
+pub mod pattern;
+pub mod subject;
+pub mod time;
+
+pub use close::CloseReason;
+pub use ids::{AccountId, ClientId, ConnKey, ShardId};
+pub use pattern::Pattern;
+pub use subject::Subject;
+pub use time::{Mono, Now, Wall};

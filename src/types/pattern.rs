@@ -1,0 +1,115 @@
+//! Patterns that subscriptions ask for: subjects whose tokens may be wildcards.
+
+use super::subject::SEPARATOR;
+
+/// Dot-separated tokens, none empty; `*` stands for one token, a final `>` for one or more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Pattern<'a> {
+    raw: &'a [u8],
+    shape: Shape,
+}
+
+/// How a pattern can be looked up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Shape {
+    /// No wildcards: one hash look-up.
+    Literal,
+    /// Literal tokens, then one final `*`: one hash look-up of the prefix. The shape of inboxes.
+    PrefixStar,
+    /// Anything else: a walk.
+    Wild,
+}
+
+impl<'a> Pattern<'a> {
+    /// The only way to make a `Pattern`. `None` is the reference's `Invalid Subject`.
+    pub fn parse(raw: &'a [u8]) -> Option<Self> {
+        let mut wildcards = 0u32;
+        let mut tokens = 0u32;
+        let mut last_is_star = false;
+        let mut closed = false;
+        for token in raw.split(|&byte| byte == SEPARATOR) {
+            if token.is_empty() || closed {
+                return None;
+            }
+            closed = token == b">";
+            last_is_star = token == b"*";
+            wildcards += u32::from(closed || last_is_star);
+            tokens += 1;
+        }
+        let shape = match wildcards {
+            0 => Shape::Literal,
+            1 if last_is_star && tokens > 1 => Shape::PrefixStar,
+            _ => Shape::Wild,
+        };
+        Some(Self { raw, shape })
+    }
+
+    pub fn bytes(self) -> &'a [u8] {
+        self.raw
+    }
+
+    pub fn shape(self) -> Shape {
+        self.shape
+    }
+
+    pub fn tokens(self) -> impl Iterator<Item = &'a [u8]> {
+        self.raw.split(|&byte| byte == SEPARATOR)
+    }
+
+    /// Whether the pattern covers a subject. The slow, obvious definition: routing uses indexes,
+    /// and is tested against this.
+    pub fn matches(self, subject: &[u8]) -> bool {
+        let mut subject_tokens = subject.split(|&byte| byte == SEPARATOR);
+        for token in self.tokens() {
+            match (token, subject_tokens.next()) {
+                (_, None) => return false,
+                (b">", Some(_)) => return true,
+                (b"*", Some(_)) => {}
+                (token, Some(other)) if token == other => {}
+                _ => return false,
+            }
+        }
+        subject_tokens.next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes() {
+        let shape = |raw: &'static str| Pattern::parse(raw.as_bytes()).map(Pattern::shape);
+        for raw in ["a", "a.b", "a.b*", "a>"] {
+            assert_eq!(shape(raw), Some(Shape::Literal), "{raw}");
+        }
+        for raw in ["a.*", "_INBOX.x.*"] {
+            assert_eq!(shape(raw), Some(Shape::PrefixStar), "{raw}");
+        }
+        for raw in ["*", ">", "a.>", "*.*", "a.*.b", "*.b"] {
+            assert_eq!(shape(raw), Some(Shape::Wild), "{raw}");
+        }
+        for raw in ["", ".", "a.", ".a", "a..b", "a.>.b", ">.>"] {
+            assert_eq!(shape(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn matching() {
+        let rows = [
+            ("a.*", "a.b", true),
+            ("a.*", "a", false),
+            ("a.*", "a.b.c", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            (">", "a", true),
+            ("*.*", "a.b", true),
+            ("a.b", "a.b", true),
+            ("a.b", "a.c", false),
+        ];
+        for (pattern, subject, expected) in rows {
+            let parsed = Pattern::parse(pattern.as_bytes()).unwrap();
+            assert_eq!(parsed.matches(subject.as_bytes()), expected, "{pattern} {subject}");
+        }
+    }
+}
