@@ -1,0 +1,35 @@
+//! The options that concern connections, as the shards hold them. Replaced whole by a reload.
+
+use std::sync::Arc;
+
+use crate::protocol::handshake::ServerInfo;
+use crate::protocol::parser::ParserLimits;
+
+/// Shared by all connections of all shards; read on the data path, never written there.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub parser: ParserLimits,
+    /// Bytes a connection may owe before it is cut as a slow consumer.
+    pub max_pending: u64,
+    /// Subscriptions of one connection; 0 = no limit.
+    pub max_subscriptions: usize,
+    /// Tokens of a subscription's pattern; 0 = no limit.
+    pub max_sub_tokens: usize,
+    /// Closed connections remembered by each shard.
+    pub closed_kept: usize,
+    pub ping_interval_ns: u64,
+    /// Unanswered pings after which a connection is stale.
+    pub ping_max: u32,
+    /// A send that takes longer ends the connection.
+    pub write_deadline_ns: u64,
+    /// HPUB is refused and no client gets headers.
+    pub no_header_support: bool,
+    /// Producers are never delayed for a slow subscriber.
+    pub no_stall: bool,
+    /// Log each protocol line.
+    pub trace: bool,
+    /// Bytes of a payload shown in a trace line; 0 = all.
+    pub max_traced_msg_len: usize,
+    /// The INFO that greets a client; `client_id` and `client_ip` are filled in per connection.
+    pub info: Arc<ServerInfo>,
+}
