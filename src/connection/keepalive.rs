@@ -99,10 +99,7 @@ mod tests {
         let mut keepalive = Keepalive::new(Mono(0), SECOND);
         assert!(matches!(keepalive.check(Mono(SECOND), SECOND, 1), Late::Ping(_)));
         keepalive.on_bytes(Mono(SECOND + 1));
-        assert_eq!(
-            keepalive.check(Mono(2 * SECOND), SECOND, 1),
-            Late::Until(Mono(2 * SECOND + 1))
-        );
+        assert_eq!(keepalive.check(Mono(2 * SECOND), SECOND, 1), Late::Until(Mono(2 * SECOND + 1)));
     }
 
     #[test]

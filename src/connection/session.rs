@@ -12,7 +12,7 @@ use super::inbound::Inbound;
 use super::keepalive::Keepalive;
 use super::outbound::Outbound;
 use super::sids::Sids;
-use crate::protocol::handshake::ConnectOptions;
+use crate::protocol::{ConnectOptions, Violation};
 use crate::types::time::{Mono, Wall};
 use crate::types::{AccountId, ClientId, CloseReason, ConnKey, ShardId};
 
@@ -73,9 +73,7 @@ pub struct Counters {
 pub struct Profile {
     pub peer: SocketAddr,
     pub start: Wall,
-    pub name: String,
-    pub lang: String,
-    pub version: String,
+    pub options: ConnectOptions,
 }
 
 /// What of CONNECT the data path asks. Before CONNECT the reference's defaults hold.
@@ -144,13 +142,7 @@ impl Connection {
         now: Mono,
         ping_interval_ns: u64,
     ) -> Self {
-        let profile = Profile {
-            peer,
-            start,
-            name: String::new(),
-            lang: String::new(),
-            version: String::new(),
-        };
+        let profile = Profile { peer, start, options: ConnectOptions::default() };
         Self {
             key,
             account: AccountId::GLOBAL,
@@ -177,20 +169,23 @@ impl Connection {
         self.phase == Phase::Open
     }
 
-    /// Takes over what a CONNECT says; a later one replaces the former.
-    pub fn introduce(&mut self, options: ConnectOptions, headers_supported: bool) {
+    /// Takes over what a CONNECT says; of a later one, what it names.
+    pub fn introduce(&mut self, json: &[u8], headers_supported: bool) -> Result<(), Violation> {
+        let options = &mut self.profile.options;
+        options.update(json)?;
         let headers = options.headers && headers_supported;
+        if options.no_responders && !headers {
+            return Err(Violation::NO_RESPONDERS_WITHOUT_HEADERS);
+        }
         self.manners = Manners {
             verbose: options.verbose,
             pedantic: options.pedantic,
             echo: options.echo,
             headers,
-            no_responders: options.no_responders && headers,
+            no_responders: options.no_responders,
             async_info: options.protocol >= 1,
             introduced: true,
         };
-        self.profile.name = options.name;
-        self.profile.lang = options.lang;
-        self.profile.version = options.version;
+        Ok(())
     }
 }

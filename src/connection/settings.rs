@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::protocol::handshake::ServerInfo;
-use crate::protocol::parser::ParserLimits;
+use crate::protocol::ParserLimits;
 
 /// Shared by all connections of all shards; read on the data path, never written there.
 #[derive(Clone, Debug)]
@@ -30,6 +29,24 @@ pub struct Settings {
     pub trace: bool,
     /// Bytes of a payload shown in a trace line; 0 = all.
     pub max_traced_msg_len: usize,
-    /// The INFO that greets a client; `client_id` and `client_ip` are filled in per connection.
-    pub info: Arc<ServerInfo>,
+    pub identity: Arc<Identity>,
+}
+
+/// What INFO says of the server (facts/core-protocol.md §3).
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// A public server nkey, new at each start.
+    pub server_id: String,
+    pub server_name: String,
+    /// The version of the reference that we stand in for: clients gate features on it.
+    pub version: String,
+    pub git_commit: String,
+    pub go: String,
+    pub host: String,
+    pub port: u16,
+    /// A public curve nkey.
+    pub xkey: String,
+    pub connect_urls: Vec<String>,
+    /// The server is about to go: clients should leave.
+    pub lame_duck: bool,
 }

@@ -110,7 +110,9 @@ impl Ring {
         match result {
             Ok(_) => Ok(()),
             // The completion queue is full, or the kernel is short of memory: reap and come back.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN)) => Ok(()),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN)) => {
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             Err(error) => Err(error),
         }

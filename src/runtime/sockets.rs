@@ -9,9 +9,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use tracing::error;
 
+use super::control::Load;
 use super::ring::{self, Ring};
 use super::syscalls;
 use crate::connection::outbound::Run;
@@ -33,6 +35,7 @@ pub struct Sockets {
     runs: Vec<Run>,
     /// Something was done in this turn.
     active: bool,
+    load: Arc<Load>,
 }
 
 struct Socket {
@@ -95,7 +98,7 @@ const IOVECS_MAX: usize = 64;
 const SHORT_SEND_BYTES: usize = 4099;
 
 impl Sockets {
-    pub fn new(ring: Ring) -> Self {
+    pub fn new(ring: Ring, load: Arc<Load>) -> Self {
         Self {
             ring,
             slots: Vec::new(),
@@ -106,6 +109,7 @@ impl Sockets {
             again: Vec::new(),
             runs: Vec::new(),
             active: false,
+            load,
         }
     }
 
@@ -295,6 +299,7 @@ impl Sockets {
             return;
         }
         self.slots[key.slot as usize] = None;
+        self.load.leave();
         shard.on_closed(key);
     }
 
@@ -421,7 +426,13 @@ impl TurnIo for Sockets {
 
 impl Sending {
     fn new(total: usize) -> Self {
-        Self { runs: Vec::new(), sent: 0, total, iovecs: Vec::new(), message: syscalls::no_message() }
+        Self {
+            runs: Vec::new(),
+            sent: 0,
+            total,
+            iovecs: Vec::new(),
+            message: syscalls::no_message(),
+        }
     }
 
     /// Points the header at the unsent rest of the runs, at most [`IOVECS_MAX`] of them.

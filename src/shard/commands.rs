@@ -3,10 +3,9 @@
 use bytes::Bytes;
 
 use super::Shard;
-use super::frame::{Message, Origin};
 use super::delivery::Reached;
+use super::frame::{Message, Origin};
 use super::receive::Flow;
-use crate::protocol::handshake::ConnectOptions;
 use crate::protocol::{Publish, Violation, encode};
 use crate::routing::{NewSubscription, SubKey};
 use crate::types::{CloseReason, ConnKey, Pattern, Subject};
@@ -35,7 +34,7 @@ impl Shard {
             self.send_error(key, "Invalid Publish Subject");
         }
         if manners.verbose {
-            self.send(key, encode::ok);
+            self.send(key, |out| out.extend_from_slice(encode::OK));
         }
         let asking = manners.no_responders && publish.reply.is_some();
         let mut built = std::mem::take(&mut self.tail);
@@ -94,12 +93,12 @@ impl Shard {
             }
             let owner = key.slot;
             let new = NewSubscription { account, pattern, queue, sid, owner };
-            let sub = self.router.subscribe(&new);
+            let sub = self.router.subscribe(new);
             let conn = self.connections.owner_mut(key.slot);
             conn.sids.insert(sub, &self.hasher, &self.router);
         }
         if verbose {
-            self.send(key, encode::ok);
+            self.send(key, |out| out.extend_from_slice(encode::OK));
         }
         Flow::Go
     }
@@ -120,7 +119,7 @@ impl Shard {
             }
         }
         if verbose {
-            self.send(key, encode::ok);
+            self.send(key, |out| out.extend_from_slice(encode::OK));
         }
         Flow::Go
     }
@@ -134,7 +133,7 @@ impl Shard {
     }
 
     pub(super) fn ping(&mut self, key: ConnKey) -> Flow {
-        self.send(key, encode::pong);
+        self.send(key, |out| out.extend_from_slice(encode::PONG));
         let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
         if !conn.greeted && conn.manners.introduced {
             conn.greeted = true;
@@ -154,23 +153,14 @@ impl Shard {
     }
 
     pub(super) fn connect(&mut self, key: ConnKey, json: &[u8]) -> Flow {
-        let options = match ConnectOptions::parse(json) {
-            Ok(options) => options,
-            Err(violation) => {
-                self.violate(key, violation);
-                return Flow::Stop;
-            }
-        };
         let headers_supported = !self.settings.no_header_support;
-        let verbose = options.verbose;
-        if let Err(violation) = options.check(headers_supported) {
+        let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
+        if let Err(violation) = conn.introduce(json, headers_supported) {
             self.violate(key, violation);
             return Flow::Stop;
         }
-        let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
-        conn.introduce(options, headers_supported);
-        if verbose {
-            self.send(key, encode::ok);
+        if conn.manners.verbose {
+            self.send(key, |out| out.extend_from_slice(encode::OK));
         }
         Flow::Go
     }
@@ -190,12 +180,14 @@ impl Shard {
     }
 
     pub(super) fn send_error(&mut self, key: ConnKey, text: &str) {
-        self.send(key, |out| encode::err(out, text));
+        self.send(key, |out| encode::error(out, text));
     }
 
     /// Lets `write` add to what a connection is owed.
     pub(super) fn send(&mut self, key: ConnKey, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else { return };
+        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+            return;
+        };
         write(conn.outbound.buffer(&mut self.pool));
         self.list_flush(key);
     }

@@ -59,7 +59,7 @@ impl Connections {
         self.slots[slot as usize].connection.as_ref().expect("a subscription's owner is there")
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> + Clone {
         self.slots.iter().filter_map(|slot| slot.connection.as_ref())
     }
 

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::Shard;
 use super::frame::{self, GroupPart, Groups, Message, Origin};
 use crate::connection::{Pauses, Phase};
-use crate::protocol::encode;
-use crate::routing::{Fanout, GroupFanout, Pick, ShardSet, SubKey};
+use crate::protocol::encode::{self, Kind};
+use crate::routing::{Fanout, GroupFanout, Pick, ShardSet, SubKey, Subscription};
 use crate::types::limits::SHARED_PAYLOAD_BYTES;
 use crate::types::mutation::{self, Mutation};
 use crate::types::{CloseReason, ConnKey, ShardId, Subject};
@@ -19,10 +19,10 @@ use crate::types::{CloseReason, ConnKey, ShardId, Subject};
 /// Forms of one message that are made at most once, however many subscribers there are.
 #[derive(Debug, Default)]
 pub struct Forms {
+    /// A large tail, for all to refer to.
+    tail: Option<Bytes>,
     /// The tail with the headers taken out, for clients that don't understand them.
-    stripped: Option<Vec<u8>>,
-    shared_tail: Option<Bytes>,
-    shared_stripped: Option<Bytes>,
+    stripped: Option<Bytes>,
 }
 
 /// A part of a message for another core.
@@ -93,7 +93,12 @@ impl Shard {
 
     /// Serves the subscribers of this core with a message from another one.
     /// Returns whether each part that was meant for this core found somebody, or went on.
-    pub(super) fn deliver_from_peer(&mut self, message: &Message<'_>, plain: bool, groups: Groups<'_>) {
+    pub(super) fn deliver_from_peer(
+        &mut self,
+        message: &Message<'_>,
+        plain: bool,
+        groups: Groups<'_>,
+    ) {
         let Some(subject) = Subject::parse(message.publish.subject) else { return };
         let fanout = self.router.route(message.account, subject);
         let mut forms = Forms::default();
@@ -120,37 +125,23 @@ impl Shard {
         part: GroupPart<'_>,
         forms: &mut Forms,
     ) {
-        let members = fanout.groups.iter().find(|group| *group.queue == *part.name);
-        let chosen = match members {
-            Some(members) if !members.local.is_empty() => {
-                self.pick_here(members, message, None, forms)
-            }
-            _ => false,
-        };
-        if chosen {
+        let members = fanout.group(part.name);
+        if members.is_some_and(|members| self.pick_here(members, message, forms)) {
             return;
         }
-        let tried = ShardSet::from_bits(part.tried | 1 << self.id.0);
+        let mut tried = ShardSet::from_bits(part.tried);
+        tried.insert(self.id);
+        let random = self.random.next();
         let next = members
             .filter(|_| !mutation::active(Mutation::DropReroute))
-            .and_then(|members| self.random_shard(members, tried));
-        match next {
-            Some(shard) => {
-                let part = GroupPart { name: part.name, tried: tried.bits() };
-                let peer = self.peers.of(shard);
-                frame::push_message(&mut peer.data, message, false, false, std::iter::once(part));
-            }
-            None => self.report_nobody(message),
+            .and_then(|members| members.pick_among(random, self.id, tried, |_| false));
+        if let Some(Pick::Remote(shard)) = next {
+            let part = GroupPart { name: part.name, tried: tried.to_bits() };
+            let peer = self.peers.of(shard);
+            frame::push_message(&mut peer.data, message, false, false, std::iter::once(part));
+        } else {
+            self.report_nobody(message);
         }
-    }
-
-    fn random_shard(
-        &mut self,
-        members: &GroupFanout,
-        tried: ShardSet,
-    ) -> Option<ShardId> {
-        let random = self.random.next();
-        members.pick_among(random, tried)
     }
 
     /// A part of the message met nobody here; its origin may be waiting to hear that.
@@ -195,29 +186,9 @@ impl Shard {
         self.list_flush(requester);
     }
 
-    /// Picks a member of a queue group: one of this core gets the message at once.
+    /// Picks a member of a queue group among all cores: one of this core gets the message at
+    /// once.
     fn pick(
-        &mut self,
-        members: &GroupFanout,
-        message: &Message<'_>,
-        whole: Option<&Bytes>,
-        forms: &mut Forms,
-    ) -> Chosen {
-        match members.pick(self.random.next(), |_| false) {
-            None => Chosen::Nobody,
-            Some(Pick::Remote(shard)) => Chosen::Remote(shard),
-            Some(Pick::Local(sub)) => {
-                if self.deliver(sub, message, whole, forms) {
-                    return Chosen::Delivered;
-                }
-                self.pick_again(members, message, whole, forms)
-            }
-        }
-    }
-
-    /// The first choice could not take it (its own message with echo off, or it is closing):
-    /// choose among those that can.
-    fn pick_again(
         &mut self,
         members: &GroupFanout,
         message: &Message<'_>,
@@ -226,12 +197,9 @@ impl Shard {
     ) -> Chosen {
         let random = self.random.next();
         match members.pick(random, |sub| !self.takes(sub, &message.origin)) {
-            None => Chosen::Nobody,
+            Some(Pick::Local(sub)) if self.deliver(sub, message, whole, forms) => Chosen::Delivered,
             Some(Pick::Remote(shard)) => Chosen::Remote(shard),
-            Some(Pick::Local(sub)) => {
-                let delivered = self.deliver(sub, message, whole, forms);
-                if delivered { Chosen::Delivered } else { Chosen::Nobody }
-            }
+            _ => Chosen::Nobody,
         }
     }
 
@@ -240,20 +208,19 @@ impl Shard {
         &mut self,
         members: &GroupFanout,
         message: &Message<'_>,
-        whole: Option<&Bytes>,
         forms: &mut Forms,
     ) -> bool {
         let random = self.random.next();
         members
             .pick_local(random, |sub| !self.takes(sub, &message.origin))
-            .is_some_and(|sub| self.deliver(sub, message, whole, forms))
+            .is_some_and(|sub| self.deliver(sub, message, None, forms))
     }
 
     /// Whether a subscription would get a message of this origin.
     fn takes(&self, sub: SubKey, origin: &Origin) -> bool {
         let subscription = self.router.subscription(sub);
         let conn = self.connections.owner(subscription.owner());
-        conn.is_open() && !subscription.is_spent() && !refuses_own(conn.key, origin, self.id)
+        conn.is_open() && !is_spent(subscription) && !refuses_own(conn.key, origin, self.id)
     }
 
     /// Writes the message into one subscriber's outbound bytes.
@@ -267,38 +234,35 @@ impl Shard {
         let subscription = self.router.subscription_mut(sub);
         let conn = self.connections.owner_mut(subscription.owner());
         let own = refuses_own(conn.key, &message.origin, self.id);
-        if own || !conn.is_open() || subscription.is_spent() {
+        if own || !conn.is_open() || is_spent(subscription) {
             return false;
         }
-        if subscription.on_delivered() {
+        if subscription.count_delivery() {
             self.scratch.spent.push(sub);
         }
         let publish = &message.publish;
-        let with_headers = conn.manners.headers && publish.header_len > 0;
-        let body_len = if with_headers || publish.header_len == 0 {
+        let kind = if conn.manners.headers { Kind::of(publish) } else { Kind::Msg };
+        let body_len = if kind == Kind::of(publish) {
             let out = conn.outbound.buffer(&mut self.pool);
             if publish.payload.len() < SHARED_PAYLOAD_BYTES {
-                encode::msg_with_tail(out, publish.subject, subscription.sid(), message.tail, with_headers);
+                encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), message.tail);
             } else {
-                encode::msg_head(out, publish.subject, subscription.sid(), with_headers);
-                let tail = forms.shared_tail.get_or_insert_with(|| share(message.tail, whole));
+                encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), b"");
+                let tail = forms.tail.get_or_insert_with(|| share(message.tail, whole));
                 conn.outbound.share(tail.clone());
             }
             publish.payload.len()
         } else {
-            let stripped = forms.stripped.get_or_insert_with(|| {
+            let tail = forms.stripped.get_or_insert_with(|| {
                 let mut tail = Vec::new();
                 encode::build_stripped_tail(&mut tail, publish);
-                tail
+                Bytes::from(tail)
             });
             let out = conn.outbound.buffer(&mut self.pool);
-            if stripped.len() < SHARED_PAYLOAD_BYTES {
-                encode::msg_with_tail(out, publish.subject, subscription.sid(), stripped, false);
+            if publish.payload.len() < SHARED_PAYLOAD_BYTES {
+                encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), tail);
             } else {
-                encode::msg_head(out, publish.subject, subscription.sid(), false);
-                let tail = forms
-                    .shared_stripped
-                    .get_or_insert_with(|| Bytes::copy_from_slice(stripped));
+                encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), b"");
                 conn.outbound.share(tail.clone());
             }
             publish.payload.len() - publish.header_len
@@ -336,8 +300,8 @@ impl Shard {
                 let count = u32::from(plain) + groups.clone().count() as u32;
                 (0..count).for_each(|_| self.peers.asks.add_part(message.ask));
             }
-            let names = groups
-                .map(|part| GroupPart { name: &fanout.groups[part.group].queue, tried: 0 });
+            let names =
+                groups.map(|part| GroupPart { name: &fanout.groups[part.group].queue, tried: 0 });
             let peer = self.peers.of(shard);
             let bytes = frame::push_message(&mut peer.data, message, plain, true, names);
             self.effects.outbound_bytes += bytes;
@@ -382,6 +346,12 @@ enum Chosen {
     Delivered,
     Remote(ShardId),
     Nobody,
+}
+
+/// It has had all the messages its `UNSUB max` allows, and is about to go.
+fn is_spent(subscription: &Subscription) -> bool {
+    let max = subscription.max();
+    max != 0 && subscription.delivered() >= max
 }
 
 /// The publisher's own connection, with echo off.

@@ -53,7 +53,11 @@ pub enum Frame<'a> {
         groups: Groups<'a>,
     },
     /// A part of a message met nobody.
-    Nobody { ask: u32, subject: &'a [u8], reply: &'a [u8] },
+    Nobody {
+        ask: u32,
+        subject: &'a [u8],
+        reply: &'a [u8],
+    },
     /// The sender of this frame has consumed so many charged bytes.
     Credit(u64),
     /// Stop reading this connection for a while; or read on.
@@ -307,11 +311,8 @@ mod tests {
             (Some(b"in.1"), b"4", b" in.1 4 007\r\npayload\r\n"),
         ];
         for (reply, header, tail) in rows {
-            let origin = Origin {
-                shard: ShardId(3),
-                conn: ConnKey { slot: 9, generation: 2 },
-                echo: true,
-            };
+            let origin =
+                Origin { shard: ShardId(3), conn: ConnKey { slot: 9, generation: 2 }, echo: true };
             let publish = publish(reply, header, tail);
             let message = Message { origin, account: AccountId(7), publish, tail, ask: 5 };
             let parts = [GroupPart { name: b"g1", tried: 1 }, GroupPart { name: b"", tried: 6 }];

@@ -1,6 +1,7 @@
 //! The life of a connection on its shard: greeting, keepalive, slowness, end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tracing::{debug, error, info};
 
@@ -10,9 +11,12 @@ use super::frame::{self, Origin};
 use super::timers::Due;
 use crate::connection::outbound::Run;
 use crate::connection::{Connection, Late, Pauses, Phase};
-use crate::protocol::encode;
+use crate::protocol::{ServerInfo, encode};
 use crate::types::limits::STALL_NS_MAX;
 use crate::types::{ClientId, CloseReason, ConnKey};
+
+/// The JetStream API level of the reference's version; sent even where JetStream is off.
+const API_LEVEL: u32 = 5;
 
 /// A socket that was accepted.
 #[derive(Clone, Copy, Debug)]
@@ -46,16 +50,31 @@ impl Shard {
 
     /// INFO for one connection: the greeting, or later news (`connect_info`: the answer to CONNECT).
     pub(super) fn send_info(&mut self, key: ConnKey, connect_info: bool) {
-        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else { return };
-        let mut info = (*self.settings.info).clone();
-        info.client_id = conn.client.0;
-        info.client_ip = conn.profile.peer.ip().to_canonical().to_string();
-        if connect_info {
-            info.connect_info = true;
-            "$G".clone_into(&mut info.remote_account);
-        }
-        info.encode(conn.outbound.buffer(&mut self.pool));
-        self.list_flush(key);
+        let Some(conn) = self.connections.get(key) else { return };
+        let identity = Arc::clone(&self.settings.identity);
+        let client_ip = conn.profile.peer.ip().to_canonical().to_string();
+        let info = ServerInfo {
+            server_id: &identity.server_id,
+            server_name: &identity.server_name,
+            version: &identity.version,
+            proto: 1,
+            git_commit: &identity.git_commit,
+            go: &identity.go,
+            host: &identity.host,
+            port: identity.port,
+            headers: !self.settings.no_header_support,
+            max_payload: self.settings.parser.max_payload,
+            client_id: conn.client.0,
+            client_ip: &client_ip,
+            connect_urls: &identity.connect_urls,
+            ldm: identity.lame_duck,
+            connect_info,
+            remote_account: if connect_info { "$G" } else { "" },
+            api_lvl: API_LEVEL,
+            xkey: &identity.xkey,
+            ..ServerInfo::default()
+        };
+        self.send(key, |out| encode::info(out, &info));
     }
 
     /// Tells every client that understands it that the server's facts changed.
@@ -169,7 +188,8 @@ impl Shard {
         let Some(conn) = self.connections.get_mut(key) else { return false };
         conn.outbound.on_sent(bytes, now);
         let waiting = conn.outbound.is_waiting();
-        if !conn.stalled_producers.is_empty() && conn.outbound.owed() < self.settings.max_pending / 2
+        if !conn.stalled_producers.is_empty()
+            && conn.outbound.owed() < self.settings.max_pending / 2
         {
             let producers = std::mem::take(&mut conn.stalled_producers);
             self.release(producers);
@@ -226,7 +246,9 @@ impl Shard {
     /// Stops reading a producer for [`STALL_NS_MAX`], or until its subscriber has drained.
     pub(super) fn stall(&mut self, key: ConnKey) {
         let now = self.now.mono;
-        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else { return };
+        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+            return;
+        };
         if conn.pauses.contains(Pauses::STALL) {
             return;
         }
@@ -261,11 +283,13 @@ impl Shard {
     fn check_keepalive(&mut self, key: ConnKey) {
         let now = self.now.mono;
         let (interval, max) = (self.settings.ping_interval_ns, self.settings.ping_max);
-        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else { return };
+        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+            return;
+        };
         match conn.keepalive.check(now, interval, max) {
             Late::Until(at) => self.timers.set(at, Due::Keepalive(key)),
             Late::Ping(at) => {
-                self.send(key, encode::ping);
+                self.send(key, |out| out.extend_from_slice(encode::PING));
                 self.timers.set(at, Due::Keepalive(key));
             }
             Late::Stale => {
@@ -296,8 +320,8 @@ impl Shard {
 
     /// How log lines name a connection: `127.0.0.1:47348 - cid:6`.
     pub(super) fn label(&self, key: ConnKey) -> String {
-        self.connections.get(key).map_or_else(String::new, |conn| {
-            format!("{} - cid:{}", conn.profile.peer, conn.client)
-        })
+        self.connections
+            .get(key)
+            .map_or_else(String::new, |conn| format!("{} - cid:{}", conn.profile.peer, conn.client))
     }
 }

@@ -27,8 +27,8 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
-use crate::connection::outbound::BufferPool;
 use crate::connection::Settings;
+use crate::connection::outbound::BufferPool;
 use crate::routing::{Router, RouterSettings};
 use crate::types::limits::ROUTE_CACHE_SUBJECTS;
 use crate::types::{ConnKey, Now, ShardId};
@@ -88,14 +88,13 @@ impl Shard {
         let router_settings = RouterSettings {
             cache_subjects: ROUTE_CACHE_SUBJECTS,
             cache_enabled: seed.cache_enabled,
-            hash_seed: seed.hash,
         };
         Self {
             id: seed.id,
             now: Now::default(),
             settings,
             connections: Connections::default(),
-            router: Router::new(seed.id, seed.shards, router_settings),
+            router: Router::new(seed.id, seed.shards, seed.hash, router_settings),
             peers: peer::Peers::new(seed.id, seed.shards),
             timers: timers::Timers::default(),
             totals: Totals { shard: seed.id, ..Totals::default() },

@@ -126,7 +126,7 @@ impl Peers {
     }
 
     /// The other shards.
-    pub fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
+    pub fn others(&self) -> impl Iterator<Item = ShardId> + Clone + use<> {
         let me = self.me;
         let count = u16::try_from(self.all.len()).expect("SHARDS_MAX fits");
         (0..count).map(ShardId).filter(move |shard| *shard != me)

@@ -4,12 +4,12 @@ use bytes::Bytes;
 use tracing::trace;
 
 use super::Shard;
-use crate::connection::inbound::Missing;
 use crate::connection::Pauses;
+use crate::connection::inbound::Missing;
 use crate::protocol::{Command, Step, parser};
 use crate::types::ConnKey;
-use crate::types::mutation::{self, Mutation};
 use crate::types::limits::{SHARED_PAYLOAD_BYTES, TURN_OUTBOUND_BYTES};
+use crate::types::mutation::{self, Mutation};
 
 /// Whether to look at the next command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +47,9 @@ impl Shard {
     /// Bytes were read straight into the stash ([`Shard::direct_read`]).
     pub fn on_received_direct(&mut self, key: ConnKey) {
         let now = self.now.mono;
-        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else { return };
+        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+            return;
+        };
         conn.keepalive.on_bytes(now);
         self.run_stashed(key);
         self.end_of_read(key);
@@ -147,7 +149,9 @@ impl Shard {
 
     /// Stashes what was not executed, and decides when to go on with it.
     fn keep_rest(&mut self, key: ConnKey, rest: &[u8], needed: usize) {
-        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else { return };
+        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+            return;
+        };
         if rest.is_empty() {
             return;
         }

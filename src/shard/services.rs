@@ -56,7 +56,7 @@ impl Shard {
         }
         let Some(reply) = request.publish.reply.and_then(Subject::parse) else { return true };
         self.system_seq += 1;
-        let info = self.settings.info.clone();
+        let info = std::sync::Arc::clone(&self.settings.identity);
         let server = ServerStamp {
             name: &info.server_name,
             host: &info.host,
