@@ -132,7 +132,12 @@ impl ConnectOptions {
         Onto(self)
             .deserialize(&mut json)
             .and_then(|()| json.end())
-            .map_err(|_| Violation::BAD_ARGUMENTS)?;
+            .map_err(|_| Violation::BAD_ARGUMENTS)
+    }
+
+    /// Whether such a client can be served: asked once it is known who it is, as the reference
+    /// says `Authorization Violation` first.
+    pub fn check(&self) -> Result<(), Violation> {
         if !(0..=1).contains(&self.protocol) {
             return Err(Violation::BAD_CLIENT_PROTOCOL);
         }
