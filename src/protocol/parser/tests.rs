@@ -96,6 +96,20 @@ fn a_tail_is_what_msg_would_say() {
     }
 }
 
+/// Words longer than eight bytes, with low bytes that separate nothing, at each place of the eight.
+#[test]
+fn words_end_where_they_end() {
+    for low in ["\0", "\x0b", "\x1f", "\r", "\x7f", "\u{80}", "!"] {
+        for before in 0..18 {
+            for after in 0..18 {
+                let subject = format!("{}{low}{}", "a".repeat(before), "b".repeat(after));
+                let input = format!("PUB {subject} 1\r\nx\r\n");
+                assert_eq!(publish(input.as_bytes()).subject, subject.as_bytes(), "{input:?}");
+            }
+        }
+    }
+}
+
 fn sub(subject: &'static str, queue: Option<&'static str>, sid: &'static str) -> Command<'static> {
     Command::Subscribe {
         subject: subject.as_bytes(),
