@@ -207,7 +207,8 @@ fn line<'b>(
         None => return Ok(None),
     };
     // Not further than the longest line reaches, with its CR LF.
-    let rest = &buf[start..buf.len().min(start + limits.max_control_line + 2)];
+    let rest = &buf[start..];
+    let rest = &rest[..rest.len().min(limits.max_control_line.saturating_add(2))];
     let end = memchr(b'\n', rest);
     let text = &rest[..end.unwrap_or(rest.len())];
     let args = text.strip_suffix(b"\r").unwrap_or(text);
