@@ -7,12 +7,12 @@ use super::cache::Cache;
 use super::changes::Change;
 use super::fanout::Fanout;
 use super::hash_index::HashIndex;
-use super::hashing::{Hashing, InterestHash};
+use super::hashing::{Hashing, InterestHash, PatternHash};
 use super::queue_group::{GroupKey, QueueGroups};
 use super::shard_set::ShardSet;
 use super::sublist::{SubjectHashes, Sublist};
-use crate::types::subject::SEPARATOR;
-use crate::types::{AccountId, ShardId, Subject};
+use crate::types::pattern::Shape;
+use crate::types::{AccountId, Pattern, ShardId, Subject};
 
 /// What is wanted, here and elsewhere.
 pub struct Interest {
@@ -70,10 +70,11 @@ impl Interest {
         match change {
             Change::Hash { hash, wanted } => {
                 self.remote.set(hash, from, wanted);
-                cache.changed(hash.bucket());
+                cache.changed(PatternHash::Plain(hash));
             }
             Change::Wild { account, pattern, wanted } => {
-                let key = self.sublist.find_or_insert(&self.hashing, account, pattern);
+                let hash = self.pattern_hash(account, pattern);
+                let key = self.sublist.find_or_insert(&self.hashing, account, pattern, hash);
                 let shards = &mut self.sublist.extra_mut(key).remote;
                 self.remote_wild -= shards.len();
                 if wanted {
@@ -82,24 +83,24 @@ impl Interest {
                     shards.remove(from);
                 }
                 self.remote_wild += shards.len();
-                self.release(key);
-                self.invalidate(cache, account, pattern.bytes());
+                self.sublist.release(&self.hashing, key, hash);
+                cache.changed(hash);
             }
             Change::Queue { account, pattern, queue, members } => {
-                let key = self.sublist.find_or_insert(&self.hashing, account, pattern);
+                let hash = self.pattern_hash(account, pattern);
+                let key = self.sublist.find_or_insert(&self.hashing, account, pattern, hash);
                 let (sublist, groups) = (&mut self.sublist, &mut self.groups);
                 let group = find_or_insert_group(sublist, groups, key, queue);
                 groups.set_remote(group, from, members);
                 self.release_group(group);
-                self.release(key);
-                self.invalidate(cache, account, pattern.bytes());
+                self.sublist.release(&self.hashing, key, hash);
+                cache.changed(hash);
             }
         }
     }
 
-    /// Forgets the pattern if nobody wants it any more.
-    pub fn release(&mut self, pattern: u32) {
-        self.sublist.release(&self.hashing, pattern);
+    pub fn pattern_hash(&self, account: AccountId, pattern: Pattern<'_>) -> PatternHash {
+        self.hashing.pattern(account, pattern.bytes(), pattern.shape() == Shape::Wild)
     }
 
     /// Forgets the group if it has no members left anywhere.
@@ -112,14 +113,6 @@ impl Interest {
         siblings.swap_remove(group.position as usize);
         if let Some(&moved) = siblings.get(group.position as usize) {
             self.groups.get_mut(moved).position = group.position;
-        }
-    }
-
-    /// Interest in a pattern changed: what the cache says of the subjects it covers is stale.
-    pub fn invalidate(&self, cache: &mut Cache, account: AccountId, pattern: &[u8]) {
-        match pattern {
-            [b'*' | b'>'] | [b'*', SEPARATOR, ..] => cache.changed_everywhere(),
-            _ => cache.changed(self.hashing.bucket(account, pattern)),
         }
     }
 
