@@ -90,7 +90,7 @@ impl Interest {
                 let hash = self.pattern_hash(account, pattern);
                 let key = self.sublist.find_or_insert(&self.hashing, account, pattern, hash);
                 let (sublist, groups) = (&mut self.sublist, &mut self.groups);
-                let group = find_or_insert_group(sublist, groups, key, queue);
+                let group = find_or_insert_group(&self.hashing, sublist, groups, key, queue);
                 groups.set_remote(group, from, members);
                 self.release_group(group);
                 self.sublist.release(&self.hashing, key, hash);
@@ -108,7 +108,7 @@ impl Interest {
         if !self.groups.get(key).is_empty() {
             return;
         }
-        let group = self.groups.remove(key);
+        let group = self.groups.remove(&self.hashing, key);
         let siblings = &mut self.sublist.extra_mut(group.pattern()).groups;
         siblings.swap_remove(group.position as usize);
         if let Some(&moved) = siblings.get(group.position as usize) {
@@ -122,16 +122,17 @@ impl Interest {
 }
 
 pub fn find_or_insert_group(
+    hashing: &Hashing,
     sublist: &mut Sublist,
     groups: &mut QueueGroups,
     pattern: u32,
     queue: &[u8],
 ) -> GroupKey {
-    if let Some(key) = groups.find(pattern, queue) {
+    if let Some(key) = groups.find(hashing, pattern, queue) {
         return key;
     }
     let siblings = &mut sublist.extra_mut(pattern).groups;
-    let key = groups.insert(pattern, queue, siblings.len() as u32);
+    let key = groups.insert(hashing, pattern, queue, siblings.len() as u32);
     siblings.push(key);
     key
 }

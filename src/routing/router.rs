@@ -67,7 +67,7 @@ impl Router {
             subs: Slab::default(),
             interest: Interest::new(hash_seed),
             cache: Cache::new(cache_subjects),
-            pending: PendingChanges::default(),
+            pending: PendingChanges::new(hash_seed),
             scratch: Rc::default(),
             inserts: 0,
             removes: 0,
@@ -82,7 +82,9 @@ impl Router {
         let pattern = sublist.find_or_insert(hashing, new.account, new.pattern, hash);
         let home = match new.queue {
             None => Home::pattern(pattern),
-            Some(queue) => Home::group(find_or_insert_group(sublist, groups, pattern, queue).0),
+            Some(queue) => {
+                Home::group(find_or_insert_group(hashing, sublist, groups, pattern, queue).0)
+            }
         };
         let key = SubKey(self.subs.insert(Subscription::new(&new, home, 0)));
         let position = match new.queue {
@@ -272,7 +274,9 @@ impl Router {
 
     #[cfg(test)]
     pub(super) fn is_clean(&self) -> bool {
-        self.interest.sublist.is_empty() && self.interest.remote_len() == 0
+        self.interest.sublist.is_empty()
+            && self.interest.groups.is_clean()
+            && self.interest.remote_len() == 0
     }
 
     #[cfg(test)]

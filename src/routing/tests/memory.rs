@@ -73,6 +73,18 @@ fn a_literal_or_inbox_subscription_costs_100_bytes_here_and_12_elsewhere() {
 }
 
 #[test]
+fn a_true_wildcard_costs_more_but_is_bounded() {
+    for (shape, (here, elsewhere)) in [
+        ("a.N.>", cost(|nth| format!("orders.europe.{nth:09}.>"))),
+        ("a.N.*.b", cost(|nth| format!("orders.{nth:09}.*.madrid"))),
+    ] {
+        println!("{shape}: {here:.1} bytes here, {elsewhere:.1} elsewhere");
+        assert!(here <= 230.0, "{shape}: {here} bytes here");
+        assert!(elsewhere <= 230.0, "{shape}: {elsewhere} bytes elsewhere");
+    }
+}
+
+#[test]
 fn an_idle_router_is_small() {
     let start = HELD.get();
     let router = routers(1, SETTINGS).remove(0);
