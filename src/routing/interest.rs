@@ -10,7 +10,7 @@ use super::hash_index::HashIndex;
 use super::hashing::{Hashing, InterestHash, PatternHash};
 use super::queue_group::{GroupKey, QueueGroups};
 use super::shard_set::ShardSet;
-use super::sublist::{SubjectHashes, Sublist};
+use super::sublist::{SubjectHashes, Sublist, sole_shard};
 use crate::types::pattern::Shape;
 use crate::types::{AccountId, Pattern, ShardId, Subject};
 
@@ -20,8 +20,6 @@ pub struct Interest {
     pub sublist: Sublist,
     pub groups: QueueGroups,
     remote: RemoteHashes,
-    /// Pairs of (true wildcard, other shard).
-    remote_wild: usize,
     /// Patterns of the message being routed.
     matching: Vec<u32>,
 }
@@ -33,7 +31,6 @@ impl Interest {
             sublist: Sublist::default(),
             groups: QueueGroups::default(),
             remote: RemoteHashes::default(),
-            remote_wild: 0,
             matching: Vec::new(),
         }
     }
@@ -56,6 +53,10 @@ impl Interest {
         }
         sublist.find_matches(hashing, account, subject, hashes, matching);
         for &key in &*matching {
+            if let Some(shard) = sole_shard(key) {
+                fanout.remote.insert(shard);
+                continue;
+            }
             fanout.plain.extend_from_slice(sublist.plain(key));
             if let Some(extra) = sublist.extra(key) {
                 fanout.remote = fanout.remote.union(extra.remote);
@@ -74,16 +75,8 @@ impl Interest {
             }
             Change::Wild { account, pattern, wanted } => {
                 let hash = self.pattern_hash(account, pattern);
-                let key = self.sublist.find_or_insert(&self.hashing, account, pattern, hash);
-                let shards = &mut self.sublist.extra_mut(key).remote;
-                self.remote_wild -= shards.len();
-                if wanted {
-                    shards.insert(from);
-                } else {
-                    shards.remove(from);
-                }
-                self.remote_wild += shards.len();
-                self.sublist.release(&self.hashing, key, hash);
+                let change = (from, wanted);
+                self.sublist.set_remote(&self.hashing, account, pattern, hash, change);
                 cache.changed(hash);
             }
             Change::Queue { account, pattern, queue, members } => {
@@ -117,7 +110,7 @@ impl Interest {
     }
 
     pub fn remote_len(&self) -> usize {
-        self.remote.len() + self.remote_wild + self.groups.remote_len()
+        self.remote.len() + self.sublist.remote_len() + self.groups.remote_len()
     }
 }
 

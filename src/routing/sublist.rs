@@ -12,7 +12,7 @@ use super::subscription::SubKey;
 use super::texts::{TextKey, Texts};
 use super::trie::Trie;
 use crate::types::subject::SEPARATOR;
-use crate::types::{AccountId, Pattern, Subject};
+use crate::types::{AccountId, Pattern, ShardId, Subject};
 
 #[derive(Default)]
 pub struct Sublist {
@@ -24,7 +24,13 @@ pub struct Sublist {
     /// Subscribers of patterns that have more than one.
     lists: Slab<Vec<SubKey>>,
     extras: Slab<Extra>,
+    /// Pairs of (true wildcard, other shard).
+    remote: usize,
 }
+
+/// In place of a pattern's key in the trie: all that is known of it is that the shard in the
+/// lower bits has plain subscribers. Without the text and the entry that is half the memory.
+const SOLE_BIT: u32 = 1 << 31;
 
 /// 16 bytes: most patterns have one subscriber.
 struct Entry {
@@ -86,7 +92,8 @@ impl Sublist {
             PatternHash::Plain(hash) => self.find_text(hash, account, text),
             PatternHash::Wild { .. } => self.wild.find(hashing, account, text),
         };
-        if let Some(key) = found {
+        let sole = found.and_then(sole_shard);
+        if let (Some(key), None) = (found, sole) {
             return key;
         }
         let extra = match hash {
@@ -99,7 +106,50 @@ impl Sublist {
             PatternHash::Plain(hash) => self.index_mut(hash).insert(hash.0, key),
             PatternHash::Wild { .. } => self.wild.insert(hashing, account, text, key),
         }
+        if let Some(shard) = sole {
+            self.extra_mut(key).remote.insert(shard);
+        }
         key
+    }
+
+    /// Plain interest of another shard in a true wildcard began or ended.
+    pub fn set_remote(
+        &mut self,
+        hashing: &Hashing,
+        account: AccountId,
+        pattern: Pattern<'_>,
+        hash: PatternHash,
+        (shard, wanted): (ShardId, bool),
+    ) {
+        let text = pattern.bytes();
+        let sole = SOLE_BIT | u32::from(shard.0);
+        match self.wild.find(hashing, account, text) {
+            None if wanted => {
+                self.wild.insert(hashing, account, text, sole);
+                self.remote += 1;
+            }
+            Some(found) if found == sole && !wanted => {
+                self.wild.remove(hashing, account, text);
+                self.remote -= 1;
+            }
+            None => {}
+            Some(found) if found == sole || sole_shard(found).is_some() && !wanted => {}
+            Some(_) => {
+                let key = self.find_or_insert(hashing, account, pattern, hash);
+                let shards = self.extra(key).map_or(ShardSet::default(), |extra| extra.remote);
+                let now = if wanted { shards.with(shard) } else { shards.without(shard) };
+                if now != shards {
+                    self.extra_mut(key).remote = now;
+                    self.remote = self.remote + now.len() - shards.len();
+                }
+                self.release(hashing, key, hash);
+            }
+        }
+    }
+
+    /// Pairs of (true wildcard, other shard).
+    pub fn remote_len(&self) -> usize {
+        self.remote
     }
 
     /// Forgets the pattern if nobody wants it any more. `hash` is the pattern's.
@@ -212,7 +262,7 @@ impl Sublist {
         })
     }
 
-    /// Appends the patterns that match.
+    /// Appends the patterns that match; [`sole_shard`] tells those without a key.
     pub fn find_matches(
         &mut self,
         hashing: &Hashing,
@@ -264,6 +314,12 @@ impl Entry {
         let key = self.extra & !WILD_BIT;
         (key != NO_EXTRA).then_some(key)
     }
+}
+
+/// The only one that wants a pattern this shard does not know by key.
+#[inline]
+pub fn sole_shard(found: u32) -> Option<ShardId> {
+    (found & SOLE_BIT != 0).then_some(ShardId(found as u16))
 }
 
 /// Also gives memory back when most of a long list has gone.
