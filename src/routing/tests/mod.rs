@@ -98,6 +98,12 @@ struct Wanted {
     queue: Option<Vec<u8>>,
 }
 
+#[derive(Default)]
+struct Members {
+    local: Vec<SubKey>,
+    remote: BTreeMap<ShardId, u32>,
+}
+
 /// All subscriptions of all shards in a plain list, and what each shard has told of its own.
 struct Model {
     routers: Vec<Router>,
@@ -158,11 +164,11 @@ impl Model {
             sub.account == account && pattern(&sub.pattern).matches(text.as_bytes())
         };
         let mut plain = Vec::new();
-        let mut groups: BTreeMap<Vec<u8>, (Vec<SubKey>, BTreeMap<ShardId, u32>)> = BTreeMap::new();
+        let mut groups: BTreeMap<Vec<u8>, Members> = BTreeMap::new();
         for sub in self.subs.iter().filter(|sub| sub.shard == shard).filter(covers) {
             match &sub.queue {
                 None => plain.push(sub.key),
-                Some(queue) => groups.entry(queue.clone()).or_default().0.push(sub.key),
+                Some(queue) => groups.entry(queue.clone()).or_default().local.push(sub.key),
             }
         }
         let mut remote = ShardSet::default();
@@ -172,7 +178,7 @@ impl Model {
             match &sub.queue {
                 None => remote.insert(shard),
                 Some(queue) => {
-                    *groups.entry(queue.clone()).or_default().1.entry(shard).or_default() += 1;
+                    *groups.entry(queue.clone()).or_default().remote.entry(shard).or_default() += 1;
                 }
             }
         }
@@ -187,7 +193,7 @@ impl Model {
             assert_eq!(fanout.remote, remote, "{text}: a false positive without a collision");
         }
         assert_eq!(fanout.groups.len(), groups.len(), "{text}");
-        for (queue, (local, remote)) in groups {
+        for (queue, Members { local, remote }) in groups {
             let group = fanout.group(&queue).expect("a group that matches");
             assert_eq!(sorted(&group.local), sorted(&local), "{text}");
             assert_eq!(group.remote.len(), remote.len(), "{text}: a shard stands here once");
