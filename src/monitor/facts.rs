@@ -56,7 +56,7 @@ pub struct ServerFacts {
 pub struct ProcessFacts {
     /// Bytes resident.
     pub mem: u64,
-    /// Percent of one core, over the last second or more.
+    /// Percent of one core since the reading before, a second ago or more.
     pub cpu: f64,
     /// Cores this process may run on.
     pub cores: usize,
