@@ -4,7 +4,7 @@
 
 #![cfg_attr(
     not(feature = "runtime"),
-    allow(dead_code, reason = "without the control thread nobody asks for a page")
+    allow(dead_code, unused_imports, reason = "without the control thread nobody asks for a page")
 )]
 
 pub mod facts;

@@ -50,13 +50,16 @@ pub async fn serve(listener: TcpListener, pages: Arc<Pages>) {
     }
 }
 
-/// One connection, request after request. Its errors are the peer's and are not told.
+/// One connection, request after request; one that is idle for as long as a request may take is
+/// closed. Its errors are the peer's and are not told.
 async fn converse(stream: TcpStream, router: Router) {
     let request_time = Duration::from_nanos(MONITOR_REQUEST_NS_MAX);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(request_time)
         .max_header_size(MONITOR_HEADER_BYTES_MAX)
+        // As the reference spells them: scripts grep for `Content-Type`.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let life = Duration::from_nanos(MONITOR_CONNECTION_NS_MAX);
