@@ -32,6 +32,7 @@ impl Shard {
     pub fn on_opened(&mut self, opened: Opened) -> ConnKey {
         let now = self.now;
         let interval = self.settings.ping_interval_ns;
+        self.totals.total_connections += 1;
         let key = self.connections.insert(|key| {
             let Opened { client, peer, .. } = opened;
             Connection::new(key, client, peer, now.wall, now.mono, interval)

@@ -1,6 +1,6 @@
 //! Every bound of the broker, each with what happens at it. Settings override those named so.
 
-use super::time::{MICROSECOND, MILLISECOND};
+use super::time::{MICROSECOND, MILLISECOND, SECOND};
 
 /// Shards of one server; more are refused at start.
 pub const SHARDS_MAX: usize = 64;
@@ -45,3 +45,16 @@ pub const REACTOR_PASS_NS: u64 = 500 * MICROSECOND;
 
 /// Requests waiting at a shard from the control thread; more are refused with 503.
 pub const CONTROL_REQUESTS_MAX: usize = 1024;
+
+/// Monitoring connections at once; more wait in the listener's backlog.
+pub const MONITOR_CONNECTIONS_MAX: usize = 64;
+/// A monitoring connection is asked to end after this, so that none is held for ever.
+pub const MONITOR_CONNECTION_NS_MAX: u64 = 5 * 60 * SECOND;
+/// Request line and headers of a monitoring request; longer ones get 431.
+pub const MONITOR_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// A monitoring request has to be read in this time, and answered in the same again (else 503).
+pub const MONITOR_REQUEST_NS_MAX: u64 = 10 * SECOND;
+/// Pages under construction at once; more wait for their turn.
+pub const MONITOR_PAGES_MAX: usize = 8;
+/// How long a shard may take to answer the control thread; the page is then a 503.
+pub const CONTROL_ANSWER_NS_MAX: u64 = 2 * SECOND;
