@@ -45,3 +45,12 @@ pub const REACTOR_PASS_NS: u64 = 500 * MICROSECOND;
 
 /// Requests waiting at a shard from the control thread; more are refused with 503.
 pub const CONTROL_REQUESTS_MAX: usize = 1024;
+
+/// Configuration text of one start or reload: all files and what variables expand to. More is
+/// refused, so neither an include loop nor a variable of variables can fill the memory.
+pub const CONFIG_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Maps, arrays, includes and variables inside each other; deeper is refused.
+pub const CONFIG_DEPTH_MAX: usize = 64;
+
+/// Rotated log files looked at when old ones are removed; more are left alone.
+pub const LOG_BACKUPS_MAX: usize = 10_000;
