@@ -182,6 +182,10 @@ impl<'a> Parser<'a, '_> {
         if self.cursor.eat('\n') {
             return Err(self.cursor.error("Expected value but found new line"));
         }
+        let seen = self.cursor.peek().filter(|c| matches!(c, '}' | ',' | ';'));
+        if let Some(seen) = seen.filter(|_| level == Level::Map) {
+            return Err(self.cursor.error(format!("Expected value but found '{seen}'")));
+        }
         Ok(())
     }
 
