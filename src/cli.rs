@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::config::options::{Monitor, Port};
 use crate::config::{ConfigError, Options, Surroundings};
@@ -97,12 +97,21 @@ pub enum CliError {
     Config(ConfigError),
 }
 
+impl CliError {
+    /// Without what `Display` adds for stderr: for the log line of a failed reload.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Flag(text) | Self::Other(text) => text.clone(),
+            Self::Config(error) => error.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(text) => write!(f, "{text}\n\n{}", usage()),
-            Self::Other(text) => write!(f, "nats-server: {text}"),
-            Self::Config(error) => write!(f, "nats-server: {error}"),
+            Self::Other(_) | Self::Config(_) => write!(f, "nats-server: {}", self.reason()),
         }
     }
 }
@@ -144,7 +153,7 @@ pub struct Flags {
     #[arg(short = 'c', long, value_name = "file")]
     config: Option<PathBuf>,
     /// Test configuration and exit
-    #[arg(short = 't', long = "t", value_name = "bool", hide_long_help = true)]
+    #[arg(short = 't', long = "t", value_name = "bool")]
     check: Option<bool>,
     /// Send a signal to a server: ldm, stop, quit, term, reopen or reload [also: -sl]
     #[arg(long, value_name = "signal[=pid or pid file]")]
@@ -198,7 +207,7 @@ pub struct Flags {
     spin: Option<String>,
 
     /// Show this message
-    #[arg(short = 'h', long, action = ArgAction::Set, value_name = "bool", help_heading = COMMON)]
+    #[arg(short = 'h', long, value_name = "bool", help_heading = COMMON)]
     help: Option<bool>,
     /// Show version
     #[arg(short = 'v', long, value_name = "bool", help_heading = COMMON)]
@@ -211,19 +220,19 @@ const COMMON: &str = "Common Options";
 
 /// Understands the arguments, without the program's name. Reads files and the environment.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, CliError> {
-    let surroundings = Surroundings {
-        read: &|path| std::fs::read(path),
-        variable: &|name| std::env::var(name).ok(),
-    };
-    parse_in(args, &surroundings)
+    parse_in(args, &PROCESS)
 }
+
+/// The files and variables this process sees.
+const PROCESS: Surroundings<'static> =
+    Surroundings { read: &|path| std::fs::read(path), variable: &|name| std::env::var(name).ok() };
 
 fn parse_in(
     args: impl Iterator<Item = OsString>,
     surroundings: &Surroundings<'_>,
 ) -> Result<Command, CliError> {
     let line = spelling::rewrite(args).map_err(CliError::Flag)?;
-    let matches = Flags::command()
+    let matches = command()
         .try_get_matches_from(line.flags)
         .map_err(|error| CliError::Flag(error.to_string()))?;
     let flags =
@@ -248,12 +257,26 @@ fn parse_in(
     if flags.check == Some(true) {
         return flags.check_config(surroundings);
     }
-    let options = Box::new(flags.load(surroundings)?);
+    let options = Box::new(flags.load_in(surroundings)?);
     Ok(Command::Run { options, flags: Box::new(flags) })
 }
 
 fn usage() -> String {
-    Flags::command().render_help().to_string()
+    command().render_help().to_string()
+}
+
+/// A switch may stand without value, and takes one only behind `=`.
+fn command() -> clap::Command {
+    Flags::command().mut_args(|arg| {
+        let is_switch = arg.get_value_names().is_some_and(|names| names == ["bool"]);
+        if !is_switch {
+            return arg;
+        }
+        arg.num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .hide_possible_values(true)
+    })
 }
 
 /// `signal[=pid or pid file]`.
@@ -285,8 +308,13 @@ fn find_pid(text: &str, surroundings: &Surroundings<'_>) -> Result<i32, CliError
 }
 
 impl Flags {
-    /// The options of the file overlaid with the flags, validated. Called again at each reload.
-    pub fn load(&self, surroundings: &Surroundings<'_>) -> Result<Options, CliError> {
+    /// At a reload: the options as [`parse`] would find them now.
+    pub fn load(&self) -> Result<Options, CliError> {
+        self.load_in(&PROCESS)
+    }
+
+    /// The options of the file overlaid with the flags, validated.
+    fn load_in(&self, surroundings: &Surroundings<'_>) -> Result<Options, CliError> {
         let mut options = match &self.config {
             Some(path) => Options::from_file(path, surroundings)?,
             None => Options::default(),

@@ -112,7 +112,8 @@ fn words_and_flags_print_version_and_help() {
     }
     for args in [&["-h"][..], &["--help"], &["help"], &["-p", "4", "help"]] {
         let output = run(args).expect("prints").output().expect("text");
-        assert!(output.contains("--port <port>"), "{output}");
+        assert!(output.contains("-p, --port <port>"), "{output}");
+        assert!(output.contains("-D, --debug[=<bool>]"), "{output}");
     }
 }
 
@@ -211,7 +212,7 @@ fn signals_go_to_a_pid_a_pid_file_or_the_only_other_server() {
 
 #[test]
 fn the_table_of_spellings_and_the_flags_agree() {
-    let command = Flags::command();
+    let command = command();
     let mut defined: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
     let mut listed: Vec<_> = spelling::long_forms().collect();
     defined.sort_unstable();

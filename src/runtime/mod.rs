@@ -1,1 +1,4 @@
 //! runtime
+
+pub mod logging;
+pub mod process;

@@ -72,10 +72,6 @@ impl<'a> Cursor<'a> {
         Position { file: Arc::clone(&self.file), line: self.line, column }
     }
 
-    pub fn line(&self) -> u32 {
-        self.line
-    }
-
     pub fn error(&self, text: impl Into<String>) -> ConfigError {
         ConfigError::Syntax { line: self.line, text: text.into() }
     }

@@ -11,7 +11,7 @@ use crate::config::{ConfigError, check_bytes};
 /// The files of these tests.
 fn file(path: &Path) -> io::Result<&'static str> {
     match path.to_str() {
-        Some("inc.conf" | "sub/../inc.conf") => Ok("port: 4333\n"),
+        Some("inc.conf" | "/inc.conf") => Ok("port: 4333\n"),
         Some("incmap.conf") => Ok("a: b\n"),
         Some("./bad.conf") => Ok("port: [\n"),
         Some("vars.conf") => Ok("X=5\n"),
@@ -635,7 +635,7 @@ fn sensible_files_the_reference_trips_over_are_accepted() {
         "a: $2b$10$abcdefghijklmnopqrstuv",
         "a: $2y$10$abcdefghijklmnopqrstuv",
         // It looks for /inc.conf below the including file.
-        "include 'sub/../inc.conf'",
+        "include '/inc.conf'",
     ] {
         assert!(parse_text(text).is_ok(), "{text:?}");
     }

@@ -71,11 +71,12 @@ const FEATURES: &[(&str, bool)] = &[
     ("js_snapshot_sources", false),
 ];
 
-/// Whether a feature is on: as set, else its default, else off.
-pub fn feature(options: &Options, name: &str) -> bool {
-    let default = || FEATURES.iter().find(|(known, _)| *known == name);
-    let set = options.feature_flags.get(name).copied();
-    set.or_else(|| default().map(|(_, on)| *on)).unwrap_or(false)
+impl Options {
+    /// Whether a feature is on: as set in `feature_flags`, else its default, else off.
+    pub fn feature(&self, name: &str) -> bool {
+        let default = FEATURES.iter().find(|(known, _)| *known == name).map(|(_, on)| *on);
+        self.feature_flags.get(name).copied().or(default).unwrap_or(false)
+    }
 }
 
 pub(super) const KEYS: &[Key<Options>] = &[

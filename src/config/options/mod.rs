@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use address::{Listen, Port};
-pub use keys::feature;
 pub use weft::{CoreSet, Placement, RingFeatures, WeftOptions};
 
 use super::ConfigError;
@@ -68,7 +67,7 @@ pub struct Options {
     /// obeys them yet; they are checked, shown and reloadable.
     pub connect_error_reports: u32,
     pub reconnect_error_reports: u32,
-    /// Unknown names are kept. Ask with [`feature`].
+    /// Unknown names are kept. Ask with [`Options::feature`].
     pub feature_flags: BTreeMap<String, bool>,
 
     pub log: LogOptions,

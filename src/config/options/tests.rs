@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Monitor, Options, Placement, Port, RingFeatures, WriteTimeout, feature};
+use super::{Monitor, Options, Placement, Port, RingFeatures, WriteTimeout};
 use crate::config::{ConfigError, Surroundings};
 
 fn read(text: &str) -> Result<Options, ConfigError> {
@@ -461,7 +461,7 @@ fn values_arrive_as_their_types() {
     assert_eq!(o.server_name.as_deref(), Some("n"));
     assert_eq!(o.server_tags, ["a", "b"]);
     assert_eq!(o.server_metadata["K"], "v");
-    assert!(feature(&o, "x") && feature(&o, "js_raft_delete_range") && !feature(&o, "y"));
+    assert!(o.feature("x") && o.feature("js_raft_delete_range") && !o.feature("y"));
     assert_eq!((o.limits.max_connections, o.limits.max_sub_tokens), (1000, Some(16)));
     assert_eq!(o.ping_interval, Duration::from_secs(5400));
     assert_eq!(o.write_timeout, WriteTimeout::Retry);
