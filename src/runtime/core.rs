@@ -66,7 +66,10 @@ pub async fn run(core: Core) {
     let shard = core.shard.id();
     match Driver::new(core) {
         Ok(driver) => driver.run().await,
-        Err(fault) => error!(fatal = true, "core {shard} cannot start its io_uring: {fault}"),
+        Err(fault) => {
+            error!(fatal = true, "core {shard} cannot start its io_uring: {fault}");
+            std::process::exit(1);
+        }
     }
 }
 

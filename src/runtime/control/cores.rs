@@ -61,6 +61,12 @@ impl Cores {
         ShardId(least.map_or(0, |(index, _)| index as u16))
     }
 
+    pub fn most_loaded(&self) -> ShardId {
+        let loads = self.handles.iter().map(|core| core.load.connections());
+        let most = loads.enumerate().max_by_key(|(_, load)| *load);
+        ShardId(most.map_or(0, |(index, _)| index as u16))
+    }
+
     /// Waits for room in the core's letter box. `false`: the core has ended.
     pub async fn send(&self, shard: ShardId, request: Request) -> bool {
         if self.handles[shard.index()].requests.send(request).await.is_err() {

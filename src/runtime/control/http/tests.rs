@@ -10,8 +10,8 @@ use super::*;
 use crate::monitor::ServerFacts;
 use crate::runtime::control::ask::{ShardHandle, ShardHandles};
 use crate::runtime::core::Request;
-use crate::types::limits::CONTROL_REQUESTS_MAX;
 use crate::shard::snapshot::{Answer, ConnectionSnapshot, Query, SubscriptionSnapshot, Totals};
+use crate::types::limits::CONTROL_REQUESTS_MAX;
 use crate::types::{ClientId, ShardId, Wall};
 
 const NOW: Wall = Wall(1_795_301_227_806_149_376);
