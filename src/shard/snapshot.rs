@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+pub use crate::routing::RoutingTotals;
 use crate::types::{ClientId, CloseReason, ShardId, Wall};
 
 /// A question of the control thread. Answered within the turn that takes it, in slices where
@@ -73,22 +74,6 @@ pub struct Totals {
     pub peer_msgs: u64,
     pub peer_batches: u64,
     pub turns: u64,
-}
-
-/// `/subsz` numbers of one shard.
-#[derive(Clone, Debug, Default)]
-pub struct RoutingTotals {
-    pub subscriptions: u64,
-    pub cached: u64,
-    pub inserts: u64,
-    pub removes: u64,
-    pub matches: u64,
-    pub cache_hits: u64,
-    pub fanout_max: u64,
-    /// Sum of the fan-outs of cached subjects: divided by `cached` it is the average.
-    pub fanout_sum: u64,
-    /// Entries that tell what other shards want.
-    pub remote_interest: u64,
 }
 
 #[derive(Clone, Debug)]

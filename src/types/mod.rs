@@ -3,6 +3,7 @@
 pub mod close;
 pub mod ids;
 pub mod limits;
+pub mod mutation;
 pub mod pattern;
 pub mod subject;
 pub mod time;
@@ -11,4 +12,4 @@ pub use close::CloseReason;
 pub use ids::{AccountId, ClientId, ConnKey, ShardId};
 pub use pattern::Pattern;
 pub use subject::Subject;
-pub use time::{Mono, Now, Wall};
+pub use time::{Mono, Now, Wall, rfc3339};

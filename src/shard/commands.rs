@@ -1,0 +1,194 @@
+//! What each command of a client does, with the reference's answers (facts/core-protocol.md).
+
+use bytes::Bytes;
+
+use super::Shard;
+use super::delivery::Reached;
+use super::frame::{Message, Origin};
+use super::receive::Flow;
+use crate::protocol::{Publish, Violation, encode};
+use crate::routing::{NewSubscription, SubKey};
+use crate::types::{CloseReason, ConnKey, Pattern, Subject};
+
+impl Shard {
+    pub(super) fn publish(
+        &mut self,
+        key: ConnKey,
+        publish: &Publish<'_>,
+        whole: Option<&Bytes>,
+    ) -> Flow {
+        let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
+        if publish.is_hpub && !conn.manners.headers {
+            self.close(key, CloseReason::MessageHeaderViolation);
+            return Flow::Stop;
+        }
+        conn.counters.in_msgs += 1;
+        conn.counters.in_bytes += publish.payload.len() as u64;
+        self.totals.in_msgs += 1;
+        self.totals.in_bytes += publish.payload.len() as u64;
+        let manners = conn.manners;
+        let account = conn.account;
+
+        let subject = Subject::parse(publish.subject);
+        if manners.pedantic && !subject.is_some_and(Subject::is_literal) {
+            self.send_error(key, "Invalid Publish Subject");
+        }
+        if manners.verbose {
+            self.send(key, |out| out.extend_from_slice(encode::OK));
+        }
+        let asking = manners.no_responders && publish.reply.is_some();
+        let mut built = std::mem::take(&mut self.tail);
+        let tail = publish.tail.unwrap_or_else(|| {
+            built.clear();
+            encode::build_tail(&mut built, publish);
+            &built
+        });
+        let origin = Origin { shard: self.id, conn: key, echo: manners.echo };
+        let message = Message { origin, account, publish: *publish, tail, ask: 0 };
+        let answered = self.serve_system(&message);
+        let reached = match subject {
+            Some(subject) => self.fan_out(message, subject, whole, asking),
+            None => Reached::Nobody,
+        };
+        self.tail = built;
+        if asking && reached == Reached::Nobody && !answered {
+            let reply = publish.reply.unwrap_or_default();
+            self.no_responders(key, publish.subject, reply);
+        }
+        self.flow(key)
+    }
+
+    /// Whether a connection may go on after a command that could have paused or closed it.
+    fn flow(&self, key: ConnKey) -> Flow {
+        if self.wants_read(key) { Flow::Go } else { Flow::Stop }
+    }
+
+    pub(super) fn subscribe_command(
+        &mut self,
+        key: ConnKey,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) -> Flow {
+        let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
+        let (verbose, account) = (conn.manners.verbose, conn.account);
+        let Some(pattern) = Pattern::parse(subject) else {
+            self.send_error(key, "Invalid Subject");
+            return Flow::Go;
+        };
+        let tokens_max = self.settings.max_sub_tokens;
+        if tokens_max > 0 && pattern.tokens().count() > tokens_max {
+            let subject = String::from_utf8_lossy(subject);
+            let text =
+                format!("Permissions Violation for Subscription to \"{subject}\", too many tokens");
+            self.send_error(key, &text);
+            return Flow::Go;
+        }
+        let conn = self.connections.owner(key.slot);
+        if conn.sids.find(sid, &self.hasher, &self.router).is_none() {
+            let subscriptions_max = self.settings.max_subscriptions;
+            if subscriptions_max > 0 && conn.sids.len() >= subscriptions_max {
+                self.send_error(key, "maximum subscriptions exceeded");
+                return Flow::Go;
+            }
+            let owner = key.slot;
+            let new = NewSubscription { account, pattern, queue, sid, owner };
+            let sub = self.router.subscribe(new);
+            let conn = self.connections.owner_mut(key.slot);
+            conn.sids.insert(sub, &self.hasher, &self.router);
+        }
+        if verbose {
+            self.send(key, |out| out.extend_from_slice(encode::OK));
+        }
+        Flow::Go
+    }
+
+    pub(super) fn unsubscribe_command(
+        &mut self,
+        key: ConnKey,
+        sid: &[u8],
+        max: Option<u64>,
+    ) -> Flow {
+        let Some(conn) = self.connections.get(key) else { return Flow::Stop };
+        let verbose = conn.manners.verbose;
+        if let Some(sub) = conn.sids.find(sid, &self.hasher, &self.router) {
+            let subscription = self.router.subscription_mut(sub);
+            match max {
+                Some(max) if max > subscription.delivered() => subscription.set_max(max),
+                _ => self.unsubscribe(sub),
+            }
+        }
+        if verbose {
+            self.send(key, |out| out.extend_from_slice(encode::OK));
+        }
+        Flow::Go
+    }
+
+    /// Ends a subscription; its owner is still there.
+    pub(super) fn unsubscribe(&mut self, sub: SubKey) {
+        let owner = self.router.subscription(sub).owner();
+        let conn = self.connections.owner_mut(owner);
+        conn.sids.remove(sub, &self.hasher, &self.router);
+        self.router.unsubscribe(sub);
+    }
+
+    pub(super) fn ping(&mut self, key: ConnKey) -> Flow {
+        self.send(key, |out| out.extend_from_slice(encode::PONG));
+        let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
+        if !conn.greeted && conn.manners.introduced {
+            conn.greeted = true;
+            if conn.manners.async_info {
+                self.send_info(key, true);
+            }
+        }
+        Flow::Go
+    }
+
+    pub(super) fn pong(&mut self, key: ConnKey) -> Flow {
+        let now = self.now.mono;
+        if let Some(conn) = self.connections.get_mut(key) {
+            conn.keepalive.on_pong(now);
+        }
+        Flow::Go
+    }
+
+    pub(super) fn connect(&mut self, key: ConnKey, json: &[u8]) -> Flow {
+        let headers_supported = !self.settings.no_header_support;
+        let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
+        if let Err(violation) = conn.introduce(json, headers_supported) {
+            self.violate(key, violation);
+            return Flow::Stop;
+        }
+        if conn.manners.verbose {
+            self.send(key, |out| out.extend_from_slice(encode::OK));
+        }
+        Flow::Go
+    }
+
+    /// `-ERR` from a client: the reference closes without a word.
+    pub(super) fn client_error(&mut self, key: ConnKey) -> Flow {
+        self.close(key, CloseReason::ClientClosed);
+        Flow::Stop
+    }
+
+    /// A broken rule: last words, if the reference has any, and the end.
+    pub(super) fn violate(&mut self, key: ConnKey, violation: Violation) {
+        if let Some(text) = violation.text {
+            self.send_error(key, text);
+        }
+        self.close(key, violation.reason);
+    }
+
+    pub(super) fn send_error(&mut self, key: ConnKey, text: &str) {
+        self.send(key, |out| encode::error(out, text));
+    }
+
+    /// Lets `write` add to what a connection is owed.
+    pub(super) fn send(&mut self, key: ConnKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+            return;
+        };
+        write(conn.outbound.buffer(&mut self.pool));
+        self.list_flush(key);
+    }
+}

@@ -1,0 +1,48 @@
+//! Deliberate mistakes, by which the simulator proves that it would notice real ones.
+//!
+//! Without feature `testing` every question is the constant `false`.
+
+/// A rule of DESIGN §4 that a mutated broker breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mutation {
+    /// Sends before the lanes have taken what was published.
+    SendBeforePush,
+    /// Looks at the lanes after the bytes were processed.
+    LookAfterProcessing,
+    /// Never tells one of its peers about interest.
+    SkipLane,
+    /// A queue message that meets no member is dropped.
+    DropReroute,
+    /// Goes on reading without credit.
+    IgnoreCredit,
+    /// A stalled or creditless connection is never read again.
+    LosePause,
+}
+
+#[cfg(feature = "testing")]
+mod switch {
+    use super::Mutation;
+    use std::cell::Cell;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
+    }
+
+    pub fn active(mutation: Mutation) -> bool {
+        ACTIVE.get() == Some(mutation)
+    }
+
+    /// Breaks the rule for everything this thread runs, until set to `None`.
+    pub fn set(mutation: Option<Mutation>) {
+        ACTIVE.set(mutation);
+    }
+}
+
+#[cfg(not(feature = "testing"))]
+mod switch {
+    pub const fn active(_: super::Mutation) -> bool {
+        false
+    }
+}
+
+pub use switch::*;
