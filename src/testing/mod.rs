@@ -1,1 +1,3 @@
-//! testing
+//! What stands outside the broker and looks in: the doors for fuzzers, and the simulator.
+
+pub mod fuzz;
