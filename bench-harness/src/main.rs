@@ -11,6 +11,8 @@ mod clock;
 mod compare;
 mod engine;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod load;
 mod payload;
 mod report;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
 /// Gives back how many faults the servers made.
 fn run(cli: &Cli) -> Outcome<u64> {
     raise_open_files()?;
+    server::guard::install()?;
     let rivals = rivals(&cli.servers)?;
     if let Some(cpus) = &cli.servers.harness_cpus {
         cpus.pin_this_thread()?;

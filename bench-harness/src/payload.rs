@@ -62,7 +62,7 @@ fn fill_is_intact(payload: &[u8], publisher: u32) -> bool {
 }
 
 fn check(stamp: Stamp) -> u32 {
-    ((stamp.seq ^ (u64::from(stamp.publisher) << 40)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32)
+    ((stamp.seq ^ (u64::from(stamp.publisher) << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32)
         as u32
 }
 

@@ -10,7 +10,7 @@ use crate::client::{Batch, Broken, Connection, Drained, ServerOp, Step, next_op}
 use crate::failure::{Context, Failure, Outcome};
 use crate::verify::Faults;
 
-/// How many bytes apart the PINGs are that confirm what nobody receives.
+/// How many bytes apart the PINGs are, at most, that confirm what nobody receives.
 const CONFIRM_BYTES: u64 = 1024 * 1024;
 
 #[derive(Clone)]
@@ -47,10 +47,12 @@ impl Publisher {
     pub fn new(connection: Connection, batch: Batch, group: Arc<Group>, flow: Flow) -> Self {
         let stride = batch.stride() as u64;
         let confirms = group.delivery() == Delivery::Nobody;
+        // Several to a window, or the publisher would stand still between them.
+        let confirm_bytes = CONFIRM_BYTES.min(flow.window_bytes / 4);
         Self {
             connection,
             window_messages: (flow.window_bytes / stride).max(1),
-            confirm_every: if confirms { (CONFIRM_BYTES / stride).max(1) } else { 0 },
+            confirm_every: if confirms { (confirm_bytes / stride).max(1) } else { 0 },
             batch,
             group,
             flow,

@@ -1,5 +1,6 @@
 //! Starts a server, waits until it answers, measures it, stops it.
 
+pub mod guard;
 mod spec;
 mod usage;
 
@@ -48,6 +49,7 @@ impl Server {
             }
         };
         let mut server = Self { name: spec.name.clone(), address, info: String::new(), process };
+        guard::set_running(server.process.as_ref().map(|process| pid_of(&process.child)));
         server.info = server.wait_until_ready()?;
         Ok(server)
     }
@@ -119,6 +121,7 @@ impl Drop for Server {
             }
             clock::pause(Duration::from_millis(5));
         }
+        guard::set_running(None);
         let _ = std::fs::remove_file(&process.log);
     }
 }

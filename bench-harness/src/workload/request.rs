@@ -19,8 +19,8 @@ use crate::verify::Faults;
 
 /// Latencies above are recorded as this.
 const LATENCY_MAX: Duration = Duration::from_secs(60);
-/// A requester that waits longer ends the run: with one request under way it would wait for ever.
-const LOST_AFTER: Duration = Duration::from_secs(5);
+/// A request that takes longer is lost, and its requester asks again.
+const LOST_AFTER: Duration = Duration::from_secs(2);
 const RESPONDER: usize = 0;
 
 #[derive(Args, Clone, Debug)]
@@ -65,6 +65,7 @@ struct Requester {
     /// The request under way.
     seq: u64,
     sent: Instant,
+    is_waiting: bool,
 }
 
 /// What was used up to one end of the window.
@@ -104,7 +105,9 @@ impl<'a> Loops<'a> {
         Ok(Self {
             server: bench.server,
             size: bench.load.payload(),
-            requesters: (0..requesters).map(|_| Requester { seq: 0, sent: now }).collect(),
+            requesters: (0..requesters)
+                .map(|_| Requester { seq: 0, sent: now, is_waiting: false })
+                .collect(),
             begins,
             ends: begins + bench.load.seconds,
             first: None,
@@ -129,21 +132,40 @@ impl<'a> Loops<'a> {
         to.extend_from_slice(&self.template);
         to.extend_from_slice(b"\r\n");
         state.sent = clock::now();
+        state.is_waiting = true;
     }
 
     fn on_reply(&mut self, requester: usize, message: &Message<'_>) {
-        let state = &self.requesters[requester];
+        let state = &mut self.requesters[requester];
         let due = Some(Stamp { publisher: 0, seq: state.seq });
+        let took = state.sent.elapsed().as_nanos() as u64;
         if message.is_no_responders() {
             self.faults.lost += 1;
             self.faults.note(|| "503 although the responder is there".into());
-        } else if payload::read(message.payload, self.size) != due {
+        } else if payload::read(message.payload, self.size) != due || !state.is_waiting {
             self.faults.corrupted += 1;
             self.faults.note(|| "a reply that is not the request's".into());
+            return;
         }
+        state.is_waiting = false;
         if self.first.is_some() && self.last.is_none() {
-            let took = state.sent.elapsed().as_nanos() as u64;
             self.latency.saturating_record(took);
+        }
+    }
+
+    /// Who has its answer asks again; who waits too long has lost it.
+    fn ask_all(&mut self, now: Instant, out: &mut Outboxes) {
+        for requester in 0..self.requesters.len() {
+            let state = &mut self.requesters[requester];
+            if state.is_waiting && now.saturating_duration_since(state.sent) > LOST_AFTER {
+                let seq = state.seq;
+                state.is_waiting = false;
+                self.faults.lost += 1;
+                self.faults.note(|| format!("request {seq} of {requester} was never answered"));
+            }
+            if !self.requesters[requester].is_waiting && self.last.is_none() {
+                self.ask(requester, out);
+            }
         }
     }
 
@@ -179,7 +201,9 @@ impl Party for Loops<'_> {
             }
             ServerOp::Message(message) => {
                 self.on_reply(who - 1, &message);
-                self.ask(who - 1, out);
+                if !self.requesters[who - 1].is_waiting && self.last.is_none() {
+                    self.ask(who - 1, out);
+                }
             }
             ServerOp::Error(text) => {
                 self.faults.errors += 1;
@@ -191,17 +215,7 @@ impl Party for Loops<'_> {
     }
 
     fn on_turn(&mut self, now: Instant, out: &mut Outboxes) -> Outcome<()> {
-        for requester in 0..self.requesters.len() {
-            let state = &self.requesters[requester];
-            if state.seq == 0 {
-                self.ask(requester, out);
-            } else if now.saturating_duration_since(state.sent) > LOST_AFTER {
-                let seq = state.seq;
-                self.faults.lost += 1;
-                self.faults.note(|| format!("request {seq} of {requester} was never answered"));
-                self.ask(requester, out);
-            }
-        }
+        self.ask_all(now, out);
         if self.first.is_none() && now >= self.begins {
             self.first = Some(Edge::take(self.server)?);
         }
@@ -212,6 +226,6 @@ impl Party for Loops<'_> {
     }
 
     fn is_done(&self) -> bool {
-        self.last.is_some()
+        self.last.is_some() && self.requesters.iter().all(|requester| !requester.is_waiting)
     }
 }

@@ -52,12 +52,27 @@ impl Slow {
         stopped.queue(format!("SUB {pattern} 1\r\n").as_bytes());
         stopped.flush().context("the stopped subscriber")?;
         let trial = self.wait_for_cut(bench, &engine)?;
+        let recovery = self.wait_for_recovery(&engine, 0.95 * rate_of(&before));
         let after = Window::measure(&engine, bench.server, Duration::ZERO, load.seconds)?;
         let faults = engine.finish()?;
         drop((stopped, spacers));
         let mut sample = bench.sample(&after, after.delivered, faults);
-        sample.figures = figures(&before, &trial, &after);
+        sample.figures = figures(&before, &trial, recovery, &after);
         Ok(sample)
+    }
+
+    /// How long after the cut the neighbour had its rate back.
+    fn wait_for_recovery(&self, engine: &Engine, rate_min: f64) -> Option<Duration> {
+        let start = clock::now();
+        while start.elapsed().as_secs() < self.patience {
+            let (from, already) = (clock::now(), engine.delivered());
+            clock::pause(SLOT);
+            let rate = (engine.delivered() - already) as f64 / from.elapsed().as_secs_f64();
+            if rate >= rate_min {
+                return Some(from - start);
+            }
+        }
+        None
     }
 
     fn wait_for_cut(&self, bench: &Bench<'_>, engine: &Engine) -> Outcome<Trial> {
@@ -91,15 +106,23 @@ impl Slow {
     }
 }
 
-fn figures(before: &Window, trial: &Trial, after: &Window) -> Vec<Figure> {
-    let rate = |window: &Window| window.delivered as f64 / window.seconds;
+fn rate_of(window: &Window) -> f64 {
+    window.delivered as f64 / window.seconds
+}
+
+fn figures(
+    before: &Window,
+    trial: &Trial,
+    recovery: Option<Duration>,
+    after: &Window,
+) -> Vec<Figure> {
     let during = trial.delivered as f64 / trial.seconds;
     let mut figures = vec![
-        Figure::new("rate before", rate(before), "msg/s"),
+        Figure::new("rate before", rate_of(before), "msg/s"),
         Figure::new("rate until the cut", during, "msg/s"),
-        Figure::new("kept", 100.0 * during / rate(before), "%"),
+        Figure::new("kept", 100.0 * during / rate_of(before), "%"),
         Figure::new("worst 100 ms", trial.least_rate, "msg/s"),
-        Figure::new("rate after", rate(after), "msg/s"),
+        Figure::new("rate after", rate_of(after), "msg/s"),
         Figure::new("RSS before", before.server.rss_bytes as f64, "B"),
         Figure::new("RSS peak", trial.rss_peak as f64, "B"),
     ];
@@ -110,5 +133,9 @@ fn figures(before: &Window, trial: &Trial, after: &Window) -> Vec<Figure> {
         }
         _ => figures.push(Figure::text("cut after", "never")),
     }
+    figures.push(match recovery {
+        Some(after) => Figure::new("95 % again after another", after.as_secs_f64() * 1e3, "ms"),
+        None => Figure::text("95 % again", "never"),
+    });
     figures
 }
