@@ -172,7 +172,8 @@ impl Driver {
         self.sockets.ring.signal(true);
         self.core.port.prepare_park();
         if self.core.port.may_sleep() {
-            if !self.sockets.ring.has_work() {
+            // The turn's look may have answered a ring that announced a request.
+            if !self.sockets.ring.has_work() && self.core.requests.is_empty() {
                 self.notify.parked.set(true);
                 self.notify.wait().await;
                 self.notify.parked.set(false);
