@@ -294,11 +294,14 @@ impl Shard {
         let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
             return;
         };
+        if now < conn.keepalive.next_check {
+            return;
+        }
         match conn.keepalive.check(now, interval, max) {
-            Late::Until(at) => self.timers.set(at, Due::Keepalive(key)),
+            Late::Until(at) => self.check_keepalive_at(key, at),
             Late::Ping(at) => {
                 self.send(key, |out| out.extend_from_slice(encode::PING));
-                self.timers.set(at, Due::Keepalive(key));
+                self.check_keepalive_at(key, at);
             }
             Late::Stale => {
                 self.totals.stale_connections += 1;
