@@ -10,12 +10,15 @@ mod tests;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::config::options::{Monitor, Port};
 use crate::config::{ConfigError, Options, Surroundings};
+use crate::types::limits::CONFIG_BYTES_MAX;
 
 /// Clients and their test suites decide by this version what a server can do.
 pub const VERSION: &str = "2.15.1";
@@ -128,6 +131,8 @@ impl From<ConfigError> for CliError {
 #[derive(Clone, PartialEq, Debug, Default, Parser)]
 #[command(
     name = "nats-server",
+    about = "A NATS-compatible message broker",
+    long_about = None,
     override_usage = "nats-server [options]",
     args_override_self = true,
     disable_help_flag = true,
@@ -155,8 +160,9 @@ pub struct Flags {
     /// Test configuration and exit
     #[arg(short = 't', long = "t", value_name = "bool")]
     check: Option<bool>,
-    /// Send a signal to a server: ldm, stop, quit, term, reopen or reload [also: -sl]
-    #[arg(long, value_name = "signal[=pid or pid file]")]
+    /// Send ldm, stop, quit, term, reopen or reload to a server: a pid, a pid file or the only
+    /// other one [also: -sl]
+    #[arg(long, value_name = "signal[=pid]")]
     signal: Option<String>,
     /// Host and port to advertise to clients
     #[arg(long = "client_advertise", value_name = "host:port")]
@@ -225,7 +231,14 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, CliError> 
 
 /// The files and variables this process sees.
 const PROCESS: Surroundings<'static> =
-    Surroundings { read: &|path| std::fs::read(path), variable: &|name| std::env::var(name).ok() };
+    Surroundings { read: &read_config, variable: &|name| std::env::var(name).ok() };
+
+/// One byte more than is allowed shows that a file is too large, be it endless.
+fn read_config(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(CONFIG_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 fn parse_in(
     args: impl Iterator<Item = OsString>,

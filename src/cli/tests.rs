@@ -1,4 +1,3 @@
-use std::io;
 use std::time::Duration;
 
 use super::*;
@@ -221,4 +220,11 @@ fn the_table_of_spellings_and_the_flags_agree() {
     for name in spelling::spellings() {
         assert_eq!(spelling::spellings().filter(|other| *other == name).count(), 1, "{name}");
     }
+}
+
+#[test]
+fn an_endless_file_is_refused() {
+    let args = ["-c", "/dev/zero"].map(OsString::from);
+    let error = parse(args.into_iter()).expect_err("is endless").to_string();
+    assert_eq!(error, "nats-server: /dev/zero:1:0: config is too large");
 }

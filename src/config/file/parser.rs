@@ -105,20 +105,21 @@ struct Parser<'a, 'b> {
 }
 
 impl<'a> Parser<'a, '_> {
+    /// The reference does not count the braces around a whole file, and neither do we.
     fn top_level(&mut self) -> Result<(), ConfigError> {
-        self.cursor.skip_to_content();
-        let mut level = if self.cursor.eat('{') { Level::Block } else { Level::Top };
+        let mut level = Level::Top;
         loop {
             self.cursor.skip_to_content();
             match self.cursor.peek() {
                 None => return Ok(()),
-                // The reference does not count braces here, and neither do we.
-                Some('}') => {
-                    self.cursor.bump();
-                    level = Level::Top;
+                Some('{') => level = Level::Block,
+                Some('}') => level = Level::Top,
+                Some(_) => {
+                    self.pair(level)?;
+                    continue;
                 }
-                Some(_) => self.pair(level)?,
             }
+            self.cursor.bump();
         }
     }
 
@@ -146,16 +147,19 @@ impl<'a> Parser<'a, '_> {
             let at = self.cursor.position();
             let key = self.cursor.take_while(|c| c != quote).to_owned();
             if !self.cursor.eat(quote) {
-                let kind = if quote == '"' { "double quoted" } else { "quoted" };
-                let text = format!("Unexpected EOF processing {kind} map key.");
-                return Err(self.cursor.error(text));
+                return Err(self.cursor.error(match (level, quote) {
+                    (Level::Top | Level::Block, _) => "Unexpected EOF.",
+                    (Level::Map, '"') => "Unexpected EOF processing double quoted map key.",
+                    (Level::Map, _) => "Unexpected EOF processing quoted map key.",
+                }));
             }
             return Ok((key, at));
         }
         let at = self.cursor.position();
         let key = self.cursor.take_while(|c| !c.is_whitespace() && c != ':' && c != '=').to_owned();
         if key.is_empty() {
-            let text = format!("Unexpected key separator '{}'", self.cursor.seen());
+            let dot = if level == Level::Map { "." } else { "" };
+            let text = format!("Unexpected key separator '{}'{dot}", self.cursor.seen());
             return Err(self.cursor.error(text));
         }
         self.expect_more(level)?;
@@ -171,22 +175,28 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    /// Between key and value: blanks, even line breaks, and at most one `:` or `=`.
+    /// Between key and value: blanks and at most one `:` or `=`. Line breaks may stand before it
+    /// everywhere, behind it only in maps.
     fn separator(&mut self, level: Level) -> Result<(), ConfigError> {
         self.cursor.take_while(char::is_whitespace);
         self.expect_more(level)?;
         if !self.cursor.eat(':') {
             self.cursor.eat('=');
         }
-        self.cursor.skip_blanks();
-        if self.cursor.eat('\n') {
-            return Err(self.cursor.error("Expected value but found new line"));
+        if level != Level::Map {
+            self.cursor.skip_blanks();
+            if self.cursor.eat('\n') {
+                return Err(self.cursor.error("Expected value but found new line"));
+            }
+            return Ok(());
         }
-        let seen = self.cursor.peek().filter(|c| matches!(c, '}' | ',' | ';'));
-        if let Some(seen) = seen.filter(|_| level == Level::Map) {
-            return Err(self.cursor.error(format!("Expected value but found '{seen}'")));
+        self.cursor.take_while(char::is_whitespace);
+        match self.cursor.peek() {
+            Some(seen @ ('}' | ',' | ';')) => {
+                Err(self.cursor.error(format!("Expected value but found '{seen}'")))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn end_of_pair(&mut self, level: Level) -> Result<(), ConfigError> {
@@ -252,6 +262,9 @@ impl<'a> Parser<'a, '_> {
             match self.cursor.peek() {
                 None => return Err(self.cursor.error("Unexpected EOF processing map.")),
                 Some('}') => break,
+                Some(']') => {
+                    return Err(self.cursor.error("Unexpected array end ']' processing map."));
+                }
                 Some(_) => self.pair(Level::Map)?,
             }
         }
@@ -302,7 +315,7 @@ impl<'a> Parser<'a, '_> {
         if scalar::is_bcrypt(&word) {
             return Ok(Data::Text(word));
         }
-        let name = word.trim_start_matches('$').to_owned();
+        let name = word.strip_prefix('$').unwrap_or(&word).to_owned();
         let found = self.scopes.iter_mut().rev().find_map(|map| map.get_mut(&name));
         if let Some(entry) = found {
             entry.is_variable = true;

@@ -623,6 +623,20 @@ fn what_the_reference_refuses_is_refused_in_its_words() {
     }
 }
 
+#[test]
+fn maps_take_values_on_the_next_line_and_the_top_level_does_not() {
+    let of = |text: &str| parse_text(text).map(|map| digest(&map));
+    let map = of("m {a: b}");
+    for text in ["m {a:\n b\n}", "m {a=\n\n b\n}", "m {a\n b\n}", "m\n{'a':\n'b'}", "{m {a: \n b}}"]
+    {
+        assert_eq!(of(text), map, "{text:?}");
+    }
+    let error = of("m:\n{a: b}").expect_err("has no value").to_string();
+    assert_eq!(error, "Parse error on line 2: 'Expected value but found new line'");
+    let error = of("m {a: b, ]}").expect_err("ends nothing").to_string();
+    assert_eq!(error, "Parse error on line 1: 'Unexpected array end ']' processing map.'");
+}
+
 /// Where we differ on purpose: the reference refuses or misreads the text on the left.
 #[test]
 fn sensible_files_the_reference_trips_over_are_accepted() {
@@ -644,6 +658,12 @@ fn sensible_files_the_reference_trips_over_are_accepted() {
 #[test]
 fn what_the_reference_lets_slip_is_refused() {
     for (text, expected) in [
+        // It drops a quote behind a word.
+        (
+            "a: b'",
+            "Parse error on line 1: 'Expected a top-level value to end with a new line, comment \
+             or EOF, but got ''' instead.'",
+        ),
         // It wraps around.
         ("a: 10e", "integer '10e' is out of the range"),
         ("a: 99e", "integer '99e' is out of the range"),
@@ -656,7 +676,7 @@ fn what_the_reference_lets_slip_is_refused() {
         // It says that the key was unknown.
         ("a: {b: }", "Parse error on line 1: 'Expected value but found '}''"),
         ("a: {b:,c:d}", "Parse error on line 1: 'Expected value but found ',''"),
-        ("\"", "Parse error on line 1: 'Unexpected EOF processing double quoted map key.'"),
+        ("\"", "Parse error on line 1: 'Unexpected EOF.'"),
         ("a: b\0", "open F: contains a NUL byte"),
     ] {
         assert_eq!(parse_text(text).expect_err(text).to_string(), expected, "{text:?}");

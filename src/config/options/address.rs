@@ -60,7 +60,7 @@ pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = match host.strip_prefix('[') {
         Some(inner) => inner.strip_suffix(']')?,
-        None if host.contains(':') => return None,
+        None if host.contains([':', '[', ']']) => return None,
         None => host,
     };
     Some((host, port))
