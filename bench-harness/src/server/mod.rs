@@ -8,9 +8,8 @@ pub use spec::{Launch, Spec};
 pub use usage::{Usage, UsageDelta};
 
 use std::fs::File;
-use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -35,7 +34,8 @@ pub struct Server {
 
 struct Process {
     child: Child,
-    log: PathBuf,
+    /// Without a name from the start, so that nothing is left behind however this ends.
+    log: File,
 }
 
 impl Server {
@@ -89,14 +89,12 @@ impl Server {
 
     /// What the server has written to its standard output and error so far.
     pub fn log(&self) -> String {
-        let mut text = Vec::new();
-        if let Some(process) = &self.process
-            && let Ok(mut file) = File::open(&process.log)
-        {
-            // A log that can't be read is an empty one: it only explains.
-            let _ = file.read_to_end(&mut text);
-        }
-        String::from_utf8_lossy(&text).into_owned()
+        let Some(process) = &self.process else { return String::new() };
+        let length = process.log.metadata().map_or(0, |metadata| metadata.len());
+        let mut text = vec![0; length as usize];
+        // A log that can't be read is an empty one: it only explains.
+        let count = process.log.read_at(&mut text, 0).unwrap_or(0);
+        String::from_utf8_lossy(&text[..count]).into_owned()
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -122,17 +120,18 @@ impl Drop for Server {
             clock::pause(Duration::from_millis(5));
         }
         guard::set_running(None);
-        let _ = std::fs::remove_file(&process.log);
     }
 }
 
 fn spawn(spec: &Spec, launch: &Launch, port: u16) -> Outcome<Process> {
     let line = spec.command_line(launch, port);
     let own = std::process::id();
-    let log = std::env::temp_dir().join(format!("bench-harness-{own}-{port}.log"));
-    let out = File::create(&log).context(log.display())?;
+    let path = std::env::temp_dir().join(format!("bench-harness-{own}-{port}.log"));
+    let log = File::options().create(true).read(true).append(true).open(&path);
+    let log = log.context(path.display())?;
+    std::fs::remove_file(&path)?;
     let mut command = Command::new(&line[0]);
-    command.args(&line[1..]).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+    command.args(&line[1..]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
     let cpus = launch.cpus.clone();
     // A thread of its own, so that only the server inherits the pinning.
     let starter = std::thread::spawn(move || -> Outcome<Child> {

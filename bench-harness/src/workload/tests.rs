@@ -43,6 +43,7 @@ fn a_sound_server_is_found_sound() {
         "publish",
         "request --requesters 2 --spacers 1",
         "visibility --tries 300 --lanes 5",
+        "visibility --case queue-members --tries 20000",
         "connections --count 20 --idle 0",
         "subscriptions --count 3000",
     ];
