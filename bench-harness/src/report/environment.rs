@@ -18,6 +18,7 @@ pub struct Environment {
     pub memory: String,
     /// `name: what it says of itself`
     pub servers: Vec<String>,
+    /// Without folders: results are kept and shared.
     pub command_line: Vec<String>,
 }
 
@@ -37,7 +38,7 @@ impl Environment {
             },
             memory: value_of(&read("/proc/meminfo"), "MemTotal"),
             servers,
-            command_line: std::env::args().collect(),
+            command_line: std::env::args().map(|word| without_folders(&word)).collect(),
         }
     }
 
@@ -48,6 +49,16 @@ impl Environment {
             self.date, self.commit, self.kernel, self.cpu, self.cpus, self.memory
         )
     }
+}
+
+/// `nats=/usr/bin/nats-server -p {port}` → `nats=nats-server -p {port}`
+fn without_folders(argument: &str) -> String {
+    let words = argument.split(' ').map(|word| {
+        let (name, what) = word.split_once('=').unwrap_or(("", word));
+        let last = what.rsplit('/').next().unwrap_or(what);
+        if name.is_empty() { last.to_string() } else { format!("{name}={last}") }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn said_by(program: &str, args: &[&str]) -> String {
@@ -62,4 +73,21 @@ fn value_of(text: &str, name: &str) -> String {
     let line = text.lines().find(|line| line.starts_with(name));
     let value = line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim());
     value.unwrap_or("unknown").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_command_line_names_no_folders() {
+        for (said, kept) in [
+            ("/a/b/bench-harness", "bench-harness"),
+            ("nats=/usr/bin/nats-server", "nats=nats-server"),
+            ("x=env A=1 /opt/srv -p {port}", "x=env A=1 srv -p {port}"),
+            ("--save", "--save"),
+        ] {
+            assert_eq!(without_folders(said), kept);
+        }
+    }
 }

@@ -22,8 +22,8 @@ const GROUPS: usize = 8;
 const MEMBERS: usize = 6;
 /// One publisher and its members, in this order.
 const CONNECTIONS: usize = 1 + MEMBERS;
-/// Messages under way per group.
-const WINDOW: u64 = 256;
+/// Messages under way per group: few, so that membership changes every few messages.
+const WINDOW: u64 = 16;
 /// What has not come by then never comes.
 const PATIENCE: Duration = Duration::from_secs(3);
 
