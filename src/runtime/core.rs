@@ -1,16 +1,14 @@
-//! One core: a turn after the other while there is work, the executor's reactor now and then, and
-//! sleep without losing a wake-up (GLOMMIO.md, "The per-core loop").
+//! One core: a turn after the other while there is work, and sleep without losing a wake-up.
+//!
+//! A core sleeps in its own ring, where completions, deadlines and an eventfd wake it; that costs
+//! a fraction of parking the executor. glommio's reactor gets a pass ten times a second: nothing
+//! on the message path lives in it.
 
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
-use std::rc::Rc;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use glommio::io::BufferedFile;
 use glommio::timer::Timer;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
@@ -58,8 +56,8 @@ pub struct Core {
 
 /// After a stop, what clients are owed is sent for so long.
 const STOP_NS: u64 = SECOND;
-const TIMER_BUSY: Duration = Duration::from_millis(5);
-const TIMER_PARKED: Duration = Duration::from_millis(100);
+/// Long enough to make the executor look at its reactor.
+const REACTOR_PASS: Duration = Duration::from_micros(1);
 
 /// Runs a core until it is stopped. To be called in its executor.
 pub async fn run(core: Core) {
@@ -76,7 +74,6 @@ pub async fn run(core: Core) {
 struct Driver {
     core: Core,
     sockets: Sockets,
-    notify: Rc<Notify>,
     /// A timeout is with the kernel that ends a sleep at this time.
     timeout_at: Mono,
     stop_at: Option<Mono>,
@@ -84,14 +81,10 @@ struct Driver {
 
 impl Driver {
     fn new(core: Core) -> io::Result<Self> {
-        let mut ring = Ring::new(core.ladder)?;
-        let eventfd = &core.wakers[core.shard.id().index()];
-        ring.register_eventfd(eventfd.fd())?;
-        let notify = Rc::new(Notify::default());
-        spawn_listener(eventfd.try_clone()?, Rc::clone(&notify));
-        spawn_timer(Rc::clone(&notify));
-        let sockets = Sockets::new(ring, Arc::clone(&core.load));
-        Ok(Self { core, sockets, notify, timeout_at: Mono(0), stop_at: None })
+        let ring = Ring::new(core.ladder)?;
+        let wakers = Arc::clone(&core.wakers);
+        let sockets = Sockets::new(ring, Arc::clone(&core.load), wakers, core.shard.id());
+        Ok(Self { core, sockets, timeout_at: Mono(0), stop_at: None })
     }
 
     async fn run(mut self) {
@@ -108,22 +101,19 @@ impl Driver {
             if self.is_stopped(now.mono) {
                 return;
             }
+            if now.mono.since(reactor_at) > REACTOR_PASS_NS {
+                // The executor's own reactor lives while its only task lets go of it.
+                Timer::new(REACTOR_PASS).await;
+                reactor_at = now.mono;
+            }
             let due = matches!(wish, Wish::At(at) if at <= now.mono);
-            let busy = self.sockets.was_active() || wish == Wish::AtOnce || due;
-            if busy {
+            if self.sockets.was_active() || wish == Wish::AtOnce || due {
                 idle_since = None;
             } else if now.mono.since(*idle_since.get_or_insert(now.mono)) >= self.core.spin_ns {
-                self.park(wish, now.mono).await;
+                self.park(wish, now.mono);
                 idle_since = None;
-                reactor_at = self.core.clock.mono();
-                continue;
             } else {
                 std::hint::spin_loop();
-            }
-            if now.mono.since(reactor_at) > REACTOR_PASS_NS {
-                self.core.wakers[self.core.shard.id().index()].signal();
-                self.notify.wait().await;
-                reactor_at = now.mono;
             }
         }
     }
@@ -159,28 +149,25 @@ impl Driver {
     }
 
     /// Sleeps until a completion, a peer, the control thread or a deadline.
-    async fn park(&mut self, wish: Wish, now: Mono) {
-        let until = match (wish, self.stop_at) {
-            (Wish::At(at), Some(stop)) => at.min(stop),
-            (Wish::At(at), None) | (_, Some(at)) => at,
-            (_, None) => Mono::NEVER,
+    fn park(&mut self, wish: Wish, now: Mono) {
+        let reactor = now.plus(REACTOR_PASS_NS);
+        let until = match wish {
+            Wish::At(at) => at.min(reactor),
+            _ => reactor,
         };
-        if until != Mono::NEVER && (until < self.timeout_at || self.timeout_at <= now) {
+        if until < self.timeout_at || self.timeout_at <= now {
             self.arm_timeout(until, now);
         }
-        // Said first, looked after: whoever leaves something in between sees that we sleep.
-        self.sockets.ring.signal(true);
+        // Said first, looked after: whoever leaves something in between sees that we sleep, and
+        // signals the eventfd, which completes a read in the ring.
         self.core.port.prepare_park();
         if self.core.port.may_sleep() {
-            // The turn's look may have answered a ring that announced a request.
-            if !self.sockets.ring.has_work() && self.core.requests.is_empty() {
-                self.notify.parked.set(true);
-                self.notify.wait().await;
-                self.notify.parked.set(false);
+            // The turn's look may have answered a bell that announced a request.
+            if self.core.requests.is_empty() {
+                self.sockets.wait();
             }
             self.core.port.unpark();
         }
-        self.sockets.ring.signal(false);
     }
 
     fn arm_timeout(&mut self, until: Mono, now: Mono) {
@@ -195,61 +182,5 @@ impl Driver {
             error!("io_uring timeout failed: {fault}; timers of this core run up to 100 ms late");
         }
         self.timeout_at = until;
-    }
-}
-
-/// Turns reads of the core's eventfd into wake-ups of its task.
-fn spawn_listener(eventfd: OwnedFd, notify: Rc<Notify>) {
-    // SAFETY: the descriptor is owned, and given away for good.
-    let file = unsafe { BufferedFile::from_raw_fd(eventfd.into_raw_fd()) };
-    glommio::spawn_local(async move {
-        loop {
-            if let Err(fault) = file.read_at(0, 8).await {
-                error!(fatal = true, "reading an eventfd failed: {fault}; this core cannot go on");
-                std::process::abort();
-            }
-            notify.set();
-        }
-    })
-    .detach();
-}
-
-/// glommio may park an executor that has work to do; a timer bounds that (GLOMMIO.md, "Traps").
-fn spawn_timer(notify: Rc<Notify>) {
-    glommio::spawn_local(async move {
-        loop {
-            let parked = notify.parked.get();
-            Timer::new(if parked { TIMER_PARKED } else { TIMER_BUSY }).await;
-        }
-    })
-    .detach();
-}
-
-/// A flag of this thread that a task can wait for.
-#[derive(Default)]
-struct Notify {
-    flag: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-    /// The core's task sleeps, not merely lets the reactor run.
-    parked: Cell<bool>,
-}
-
-impl Notify {
-    fn set(&self) {
-        self.flag.set(true);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    async fn wait(&self) {
-        poll_fn(|context| {
-            if self.flag.take() {
-                return Poll::Ready(());
-            }
-            *self.waker.borrow_mut() = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
     }
 }

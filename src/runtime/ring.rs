@@ -109,11 +109,7 @@ impl Ring {
         };
         match result {
             Ok(_) => Ok(()),
-            // The completion queue is full, or the kernel is short of memory: reap and come back.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN)) => {
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) if is_passing(&error) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -125,29 +121,20 @@ impl Ring {
         );
     }
 
-    /// Whether a look would find something: completions, or work the kernel has put off.
-    pub fn has_work(&mut self) -> bool {
-        let submission = self.ring.submission();
-        let put_off = submission.taskrun() || submission.cq_overflow() || !submission.is_empty();
-        drop(submission);
-        put_off || !self.ring.completion().is_empty()
-    }
-
-    /// Lets completions signal `eventfd` while [`Ring::signal`] is on.
-    pub fn register_eventfd(&mut self, eventfd: RawFd) -> io::Result<()> {
-        self.ring.submitter().register_eventfd(eventfd)?;
-        self.signal(false);
-        Ok(())
-    }
-
-    pub fn signal(&mut self, on: bool) {
-        let completion = self.ring.completion();
-        if on {
-            completion.enable_eventfd();
-        } else {
-            completion.disable_eventfd();
+    /// Hands queued operations to the kernel and sleeps until there is a completion.
+    pub fn wait(&mut self) -> io::Result<()> {
+        match self.ring.submit_and_wait(1) {
+            Ok(_) => Ok(()),
+            Err(error) if is_passing(&error) => Ok(()),
+            Err(error) => Err(error),
         }
     }
+}
+
+/// The completion queue is full, the kernel is short of memory, or a signal came: reap and come
+/// back.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::EINTR))
 }
 
 /// Whether the completion is one of several of a multishot operation.
@@ -179,6 +166,11 @@ pub fn send_message(fd: RawFd, message: &libc::msghdr, user_data: u64) -> squeue
         .flags(SEND_FLAGS as u32)
         .build()
         .user_data(user_data)
+}
+
+/// Reads an eventfd into `into`.
+pub fn read_counter(fd: RawFd, into: *mut u64, user_data: u64) -> squeue::Entry {
+    opcode::Read::new(types::Fd(fd), into.cast(), 8).build().user_data(user_data)
 }
 
 /// Completes after `time`; the kernel copies it when it takes the entry.

@@ -15,12 +15,12 @@ use tracing::error;
 
 use super::control::Load;
 use super::ring::{self, Ring};
-use super::syscalls;
+use super::syscalls::{self, EventFd};
 use crate::connection::outbound::Run;
 use crate::shard::turn::TurnIo;
 use crate::shard::{Opened, Shard};
 use crate::types::limits::{READ_BYTES_MAX, TURN_INPUT_BYTES};
-use crate::types::{CloseReason, ConnKey};
+use crate::types::{CloseReason, ConnKey, ShardId};
 
 pub struct Sockets {
     pub ring: Ring,
@@ -36,6 +36,10 @@ pub struct Sockets {
     /// Something was done in this turn.
     active: bool,
     load: Arc<Load>,
+    /// By shard; the own one is read by the ring, into `wakes`.
+    wakers: Arc<[EventFd]>,
+    me: ShardId,
+    wakes: Box<u64>,
 }
 
 struct Socket {
@@ -81,6 +85,7 @@ enum Read {
 const KIND_SHIFT: u32 = 62;
 const POLL: u64 = 1;
 const SEND: u64 = 2;
+const WAKE: u64 = 3;
 /// Timeouts and cancellations: their completions only end a sleep.
 pub const IGNORED: u64 = 0;
 const GENERATION_MASK: u64 = (1 << 30) - 1;
@@ -98,8 +103,8 @@ const IOVECS_MAX: usize = 64;
 const SHORT_SEND_BYTES: usize = 4099;
 
 impl Sockets {
-    pub fn new(ring: Ring, load: Arc<Load>) -> Self {
-        Self {
+    pub fn new(ring: Ring, load: Arc<Load>, wakers: Arc<[EventFd]>, me: ShardId) -> Self {
+        let mut sockets = Self {
             ring,
             slots: Vec::new(),
             ready: VecDeque::new(),
@@ -110,6 +115,27 @@ impl Sockets {
             runs: Vec::new(),
             active: false,
             load,
+            wakers,
+            me,
+            wakes: Box::default(),
+        };
+        sockets.listen();
+        sockets
+    }
+
+    /// Has the ring read the core's eventfd, whose signals end a sleep.
+    fn listen(&mut self) {
+        let fd = self.wakers[self.me.index()].fd();
+        let wakes: *mut u64 = &mut *self.wakes;
+        let entry = ring::read_counter(fd, wakes, WAKE << KIND_SHIFT);
+        // SAFETY: the box lives as long as the ring, and nobody else looks into it.
+        unsafe { self.queue(&entry) };
+    }
+
+    /// Sleeps until there is a completion.
+    pub fn wait(&mut self) {
+        if let Err(fault) = self.ring.wait() {
+            give_up(&fault);
         }
     }
 
@@ -164,13 +190,15 @@ impl Sockets {
     unsafe fn queue(&mut self, entry: &io_uring::squeue::Entry) {
         // SAFETY: promised by the caller.
         if let Err(fault) = unsafe { self.ring.push(entry) } {
-            // Nothing can be sent or received on this core any more.
-            error!(fatal = true, "io_uring enter failed: {fault}; this core cannot go on");
-            std::process::abort();
+            give_up(&fault);
         }
     }
 
     fn on_completion(&mut self, shard: &mut Shard, data: u64, result: i32, flags: u32) {
+        if data >> KIND_SHIFT == WAKE {
+            self.listen();
+            return;
+        }
         let slot = (data & u64::from(u32::MAX)) as usize;
         let Some(socket) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
         let key = socket.key;
@@ -356,6 +384,12 @@ impl Sockets {
     }
 }
 
+/// Nothing can be sent or received on this core any more.
+fn give_up(fault: &io::Error) -> ! {
+    error!(fatal = true, "io_uring enter failed: {fault}; this core cannot go on");
+    std::process::abort();
+}
+
 impl TurnIo for Sockets {
     fn obtain(&mut self, shard: &mut Shard, may_read: bool) {
         let mut completions = std::mem::take(&mut self.completions);
@@ -418,8 +452,7 @@ impl TurnIo for Sockets {
             shard.effects.flush = listed;
         }
         if let Err(fault) = self.ring.enter() {
-            error!(fatal = true, "io_uring enter failed: {fault}; this core cannot go on");
-            std::process::abort();
+            give_up(&fault);
         }
     }
 }

@@ -63,9 +63,4 @@ impl EventFd {
     pub fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
-
-    /// Another descriptor of the same counter.
-    pub fn try_clone(&self) -> io::Result<OwnedFd> {
-        self.0.try_clone()
-    }
 }

@@ -40,8 +40,8 @@ pub const DRAIN_WINDOW_NS: u64 = 250 * MILLISECOND;
 pub const POOLED_BUFFERS: usize = 256;
 pub const POOLED_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// The executor's reactor pass while busy.
-pub const REACTOR_PASS_NS: u64 = 500 * MICROSECOND;
+/// The executor's reactor gets a pass this often; a core sleeps no longer than this.
+pub const REACTOR_PASS_NS: u64 = 100 * MILLISECOND;
 
 /// Requests waiting at a shard from the control thread; more are refused with 503.
 pub const CONTROL_REQUESTS_MAX: usize = 1024;

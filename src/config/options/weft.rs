@@ -17,7 +17,8 @@ pub struct WeftOptions {
     /// Default `None`: one for each CPU allowed, at most the CPU quota rounded up. More shards
     /// than CPUs share them.
     pub shards: Option<usize>,
-    /// How long an idle core watches its ring before it sleeps. Default 50 µs; 0 sleeps at once.
+    /// How long an idle core watches its ring before it sleeps. Default 0: at once. Spinning buys
+    /// latency with CPU, and pays only where cores are not shared with the clients.
     pub spin: Duration,
     /// Which core gets a new connection.
     pub placement: Placement,
@@ -51,7 +52,7 @@ impl Default for WeftOptions {
         Self {
             cores: None,
             shards: None,
-            spin: Duration::from_micros(50),
+            spin: Duration::ZERO,
             placement: Placement::Fewest,
             ring_features: RingFeatures::Auto,
         }
