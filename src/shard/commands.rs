@@ -32,8 +32,8 @@ impl Shard {
         let manners = conn.manners;
         let account = conn.account;
 
-        let subject = Subject::parse(publish.subject);
-        if manners.pedantic && !subject.is_some_and(Subject::is_literal) {
+        let fanout = self.route(account, publish.subject);
+        if manners.pedantic && !Subject::parse(publish.subject).is_some_and(Subject::is_literal) {
             self.send_error(key, "Invalid Publish Subject");
         }
         if manners.verbose {
@@ -47,10 +47,10 @@ impl Shard {
             &built
         });
         let origin = Origin { shard: self.id, conn: key, echo: manners.echo };
-        let message = Message { origin, account, publish: *publish, tail, ask: 0 };
+        let message = Message { origin, account, publish, tail, ask: 0 };
         let answered = self.serve_system(&message);
-        let reached = match subject {
-            Some(subject) => self.fan_out(message, subject, whole, asking),
+        let reached = match fanout {
+            Some(fanout) => self.fan_out(message, &fanout, whole, asking),
             None => Reached::Nobody,
         };
         self.tail = built;

@@ -14,7 +14,7 @@ use crate::protocol::encode::{self, Kind};
 use crate::routing::{Fanout, GroupFanout, Pick, ShardSet, SubKey, Subscription};
 use crate::types::limits::SHARED_PAYLOAD_BYTES;
 use crate::types::mutation::{self, Mutation};
-use crate::types::{CloseReason, ConnKey, ShardId, Subject};
+use crate::types::{AccountId, CloseReason, ConnKey, ShardId, Subject};
 
 /// Forms of one message that are made at most once, however many subscribers there are.
 #[derive(Debug, Default)]
@@ -55,16 +55,23 @@ pub enum Reached {
 }
 
 impl Shard {
+    /// Who wants a message. `None`: its subject is none, and matches nothing.
+    pub(super) fn route(&mut self, account: AccountId, subject: &[u8]) -> Option<Rc<Fanout>> {
+        if let Some(fanout) = self.router.again(account, subject) {
+            return Some(fanout);
+        }
+        Subject::parse(subject).map(|subject| self.router.route(account, subject))
+    }
+
     /// Delivers a message that was published on this core.
     /// `asking`: the publisher wants to know if nobody gets it.
     pub(super) fn fan_out(
         &mut self,
         mut message: Message<'_>,
-        subject: Subject<'_>,
+        fanout: &Rc<Fanout>,
         whole: Option<&Bytes>,
         asking: bool,
     ) -> Reached {
-        let fanout = self.router.route(message.account, subject);
         let mut forms = Forms::default();
         let mut delivered = false;
         for &sub in &fanout.plain {
@@ -82,7 +89,7 @@ impl Shard {
             if asking && !delivered {
                 message.ask = self.peers.asks.open(message.origin.conn);
             }
-            self.forward(&message, &fanout);
+            self.forward(&message, fanout);
             if !delivered {
                 reached = Reached::Unknown;
             }
@@ -99,8 +106,7 @@ impl Shard {
         plain: bool,
         groups: Groups<'_>,
     ) {
-        let Some(subject) = Subject::parse(message.publish.subject) else { return };
-        let fanout = self.router.route(message.account, subject);
+        let Some(fanout) = self.route(message.account, message.publish.subject) else { return };
         let mut forms = Forms::default();
         if plain {
             let mut delivered = false;
@@ -240,7 +246,7 @@ impl Shard {
         if subscription.count_delivery() {
             self.scratch.spent.push(sub);
         }
-        let publish = &message.publish;
+        let publish = message.publish;
         let kind = if conn.manners.headers { Kind::of(publish) } else { Kind::Msg };
         let body_len = if kind == Kind::of(publish) {
             let out = conn.outbound.buffer(&mut self.pool);

@@ -1,7 +1,7 @@
 //! This shard's side of the lanes: taking in what other cores sent, handing over what they want.
 
 use super::Shard;
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, Message};
 use crate::mesh::Port;
 use crate::types::limits::{TURN_OUTBOUND_BYTES, TURN_PEER_BYTES};
 use crate::types::mutation::{self, Mutation};
@@ -65,7 +65,9 @@ impl Shard {
 
     fn on_frame(&mut self, from: ShardId, frame: Frame<'_>, length: usize) {
         match frame {
-            Frame::Message { message, plain, charged, groups } => {
+            Frame::Message { origin, account, ask, publish, plain, charged, groups } => {
+                let tail = publish.tail.expect("frames carry their tail");
+                let message = Message { origin, account, publish: &publish, tail, ask };
                 self.deliver_from_peer(&message, plain, groups);
                 if charged {
                     self.peers.of(from).on_consumed(length);

@@ -18,8 +18,8 @@ use crate::types::{AccountId, ConnKey, ShardId};
 pub struct Message<'a> {
     pub origin: Origin,
     pub account: AccountId,
-    /// `publish.tail` is always there.
-    pub publish: Publish<'a>,
+    pub publish: &'a Publish<'a>,
+    /// The tail, put together where the publisher did not write it in canonical form.
     pub tail: &'a [u8],
     /// Names a pending question "did anybody get it?" at the origin; 0 where nobody asks.
     pub ask: u32,
@@ -45,7 +45,11 @@ pub struct GroupPart<'a> {
 #[derive(Debug)]
 pub enum Frame<'a> {
     Message {
-        message: Message<'a>,
+        origin: Origin,
+        account: AccountId,
+        ask: u32,
+        /// Always with its tail.
+        publish: Publish<'a>,
         /// Plain subscribers of the receiving core get it too.
         plain: bool,
         /// Counts against the sender's credit.
@@ -88,7 +92,7 @@ pub fn push_message<'g>(
     groups: impl Iterator<Item = GroupPart<'g>>,
 ) -> usize {
     let start = out.len();
-    let publish = &message.publish;
+    let publish = message.publish;
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
     let flags = flag(plain, PLAIN)
         | flag(publish.is_hpub, HPUB)
@@ -230,7 +234,10 @@ fn message(mut reader: Reader<'_>) -> Frame<'_> {
     };
     let origin = Origin { shard, conn, echo: flags & ECHO != 0 };
     Frame::Message {
-        message: Message { origin, account, publish, tail, ask },
+        origin,
+        account,
+        ask,
+        publish,
         plain: flags & PLAIN != 0,
         charged: flags & CHARGED != 0,
         groups: Groups { reader: Reader(groups), left: group_count },
@@ -314,7 +321,8 @@ mod tests {
             let origin =
                 Origin { shard: ShardId(3), conn: ConnKey { slot: 9, generation: 2 }, echo: true };
             let publish = publish(reply, header, tail);
-            let message = Message { origin, account: AccountId(7), publish, tail, ask: 5 };
+            let message =
+                Message { origin, account: AccountId(7), publish: &publish, tail, ask: 5 };
             let parts = [GroupPart { name: b"g1", tried: 1 }, GroupPart { name: b"", tried: 6 }];
             let mut batch = Vec::new();
             push_credit(&mut batch, 77);
@@ -324,11 +332,17 @@ mod tests {
             let (frame, used) = first(&batch).unwrap();
             assert!(matches!(frame, Frame::Credit(77)));
             let (frame, more) = first(&batch[used..]).unwrap();
-            let Frame::Message { message: got, plain: true, charged: false, groups } = frame else {
+            let Frame::Message { publish: got, plain: true, charged: false, groups, .. } = frame
+            else {
                 panic!("{frame:?}");
             };
-            assert_eq!((got.origin, got.account, got.ask), (origin, AccountId(7), 5));
-            assert_eq!(got.publish, publish);
+            let Frame::Message { origin: from, account, ask, .. } =
+                first(&batch[used..]).unwrap().0
+            else {
+                panic!("a message");
+            };
+            assert_eq!((from, account, ask), (origin, AccountId(7), 5));
+            assert_eq!(got, publish);
             assert_eq!(groups.collect::<Vec<_>>(), parts);
             let (frame, rest) = first(&batch[used + more..]).unwrap();
             assert!(matches!(frame, Frame::Nobody { ask: 8, subject: b"s", reply: b"r" }));

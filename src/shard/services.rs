@@ -95,6 +95,12 @@ impl Shard {
         crate::protocol::encode::build_tail(&mut tail, &publish);
         let origin = Origin { shard: self.id, conn: NOBODY, echo: true };
         let account = request.account;
-        self.fan_out(Message { origin, account, publish, tail: &tail, ask: 0 }, reply, None, false);
+        let Some(fanout) = self.route(account, reply.bytes()) else { return };
+        self.fan_out(
+            Message { origin, account, publish: &publish, tail: &tail, ask: 0 },
+            &fanout,
+            None,
+            false,
+        );
     }
 }
