@@ -18,5 +18,7 @@ mod monitor;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub mod cli;
+
 #[cfg(feature = "runtime")]
 pub mod runtime;

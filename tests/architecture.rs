@@ -11,11 +11,12 @@ const LAYERS: &[&[&str]] = &[
     &["types"],
     &["mesh", "protocol", "routing", "storage", "security"],
     &["config"],
+    &["cli"],
     &["connection", "jetstream"],
     &["shard"],
     &["monitor", "testing"],
     &["runtime"],
-    &["cli", "main", "lib"],
+    &["main", "lib"],
 ];
 
 /// The files that may hold `unsafe`, each block of it with its SAFETY note (clippy holds that).

@@ -2,7 +2,7 @@
 
 use crate::types::time::{Mono, SECOND};
 
-/// The first PING comes this long after the connection, so that `/connz` shows a round trip.
+/// The first PING comes this long after CONNECT, so that `/connz` shows a round trip.
 const FIRST_PING_NS: u64 = 2 * SECOND;
 
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Keepalive {
     /// Nanoseconds; 0 before the first PONG.
     pub rtt_ns: u64,
     first_ping_due: Option<Mono>,
+    /// The one timer that counts; an earlier one for this connection is void.
+    pub next_check: Mono,
 }
 
 /// What a check found.
@@ -29,9 +31,22 @@ pub enum Late {
 }
 
 impl Keepalive {
-    pub fn new(now: Mono, ping_interval_ns: u64) -> Self {
-        let first = (ping_interval_ns > FIRST_PING_NS).then(|| now.plus(FIRST_PING_NS));
-        Self { last_heard: now, pings_out: 0, ping_sent: now, rtt_ns: 0, first_ping_due: first }
+    pub fn new(now: Mono) -> Self {
+        Self {
+            last_heard: now,
+            pings_out: 0,
+            ping_sent: now,
+            rtt_ns: 0,
+            first_ping_due: None,
+            next_check: now,
+        }
+    }
+
+    /// The client sent its first CONNECT. When to check next.
+    pub fn on_connect(&mut self, now: Mono, interval_ns: u64) -> Mono {
+        let first = now.plus(FIRST_PING_NS.min(interval_ns));
+        self.first_ping_due = (interval_ns > FIRST_PING_NS).then_some(first);
+        first
     }
 
     pub fn on_bytes(&mut self, now: Mono) {
@@ -59,9 +74,6 @@ impl Keepalive {
             return self.ping(now, interval_ns);
         }
         let quiet_until = self.last_heard.plus(interval_ns);
-        if now < quiet_until && self.pings_out == 0 {
-            return Late::Until(quiet_until);
-        }
         if now < quiet_until {
             // Traffic is as good as a PONG for staleness.
             self.pings_out = 0;
@@ -86,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_silent_client_gets_its_pings_and_then_is_stale() {
-        let mut keepalive = Keepalive::new(Mono(0), SECOND);
+        let mut keepalive = Keepalive::new(Mono(0));
         let mut at = |s: u64| keepalive.check(Mono(s * SECOND), SECOND, 2);
         assert_eq!(at(0), Late::Until(Mono(SECOND)));
         assert_eq!(at(1), Late::Ping(Mono(2 * SECOND)));
@@ -96,7 +108,7 @@ mod tests {
 
     #[test]
     fn traffic_counts_as_an_answer() {
-        let mut keepalive = Keepalive::new(Mono(0), SECOND);
+        let mut keepalive = Keepalive::new(Mono(0));
         assert!(matches!(keepalive.check(Mono(SECOND), SECOND, 1), Late::Ping(_)));
         keepalive.on_bytes(Mono(SECOND + 1));
         assert_eq!(keepalive.check(Mono(2 * SECOND), SECOND, 1), Late::Until(Mono(2 * SECOND + 1)));
@@ -104,7 +116,9 @@ mod tests {
 
     #[test]
     fn the_first_ping_measures_the_round_trip() {
-        let mut keepalive = Keepalive::new(Mono(0), 120 * SECOND);
+        let mut keepalive = Keepalive::new(Mono(0));
+        assert_eq!(keepalive.check(Mono(0), 120 * SECOND, 2), Late::Until(Mono(120 * SECOND)));
+        assert_eq!(keepalive.on_connect(Mono(0), 120 * SECOND), Mono(2 * SECOND));
         assert!(matches!(keepalive.check(Mono(2 * SECOND), 120 * SECOND, 2), Late::Ping(_)));
         keepalive.on_pong(Mono(2 * SECOND + 300));
         assert_eq!(keepalive.rtt_ns, 300);

@@ -134,14 +134,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(
-        key: ConnKey,
-        client: ClientId,
-        peer: SocketAddr,
-        start: Wall,
-        now: Mono,
-        ping_interval_ns: u64,
-    ) -> Self {
+    pub fn new(key: ConnKey, client: ClientId, peer: SocketAddr, start: Wall, now: Mono) -> Self {
         let profile = Profile { peer, start, options: ConnectOptions::default() };
         Self {
             key,
@@ -157,7 +150,7 @@ impl Connection {
             counters: Counters::default(),
             outbound: Outbound::default(),
             inbound: Inbound::default(),
-            keepalive: Keepalive::new(now, ping_interval_ns),
+            keepalive: Keepalive::new(now),
             sids: Sids::default(),
             stalled_producers: Vec::new(),
             client,
@@ -173,6 +166,11 @@ impl Connection {
     pub fn introduce(&mut self, json: &[u8], headers_supported: bool) -> Result<(), Violation> {
         let options = &mut self.profile.options;
         options.update(json)?;
+        if !options.credentials.account.is_empty() {
+            // Accounts are not for clients to choose.
+            return Err(Violation::UNAUTHORIZED);
+        }
+        options.check()?;
         let headers = options.headers && headers_supported;
         if options.no_responders && !headers {
             return Err(Violation::NO_RESPONDERS_WITHOUT_HEADERS);

@@ -18,6 +18,11 @@ impl Clock {
         Self { start: Instant::now(), start_wall: wall.as_nanos() as u64 }
     }
 
+    /// For pages and log lines of the control thread.
+    pub fn wall() -> Wall {
+        Self::new().now().wall
+    }
+
     pub fn mono(&self) -> Mono {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that reads clocks")]
         let now = Instant::now();

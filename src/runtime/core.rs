@@ -66,7 +66,10 @@ pub async fn run(core: Core) {
     let shard = core.shard.id();
     match Driver::new(core) {
         Ok(driver) => driver.run().await,
-        Err(fault) => error!(fatal = true, "core {shard} cannot start its io_uring: {fault}"),
+        Err(fault) => {
+            error!(fatal = true, "core {shard} cannot start its io_uring: {fault}");
+            std::process::exit(1);
+        }
     }
 }
 
@@ -169,7 +172,8 @@ impl Driver {
         self.sockets.ring.signal(true);
         self.core.port.prepare_park();
         if self.core.port.may_sleep() {
-            if !self.sockets.ring.has_work() {
+            // The turn's look may have answered a ring that announced a request.
+            if !self.sockets.ring.has_work() && self.core.requests.is_empty() {
                 self.notify.parked.set(true);
                 self.notify.wait().await;
                 self.notify.parked.set(false);

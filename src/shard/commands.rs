@@ -10,6 +10,9 @@ use crate::protocol::{Publish, Violation, encode};
 use crate::routing::{NewSubscription, SubKey};
 use crate::types::{CloseReason, ConnKey, Pattern, Subject};
 
+/// The server's own queue group.
+const SYSTEM_QUEUE: &[u8] = b"_sys_";
+
 impl Shard {
     pub(super) fn publish(
         &mut self,
@@ -84,6 +87,14 @@ impl Shard {
             self.send_error(key, &text);
             return Flow::Go;
         }
+        if queue == Some(SYSTEM_QUEUE) {
+            let subject = String::from_utf8_lossy(subject);
+            let text = format!(
+                "Permissions Violation for Subscription to \"{subject}\" using queue \"_sys_\""
+            );
+            self.send_error(key, &text);
+            return Flow::Go;
+        }
         let conn = self.connections.owner(key.slot);
         if conn.sids.find(sid, &self.hasher, &self.router).is_none() {
             let subscriptions_max = self.settings.max_subscriptions;
@@ -154,12 +165,23 @@ impl Shard {
 
     pub(super) fn connect(&mut self, key: ConnKey, json: &[u8]) -> Flow {
         let headers_supported = !self.settings.no_header_support;
+        let (now, interval) = (self.now.mono, self.settings.ping_interval_ns);
         let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
+        let is_first = !conn.manners.introduced;
         if let Err(violation) = conn.introduce(json, headers_supported) {
             self.violate(key, violation);
             return Flow::Stop;
         }
-        if conn.manners.verbose {
+        if is_first {
+            let at = conn.keepalive.on_connect(now, interval);
+            self.check_keepalive_at(key, at);
+        } else {
+            // The client begins anew.
+            for sub in conn.sids.take() {
+                self.router.unsubscribe(sub);
+            }
+        }
+        if self.connections.get(key).is_some_and(|conn| conn.manners.verbose) {
             self.send(key, |out| out.extend_from_slice(encode::OK));
         }
         Flow::Go
@@ -167,7 +189,7 @@ impl Shard {
 
     /// `-ERR` from a client: the reference closes without a word.
     pub(super) fn client_error(&mut self, key: ConnKey) -> Flow {
-        self.close(key, CloseReason::ClientClosed);
+        self.close(key, CloseReason::ParseError);
         Flow::Stop
     }
 

@@ -13,6 +13,7 @@ use crate::connection::outbound::Run;
 use crate::connection::{Connection, Late, Pauses, Phase};
 use crate::protocol::{ServerInfo, encode};
 use crate::types::limits::STALL_NS_MAX;
+use crate::types::time::Mono;
 use crate::types::{ClientId, CloseReason, ConnKey};
 
 /// The JetStream API level of the reference's version; sent even where JetStream is off.
@@ -31,10 +32,10 @@ impl Shard {
     /// Takes a new connection and greets it.
     pub fn on_opened(&mut self, opened: Opened) -> ConnKey {
         let now = self.now;
-        let interval = self.settings.ping_interval_ns;
+        self.totals.total_connections += 1;
         let key = self.connections.insert(|key| {
             let Opened { client, peer, .. } = opened;
-            Connection::new(key, client, peer, now.wall, now.mono, interval)
+            Connection::new(key, client, peer, now.wall, now.mono)
         });
         debug!("{} - Client connection created", self.label(key));
         self.send_info(key, false);
@@ -43,7 +44,7 @@ impl Shard {
             error!("{} - maximum connections exceeded", self.label(key));
             self.close(key, CloseReason::MaxConnectionsExceeded);
         } else {
-            self.timers.set(now.mono, Due::Keepalive(key));
+            self.check_keepalive_at(key, now.mono);
         }
         key
     }
@@ -277,6 +278,13 @@ impl Shard {
                 Due::StallEnd(key) => self.unpause(key, Pauses::STALL),
                 Due::WriteDeadline(key) => self.check_write(key),
             }
+        }
+    }
+
+    pub(super) fn check_keepalive_at(&mut self, key: ConnKey, at: Mono) {
+        if let Some(conn) = self.connections.get_mut(key) {
+            conn.keepalive.next_check = at;
+            self.timers.set(at, Due::Keepalive(key));
         }
     }
 

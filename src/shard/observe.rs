@@ -31,6 +31,7 @@ impl Shard {
         let mut totals = self.totals.clone();
         totals.connections = open.clone().count() as u64;
         totals.pending_bytes = open.map(|conn| conn.outbound.owed()).sum();
+        totals.closed_connections = self.closed.ended.len() as u64;
         totals.routing = self.router.totals();
         totals
     }

@@ -56,6 +56,10 @@ pub struct SubscriptionQuery {
 pub struct Totals {
     pub shard: ShardId,
     pub connections: u64,
+    /// Connections accepted since start.
+    pub total_connections: u64,
+    /// Ended connections still remembered.
+    pub closed_connections: u64,
     pub in_msgs: u64,
     pub in_bytes: u64,
     pub out_msgs: u64,
@@ -85,7 +89,7 @@ pub struct ConnectionSnapshot {
     pub last_activity: Wall,
     /// When and why it ended; `None` while open.
     pub closed: Option<(Wall, CloseReason)>,
-    /// Nanoseconds; 0 before the first PONG.
+    /// Nanoseconds; before the first PONG, from accept to CONNECT, and 0 before that.
     pub rtt_ns: u64,
     pub pending_bytes: u64,
     pub in_msgs: u64,

@@ -2,34 +2,50 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tracing::error;
 
 use super::Cores;
+use crate::config::options::{Placement, WeftOptions};
 use crate::runtime::core::Request;
 use crate::shard::Opened;
-use crate::types::ClientId;
+use crate::types::{ClientId, ShardId};
 
 /// Hands out client ids and enforces `max_connections`.
 pub struct Acceptor {
-    pub cores: Cores,
-    pub connections_max: usize,
+    cores: Cores,
+    limits: Arc<AcceptLimits>,
+    placement: Placement,
     next_client: u64,
+}
+
+/// What a reload may change.
+#[derive(Debug)]
+pub struct AcceptLimits {
+    connections_max: AtomicU32,
+}
+
+impl AcceptLimits {
+    pub fn set_connections_max(&self, connections: u32) {
+        self.connections_max.store(connections, Ordering::Relaxed);
+    }
 }
 
 /// The reference's first client has this id; the ids before are its internal clients'.
 const FIRST_CLIENT: u64 = 5;
 
 impl Acceptor {
-    pub fn new(cores: Cores, connections_max: usize) -> Self {
-        Self { cores, connections_max, next_client: FIRST_CLIENT }
+    pub fn new(cores: Cores, options: &WeftOptions, connections_max: u32) -> Self {
+        let limits = Arc::new(AcceptLimits { connections_max: AtomicU32::new(connections_max) });
+        Self { cores, limits, placement: options.placement, next_client: FIRST_CLIENT }
     }
 
-    /// Connections accepted so far.
-    pub fn accepted(&self) -> u64 {
-        self.next_client - FIRST_CLIENT
+    pub fn limits(&self) -> Arc<AcceptLimits> {
+        Arc::clone(&self.limits)
     }
 
     /// Accepts one connection and places it.
@@ -49,8 +65,15 @@ impl Acceptor {
         let Ok(stream) = stream.into_std() else { return };
         let client = ClientId(self.next_client);
         self.next_client += 1;
-        let refused = self.cores.connections() >= self.connections_max;
-        let shard = self.cores.least_loaded();
+        let connections_max = self.limits.connections_max.load(Ordering::Relaxed) as usize;
+        let refused = self.cores.connections() >= connections_max;
+        let shard = match self.placement {
+            Placement::Fewest => self.cores.least_loaded(),
+            Placement::RoundRobin => {
+                let turn = (client.0 - FIRST_CLIENT) % self.cores.count() as u64;
+                ShardId(turn as u16)
+            }
+        };
         self.cores.handles[shard.index()].load.enter();
         let opened = Opened { client, peer, refused };
         self.cores.send(shard, Request::Adopt(OwnedFd::from(stream), opened)).await;

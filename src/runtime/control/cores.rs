@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
+use super::ask::{ShardHandle, ShardHandles};
 use crate::mesh::Bell;
 use crate::runtime::core::Request;
 use crate::runtime::syscalls::EventFd;
@@ -60,6 +61,12 @@ impl Cores {
         ShardId(least.map_or(0, |(index, _)| index as u16))
     }
 
+    pub fn most_loaded(&self) -> ShardId {
+        let loads = self.handles.iter().map(|core| core.load.connections());
+        let most = loads.enumerate().max_by_key(|(_, load)| *load);
+        ShardId(most.map_or(0, |(index, _)| index as u16))
+    }
+
     /// Waits for room in the core's letter box. `false`: the core has ended.
     pub async fn send(&self, shard: ShardId, request: Request) -> bool {
         if self.handles[shard.index()].requests.send(request).await.is_err() {
@@ -73,6 +80,16 @@ impl Cores {
         for index in 0..self.count() {
             self.send(ShardId(index as u16), request()).await;
         }
+    }
+
+    /// The way to the cores for the monitoring pages.
+    pub fn ask_handles(&self) -> ShardHandles {
+        let handle = |index: usize| {
+            let (cores, shard) = (self.clone(), ShardId(index as u16));
+            let requests = self.handles[index].requests.clone();
+            ShardHandle::new(requests, Arc::new(move || cores.wake(shard)))
+        };
+        ShardHandles::new((0..self.count()).map(handle).collect())
     }
 
     pub fn wake(&self, shard: ShardId) {
