@@ -12,7 +12,6 @@ use super::frame::{self, GroupPart, Groups, Message, Origin};
 use crate::connection::{Pauses, Phase};
 use crate::protocol::encode::{self, Kind};
 use crate::routing::{Fanout, GroupFanout, Pick, ShardSet, SubKey, Subscription};
-use crate::types::limits::SHARED_PAYLOAD_BYTES;
 use crate::types::mutation::{self, Mutation};
 use crate::types::{CloseReason, ConnKey, ShardId, Subject};
 
@@ -244,7 +243,7 @@ impl Shard {
         let kind = if conn.manners.headers { Kind::of(publish) } else { Kind::Msg };
         let body_len = if kind == Kind::of(publish) {
             let out = conn.outbound.buffer(&mut self.pool);
-            if publish.payload.len() < SHARED_PAYLOAD_BYTES {
+            if publish.payload.len() < self.tuning.shared_payload_bytes {
                 encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), message.tail);
             } else {
                 encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), b"");
@@ -259,7 +258,7 @@ impl Shard {
                 Bytes::from(tail)
             });
             let out = conn.outbound.buffer(&mut self.pool);
-            if publish.payload.len() < SHARED_PAYLOAD_BYTES {
+            if publish.payload.len() < self.tuning.shared_payload_bytes {
                 encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), tail);
             } else {
                 encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), b"");

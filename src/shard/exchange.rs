@@ -3,7 +3,6 @@
 use super::Shard;
 use super::frame::{self, Frame};
 use crate::mesh::Port;
-use crate::types::limits::{TURN_OUTBOUND_BYTES, TURN_PEER_BYTES};
 use crate::types::mutation::{self, Mutation};
 use crate::types::{ConnKey, ShardId};
 
@@ -28,7 +27,7 @@ impl Shard {
         while let Some(from) = port.pop_interest(&mut self.interest) {
             self.router.apply_interest(from, &self.interest).expect("our own encoding");
         }
-        let mut budget = TURN_PEER_BYTES;
+        let mut budget = self.tuning.turn_peer_bytes;
         loop {
             if !self.process_inbox(&mut budget) {
                 return false;
@@ -51,7 +50,7 @@ impl Shard {
     fn process_inbox(&mut self, budget: &mut usize) -> bool {
         let mut inbox = std::mem::take(&mut self.inbox);
         while let Some((frame, length)) = frame::first(&inbox.batch[inbox.at..]) {
-            if *budget == 0 || self.effects.outbound_bytes > TURN_OUTBOUND_BYTES {
+            if *budget == 0 || self.effects.outbound_bytes > self.tuning.turn_outbound_bytes {
                 self.inbox = inbox;
                 return false;
             }

@@ -218,7 +218,7 @@ impl Shard {
         let now = self.now.mono;
         let Some(conn) = self.connections.get_mut(subscriber) else { return };
         let place = (producer.shard, producer.conn);
-        if !conn.outbound.is_draining(now) {
+        if !conn.outbound.is_draining(now, self.tuning.drain_bytes_min) {
             return;
         }
         let listed = conn.stalled_producers.contains(&place);
