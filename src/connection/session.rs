@@ -173,6 +173,7 @@ impl Connection {
     pub fn introduce(&mut self, json: &[u8], headers_supported: bool) -> Result<(), Violation> {
         let options = &mut self.profile.options;
         options.update(json)?;
+        options.check()?;
         let headers = options.headers && headers_supported;
         if options.no_responders && !headers {
             return Err(Violation::NO_RESPONDERS_WITHOUT_HEADERS);

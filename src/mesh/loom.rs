@@ -1,7 +1,8 @@
 //! The mesh under every interleaving and every memory ordering C11 allows.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --release mesh::loom
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
+//!     cargo test --no-default-features --profile fast mesh::loom
 //! ```
 //!
 //! Each model holds with all guards, and fails with any of the guards left out that it is about:
@@ -36,8 +37,8 @@ fn holds(needed: &[Guard], model: fn(Guards)) {
 
 fn explore(guards: Guards, model: fn(Guards)) {
     let mut explorer = loom::model::Builder::new();
-    // Switches forced on a thread that could go on; the bugs of such protocols need two.
-    explorer.preemption_bound = Some(3);
+    // Every preemption, not only the first few: some seconds for all models.
+    explorer.preemption_bound = None;
     explorer.check(move || model(guards));
 }
 
@@ -121,6 +122,22 @@ fn no_wake_up_is_lost() {
             assert!(eventfd.was_signalled(), "sleeps for good with a batch in its lane");
         }
         assert!(early || b.rung());
+        b.look();
+        assert!(early ^ b.pop_data(&mut Vec::new()).is_some());
+    });
+}
+
+/// Whoever hears the doorbell finds what it was rung for.
+#[test]
+fn a_ring_comes_after_its_batch() {
+    holds(&[], |guards| {
+        let [mut a, mut b] = ports(1, guards);
+        let producer = thread::spawn(move || a.push_interest(B, &mut vec![1]).unwrap());
+        if b.rung() {
+            b.look();
+            assert_eq!(b.pop_interest(&mut Vec::new()), Some(A));
+        }
+        producer.join().unwrap();
     });
 }
 
@@ -182,6 +199,7 @@ fn room_is_handed_back() {
             b
         });
         let refused = a.push_data(B, &mut vec![2]).is_err();
+        assert!(a.take_wakes().is_empty());
         let asleep = refused && falls_asleep(&a);
         let mut b = consumer.join().unwrap();
         if refused {

@@ -213,6 +213,7 @@ impl Port {
 
     /// Parking, first step: says that this shard is about to sleep.
     pub fn prepare_park(&self) {
+        assert!(self.wakes_due.is_empty(), "a peer may sleep for good: ask take_wakes first");
         self.doorbells.park(self.me);
     }
 

@@ -132,7 +132,12 @@ impl ConnectOptions {
         Onto(self)
             .deserialize(&mut json)
             .and_then(|()| json.end())
-            .map_err(|_| Violation::BAD_ARGUMENTS)?;
+            .map_err(|_| Violation::BAD_ARGUMENTS)
+    }
+
+    /// Whether such a client can be served: asked once it is known who it is, as the reference
+    /// says `Authorization Violation` first.
+    pub fn check(&self) -> Result<(), Violation> {
         if !(0..=1).contains(&self.protocol) {
             return Err(Violation::BAD_CLIENT_PROTOCOL);
         }
@@ -191,10 +196,10 @@ impl<'de> Visitor<'de> for Onto<'_> {
                 "jwt" => set(&mut credentials.jwt, map.next_value()?),
                 "account" => set(&mut credentials.account, map.next_value()?),
                 // Not for clients, but of the right type all the same.
-                "new_account" => drop(map.next_value::<Option<bool>>()?),
-                "remote_account" | "proxy_sig" => drop(map.next_value::<Option<Box<str>>>()?),
-                "import" | "export" => drop(map.next_value::<Option<AnyObject>>()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
+                "new_account" => _ = map.next_value::<Option<bool>>()?,
+                "remote_account" | "proxy_sig" => _ = map.next_value::<Option<String>>()?,
+                "import" | "export" => _ = map.next_value::<Option<AnyObject>>()?,
+                _ => _ = map.next_value::<IgnoredAny>()?,
             }
         }
         Ok(())

@@ -59,15 +59,17 @@ const INCOMPLETE: Outcome<'static> = Ok(Step::Incomplete { needed: 0 });
 #[inline]
 fn publish<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
     let Some(line) = line(buf, b"PUB", Blank::Needed, limits)? else { return INCOMPLETE };
-    let (subject, reply, size_text) = match words(line.args, is_blank) {
-        Some(([subject, size_text, _], 2)) => (subject, None, size_text),
-        Some(([subject, reply, size_text], 3)) => (subject, Some(reply), size_text),
+    let words = Words::<3>::split(line.args, Cr::IsText)?;
+    let (subject, reply, size_text) = match *words.found() {
+        [subject, size] => (subject, None, size),
+        [subject, reply, size] => (subject, Some(reply), size),
         _ => return Err(Violation::BAD_ARGUMENTS),
     };
-    let size = size(size_text).ok_or(Violation::BAD_ARGUMENTS)?;
-    let payload = payload(buf, &line, size, limits)?;
-    let Payload::Whole { payload, consumed } = payload else { return payload.incomplete() };
-    let words = [Some(subject), reply, Some(size_text)];
+    let size = number(size_text).ok_or(Violation::BAD_ARGUMENTS)?;
+    let Some((payload, consumed)) = payload(buf, &line, size, limits)? else {
+        return Ok(Step::Incomplete { needed: needed(&line, size) });
+    };
+    let is_canonical = words.are_canonical && line.ends_in_crlf();
     let publish = Publish {
         subject,
         reply,
@@ -75,7 +77,7 @@ fn publish<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
         size_text,
         header_len_text: b"",
         payload,
-        tail: line.is_canonical(words).then(|| &buf[line.start + subject.len()..consumed]),
+        tail: is_canonical.then(|| &buf[line.start + subject.len()..consumed]),
         is_hpub: false,
     };
     Ok(Step::Command { command: Command::Publish(publish), consumed })
@@ -85,21 +87,22 @@ fn publish<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
 #[inline]
 fn publish_with_headers<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
     let Some(line) = line(buf, b"HPUB", Blank::Needed, limits)? else { return INCOMPLETE };
-    let (subject, reply, header_len_text, size_text) = match words(line.args, is_blank) {
-        Some(([subject, header_len, size, _], 3)) => (subject, None, header_len, size),
-        Some(([subject, reply, header_len, size], 4)) => (subject, Some(reply), header_len, size),
+    let words = Words::<4>::split(line.args, Cr::IsText)?;
+    let (subject, reply, header_len_text, size_text) = match *words.found() {
+        [subject, header_len, size] => (subject, None, header_len, size),
+        [subject, reply, header_len, size] => (subject, Some(reply), header_len, size),
         _ => return Err(Violation::BAD_ARGUMENTS),
     };
-    let header_len = size(header_len_text).ok_or(Violation::BAD_ARGUMENTS)?;
-    let size = size(size_text).ok_or(Violation::BAD_ARGUMENTS)?;
+    let header_len = number(header_len_text).ok_or(Violation::BAD_ARGUMENTS)?;
+    let size = number(size_text).ok_or(Violation::BAD_ARGUMENTS)?;
     if header_len > size {
         return Err(Violation::BAD_ARGUMENTS);
     }
-    let payload = payload(buf, &line, size, limits)?;
-    let Payload::Whole { payload, consumed } = payload else { return payload.incomplete() };
-    let words = [Some(subject), reply, Some(header_len_text), Some(size_text)];
+    let Some((payload, consumed)) = payload(buf, &line, size, limits)? else {
+        return Ok(Step::Incomplete { needed: needed(&line, size) });
+    };
     // Without headers it is delivered as MSG, which has no header length in it.
-    let has_tail = header_len > 0 && line.is_canonical(words);
+    let is_canonical = header_len > 0 && words.are_canonical && line.ends_in_crlf();
     let publish = Publish {
         subject,
         reply,
@@ -107,7 +110,7 @@ fn publish_with_headers<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b>
         size_text,
         header_len_text,
         payload,
-        tail: has_tail.then(|| &buf[line.start + subject.len()..consumed]),
+        tail: is_canonical.then(|| &buf[line.start + subject.len()..consumed]),
         is_hpub: true,
     };
     Ok(Step::Command { command: Command::Publish(publish), consumed })
@@ -116,9 +119,9 @@ fn publish_with_headers<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b>
 /// `SUB subject [queue] sid`.
 fn subscribe<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
     let Some(line) = line(buf, b"SUB", Blank::Needed, limits)? else { return INCOMPLETE };
-    let command = match words(line.args, is_blank_or_cr) {
-        Some(([subject, sid, _], 2)) => Command::Subscribe { subject, queue: None, sid },
-        Some(([subject, queue, sid], 3)) => Command::Subscribe { subject, queue: Some(queue), sid },
+    let command = match *Words::<3>::split(line.args, Cr::Separates)?.found() {
+        [subject, sid] => Command::Subscribe { subject, queue: None, sid },
+        [subject, queue, sid] => Command::Subscribe { subject, queue: Some(queue), sid },
         _ => return Err(Violation::BAD_ARGUMENTS),
     };
     Ok(Step::Command { command, consumed: line.len })
@@ -127,9 +130,9 @@ fn subscribe<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
 /// `UNSUB sid [max]`. A `max` that is no number, or 0, means now.
 fn unsubscribe<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
     let Some(line) = line(buf, b"UNSUB", Blank::Needed, limits)? else { return INCOMPLETE };
-    let (sid, max) = match words(line.args, is_blank_or_cr) {
-        Some(([sid, _], 1)) => (sid, None),
-        Some(([sid, max], 2)) => (sid, size(max).filter(|&max| max > 0)),
+    let (sid, max) = match *Words::<2>::split(line.args, Cr::Separates)?.found() {
+        [sid] => (sid, None),
+        [sid, max] => (sid, number(max).filter(|&max| max > 0)),
         _ => return Err(Violation::BAD_ARGUMENTS),
     };
     let command = Command::Unsubscribe { sid, max: max.map(|max| max as u64) };
@@ -204,7 +207,8 @@ fn line<'b>(
         None => return Ok(None),
     };
     // Not further than the longest line reaches, with its CR LF.
-    let rest = &buf[start..buf.len().min(start + limits.max_control_line + 2)];
+    let rest = &buf[start..];
+    let rest = &rest[..rest.len().min(limits.max_control_line.saturating_add(2))];
     let end = memchr(b'\n', rest);
     let text = &rest[..end.unwrap_or(rest.len())];
     let args = text.strip_suffix(b"\r").unwrap_or(text);
@@ -215,59 +219,36 @@ fn line<'b>(
 }
 
 impl Line<'_> {
-    /// Whether the line is `words` and single blanks between them, closed by CR LF.
-    #[inline]
-    fn is_canonical<const N: usize>(&self, words: [Option<&[u8]>; N]) -> bool {
-        let mut end = 0;
-        let mut single_blanks = true;
-        for word in words.into_iter().flatten() {
-            end += word.len();
-            single_blanks &= self.args.get(end).is_none_or(|&byte| byte == b' ');
-            end += 1;
-        }
-        // The words are in the line, so it is no shorter than they are, joined.
-        single_blanks
-            && end == self.args.len() + 1
-            && self.start + self.args.len() + b"\r\n".len() == self.len
+    fn ends_in_crlf(&self) -> bool {
+        self.len == self.start + self.args.len() + b"\r\n".len()
     }
 }
 
-enum Payload<'b> {
-    Whole { payload: &'b [u8], consumed: usize },
-    Incomplete { needed: usize },
+/// The bytes of a command whose payload has `size`.
+fn needed(line: &Line<'_>, size: usize) -> usize {
+    line.len + size + b"\r\n".len()
 }
 
-impl Payload<'_> {
-    #[cold]
-    fn incomplete<'b>(self) -> Outcome<'b> {
-        match self {
-            Self::Incomplete { needed } | Self::Whole { consumed: needed, .. } => {
-                Ok(Step::Incomplete { needed })
-            }
-        }
-    }
-}
-
-/// The `size` bytes after the line, which CR LF must follow.
+/// The payload after the line, which CR LF must follow, and the bytes of the whole command.
+/// `None`: not whole yet.
 #[inline]
 fn payload<'b>(
     buf: &'b [u8],
     line: &Line<'_>,
     size: usize,
     limits: &ParserLimits,
-) -> Result<Payload<'b>, Violation> {
+) -> Result<Option<(&'b [u8], usize)>, Violation> {
     if size > limits.max_payload {
         return Err(Violation::PAYLOAD_TOO_LARGE);
     }
-    let end = line.len + size;
-    let consumed = end + b"\r\n".len();
-    match buf.get(end..consumed) {
-        Some(b"\r\n") => Ok(Payload::Whole { payload: &buf[line.len..end], consumed }),
+    let (end, needed) = (line.len + size, needed(line, size));
+    match buf.get(end..needed) {
+        Some(b"\r\n") => Ok(Some((&buf[line.len..end], needed))),
         Some(_) => Err(Violation::UNKNOWN_OPERATION),
         None if buf.get(end).is_some_and(|&byte| byte != b'\r') => {
             Err(Violation::UNKNOWN_OPERATION)
         }
-        None => Ok(Payload::Incomplete { needed: consumed }),
+        None => Ok(None),
     }
 }
 
@@ -276,33 +257,75 @@ fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// In SUB and UNSUB a CR inside the line separates too; in PUB it is part of a word.
-fn is_blank_or_cr(byte: u8) -> bool {
-    is_blank(byte) || byte == b'\r'
+/// What a CR inside a line is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cr {
+    /// PUB and HPUB.
+    IsText,
+    /// SUB and UNSUB.
+    Separates,
 }
 
-/// The words of a line and how many they are. `None`: more than fit.
-#[inline]
-fn words<const N: usize>(
-    mut args: &[u8],
-    separates: impl Fn(u8) -> bool + Copy,
-) -> Option<([&[u8]; N], usize)> {
-    let mut words: [&[u8]; N] = [b""; N];
-    let mut count = 0;
-    loop {
-        let start = args.iter().position(|&byte| !separates(byte));
-        let Some(start) = start else { return Some((words, count)) };
-        args = &args[start..];
-        let len = args.iter().position(|&byte| separates(byte)).unwrap_or(args.len());
-        *words.get_mut(count)? = &args[..len];
-        count += 1;
-        args = &args[len..];
+/// A line's arguments, taken apart.
+struct Words<'b, const N: usize> {
+    words: [&'b [u8]; N],
+    count: usize,
+    /// Single blanks between the words, and nothing around them.
+    are_canonical: bool,
+}
+
+impl<'b, const N: usize> Words<'b, N> {
+    /// More than `N` words are a violation.
+    #[inline(always)]
+    fn split(mut args: &'b [u8], cr: Cr) -> Result<Self, Violation> {
+        let separates = |byte| is_blank(byte) || cr == Cr::Separates && byte == b'\r';
+        let mut found = Self { words: [b""; N], count: 0, are_canonical: true };
+        while let Some(&first) = args.first() {
+            let is_single = first == b' ' && args.get(1).is_some_and(|&byte| !separates(byte));
+            found.are_canonical &= if found.count == 0 { !separates(first) } else { is_single };
+            let Some(blanks) = args.iter().position(|&byte| !separates(byte)) else { break };
+            args = &args[blanks..];
+            let end = word_end(args, separates);
+            *found.words.get_mut(found.count).ok_or(Violation::BAD_ARGUMENTS)? = &args[..end];
+            found.count += 1;
+            args = &args[end..];
+        }
+        Ok(found)
     }
+
+    #[inline(always)]
+    fn found(&self) -> &[&'b [u8]] {
+        &self.words[..self.count]
+    }
+}
+
+/// Where the first word of `args` ends. Eight bytes at a time: a PUB with a subject of 16 bytes
+/// is parsed in 20 ns, with a call of `memchr2` per word in 24, byte by byte in 28.
+#[inline(always)]
+fn word_end(args: &[u8], separates: impl Fn(u8) -> bool) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let mut end = 0;
+    while let Some(eight) = args.get(end..).and_then(|rest| rest.first_chunk()) {
+        let eight = u64::from_le_bytes(*eight);
+        // The high bit of each byte up to b' ': right for the first of them.
+        let low = eight.wrapping_sub(ONES * 0x21) & !eight & HIGH_BITS;
+        if low == 0 {
+            end += 8;
+            continue;
+        }
+        end += low.trailing_zeros() as usize / 8;
+        if separates(args[end]) {
+            return end;
+        }
+        end += 1;
+    }
+    args[end..].iter().position(|&byte| separates(byte)).map_or(args.len(), |at| end + at)
 }
 
 /// A number of one to nine digits.
 #[inline]
-fn size(text: &[u8]) -> Option<usize> {
+fn number(text: &[u8]) -> Option<usize> {
     if text.is_empty() || text.len() > SIZE_DIGITS_MAX {
         return None;
     }

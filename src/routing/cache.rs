@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::fanout::Fanout;
-use super::hashing::BUCKETS;
+use super::hashing::{BUCKETS, PatternHash};
 use crate::types::AccountId;
 
 /// Fan-out entries that the cache may hold per subject on average: a shard with huge fan-outs
@@ -22,6 +22,7 @@ pub struct Cache {
     weight: usize,
     /// Hashes seen once, direct-mapped: a subject enters when seen again.
     door: Vec<u32>,
+    coin: u64,
     generations: Generations,
     evicted_next: u64,
     hits: u64,
@@ -53,6 +54,7 @@ impl Cache {
             subjects_max,
             weight: 0,
             door: vec![0; subjects_max.next_power_of_two()],
+            coin: 0,
             generations: Generations { clock: 0, tokens: vec![0; BUCKETS], wildcards: 0 },
             evicted_next: 0,
             hits: 0,
@@ -74,7 +76,13 @@ impl Cache {
     pub fn admits(&mut self, hash: u64) -> bool {
         let at = hash as usize & (self.door.len() - 1);
         let tag = (hash >> 32) as u32 | 1;
-        std::mem::replace(&mut self.door[at], tag) == tag
+        let seen = self.door[at];
+        // A coin, or two subjects that share a place and alternate would both stay outside.
+        self.coin = self.coin.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        if seen == 0 || (self.coin ^ hash) >> 63 == 0 {
+            self.door[at] = tag;
+        }
+        seen == tag
     }
 
     pub fn insert(
@@ -109,17 +117,16 @@ impl Cache {
         self.weight += weight;
     }
 
-    /// Interest changed in a pattern whose first token is literal.
+    /// Interest in a pattern changed: what is known of the subjects it may cover is stale.
     #[inline]
-    pub fn changed(&mut self, bucket: usize) {
-        self.generations.clock += 1;
-        self.generations.tokens[bucket] = self.generations.clock;
-    }
-
-    /// Interest changed in a pattern that starts with a wildcard.
-    pub fn changed_everywhere(&mut self) {
-        self.generations.clock += 1;
-        self.generations.wildcards = self.generations.clock;
+    pub fn changed(&mut self, pattern: PatternHash) {
+        let Generations { clock, tokens, wildcards } = &mut self.generations;
+        *clock += 1;
+        match pattern {
+            PatternHash::Plain(hash) => tokens[hash.bucket()] = *clock,
+            PatternHash::Wild { bucket: Some(bucket) } => tokens[bucket] = *clock,
+            PatternHash::Wild { bucket: None } => *wildcards = *clock,
+        }
     }
 
     pub fn hits(&self) -> u64 {

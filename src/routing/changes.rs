@@ -13,6 +13,7 @@
 
 use std::fmt;
 
+use ahash::RandomState;
 use hashbrown::HashMap;
 
 use super::hashing::InterestHash;
@@ -25,17 +26,31 @@ const WILD_ADD: u8 = 4;
 const QUEUE: u8 = 5;
 
 /// Changes since the other shards were last told. What returns to where it was vanishes.
-#[derive(Default)]
+///
+/// The maps are seeded, so that a simulated server tells its changes in the same order each run.
 pub struct PendingChanges {
-    hashes: HashMap<InterestHash, bool, ahash::RandomState>,
+    hashes: HashMap<InterestHash, bool, RandomState>,
     /// By encoded key.
-    wild: HashMap<Box<[u8]>, bool, ahash::RandomState>,
+    wild: HashMap<Box<[u8]>, bool, RandomState>,
     /// By encoded key and queue name: members as last told, and now.
-    queues: HashMap<Box<[u8]>, (u32, u32), ahash::RandomState>,
+    queues: HashMap<Box<[u8]>, (u32, u32), RandomState>,
     key: Vec<u8>,
 }
 
+/// Room the maps keep after a burst of changes.
+const KEPT: usize = 4096;
+
 impl PendingChanges {
+    pub fn new(hash_seed: u64) -> Self {
+        let state = RandomState::with_seeds(!hash_seed, hash_seed, 0x5EED, 0xC4A6E5);
+        Self {
+            hashes: HashMap::with_hasher(state.clone()),
+            wild: HashMap::with_hasher(state.clone()),
+            queues: HashMap::with_hasher(state),
+            key: Vec::new(),
+        }
+    }
+
     /// Interest in the hash began or ended.
     pub fn flip_hash(&mut self, hash: InterestHash, wanted: bool) {
         if self.hashes.remove(&hash).is_none() {
@@ -90,6 +105,9 @@ impl PendingChanges {
         self.hashes.clear();
         self.wild.clear();
         self.queues.clear();
+        self.hashes.shrink_to(KEPT);
+        self.wild.shrink_to(KEPT);
+        self.queues.shrink_to(KEPT);
         out.len() > start
     }
 }

@@ -6,7 +6,8 @@ use super::shard_set::ShardSet;
 use super::subscription::SubKey;
 use crate::types::ShardId;
 
-/// Valid until the next subscription or unsubscription on this shard.
+/// Good until the next `subscribe`. A key is here once: to end the subscription that was just
+/// delivered to is fine, to use its key again is not.
 #[derive(Default, Debug)]
 pub struct Fanout {
     /// Each gets a copy; a client may be here with several subscriptions.

@@ -18,6 +18,15 @@ const HASH_MASK: u64 = !(PREFIX_BIT * 2 - 1);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct InterestHash(pub u64);
 
+/// What a pattern is found by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PatternHash {
+    /// `Literal` and `PrefixStar`.
+    Plain(InterestHash),
+    /// A true wildcard: found by its text. No bucket: it starts with a wildcard.
+    Wild { bucket: Option<usize> },
+}
+
 #[derive(Clone)]
 pub struct Hashing {
     state: RandomState,
@@ -50,6 +59,20 @@ impl Hashing {
     pub fn bucket(&self, account: AccountId, subject: &[u8]) -> usize {
         let first = memchr::memchr(SEPARATOR, subject).unwrap_or(subject.len());
         self.hash(3 << 32 | u64::from(account.0), &subject[..first]) as usize % BUCKETS
+    }
+
+    pub fn pattern(&self, account: AccountId, pattern: &[u8], is_wild: bool) -> PatternHash {
+        if matches!(pattern, [b'*' | b'>'] | [b'*', SEPARATOR, ..]) {
+            return PatternHash::Wild { bucket: None };
+        }
+        let bucket = self.bucket(account, pattern);
+        match pattern {
+            _ if is_wild => PatternHash::Wild { bucket: Some(bucket) },
+            [prefix @ .., SEPARATOR, b'*'] => {
+                PatternHash::Plain(self.prefix(account, prefix, bucket))
+            }
+            _ => PatternHash::Plain(self.literal(self.subject(account, pattern), bucket)),
+        }
     }
 
     /// From the subject's own hash.

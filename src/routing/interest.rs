@@ -7,12 +7,12 @@ use super::cache::Cache;
 use super::changes::Change;
 use super::fanout::Fanout;
 use super::hash_index::HashIndex;
-use super::hashing::{Hashing, InterestHash};
+use super::hashing::{Hashing, InterestHash, PatternHash};
 use super::queue_group::{GroupKey, QueueGroups};
 use super::shard_set::ShardSet;
-use super::sublist::{SubjectHashes, Sublist};
-use crate::types::subject::SEPARATOR;
-use crate::types::{AccountId, ShardId, Subject};
+use super::sublist::{SubjectHashes, Sublist, sole_shard};
+use crate::types::pattern::Shape;
+use crate::types::{AccountId, Pattern, ShardId, Subject};
 
 /// What is wanted, here and elsewhere.
 pub struct Interest {
@@ -20,8 +20,6 @@ pub struct Interest {
     pub sublist: Sublist,
     pub groups: QueueGroups,
     remote: RemoteHashes,
-    /// Pairs of (true wildcard, other shard).
-    remote_wild: usize,
     /// Patterns of the message being routed.
     matching: Vec<u32>,
 }
@@ -33,7 +31,6 @@ impl Interest {
             sublist: Sublist::default(),
             groups: QueueGroups::default(),
             remote: RemoteHashes::default(),
-            remote_wild: 0,
             matching: Vec::new(),
         }
     }
@@ -56,6 +53,10 @@ impl Interest {
         }
         sublist.find_matches(hashing, account, subject, hashes, matching);
         for &key in &*matching {
+            if let Some(shard) = sole_shard(key) {
+                fanout.remote.insert(shard);
+                continue;
+            }
             fanout.plain.extend_from_slice(sublist.plain(key));
             if let Some(extra) = sublist.extra(key) {
                 fanout.remote = fanout.remote.union(extra.remote);
@@ -70,36 +71,29 @@ impl Interest {
         match change {
             Change::Hash { hash, wanted } => {
                 self.remote.set(hash, from, wanted);
-                cache.changed(hash.bucket());
+                cache.changed(PatternHash::Plain(hash));
             }
             Change::Wild { account, pattern, wanted } => {
-                let key = self.sublist.find_or_insert(&self.hashing, account, pattern);
-                let shards = &mut self.sublist.extra_mut(key).remote;
-                self.remote_wild -= shards.len();
-                if wanted {
-                    shards.insert(from);
-                } else {
-                    shards.remove(from);
-                }
-                self.remote_wild += shards.len();
-                self.release(key);
-                self.invalidate(cache, account, pattern.bytes());
+                let hash = self.pattern_hash(account, pattern);
+                let change = (from, wanted);
+                self.sublist.set_remote(&self.hashing, account, pattern, hash, change);
+                cache.changed(hash);
             }
             Change::Queue { account, pattern, queue, members } => {
-                let key = self.sublist.find_or_insert(&self.hashing, account, pattern);
+                let hash = self.pattern_hash(account, pattern);
+                let key = self.sublist.find_or_insert(&self.hashing, account, pattern, hash);
                 let (sublist, groups) = (&mut self.sublist, &mut self.groups);
-                let group = find_or_insert_group(sublist, groups, key, queue);
+                let group = find_or_insert_group(&self.hashing, sublist, groups, key, queue);
                 groups.set_remote(group, from, members);
                 self.release_group(group);
-                self.release(key);
-                self.invalidate(cache, account, pattern.bytes());
+                self.sublist.release(&self.hashing, key, hash);
+                cache.changed(hash);
             }
         }
     }
 
-    /// Forgets the pattern if nobody wants it any more.
-    pub fn release(&mut self, pattern: u32) {
-        self.sublist.release(&self.hashing, pattern);
+    pub fn pattern_hash(&self, account: AccountId, pattern: Pattern<'_>) -> PatternHash {
+        self.hashing.pattern(account, pattern.bytes(), pattern.shape() == Shape::Wild)
     }
 
     /// Forgets the group if it has no members left anywhere.
@@ -107,7 +101,7 @@ impl Interest {
         if !self.groups.get(key).is_empty() {
             return;
         }
-        let group = self.groups.remove(key);
+        let group = self.groups.remove(&self.hashing, key);
         let siblings = &mut self.sublist.extra_mut(group.pattern()).groups;
         siblings.swap_remove(group.position as usize);
         if let Some(&moved) = siblings.get(group.position as usize) {
@@ -115,30 +109,23 @@ impl Interest {
         }
     }
 
-    /// Interest in a pattern changed: what the cache says of the subjects it covers is stale.
-    pub fn invalidate(&self, cache: &mut Cache, account: AccountId, pattern: &[u8]) {
-        match pattern {
-            [b'*' | b'>'] | [b'*', SEPARATOR, ..] => cache.changed_everywhere(),
-            _ => cache.changed(self.hashing.bucket(account, pattern)),
-        }
-    }
-
     pub fn remote_len(&self) -> usize {
-        self.remote.len() + self.remote_wild + self.groups.remote_len()
+        self.remote.len() + self.sublist.remote_len() + self.groups.remote_len()
     }
 }
 
 pub fn find_or_insert_group(
+    hashing: &Hashing,
     sublist: &mut Sublist,
     groups: &mut QueueGroups,
     pattern: u32,
     queue: &[u8],
 ) -> GroupKey {
-    if let Some(key) = groups.find(pattern, queue) {
+    if let Some(key) = groups.find(hashing, pattern, queue) {
         return key;
     }
     let siblings = &mut sublist.extra_mut(pattern).groups;
-    let key = groups.insert(pattern, queue, siblings.len() as u32);
+    let key = groups.insert(hashing, pattern, queue, siblings.len() as u32);
     siblings.push(key);
     key
 }

@@ -2,10 +2,9 @@
 
 use std::rc::Rc;
 
-use hashbrown::HashMap;
-
 use super::fanout::{Fanout, GroupFanout};
 use super::hash_index::HashIndex;
+use super::hashing::Hashing;
 use super::slab::Slab;
 use super::subscription::SubKey;
 use crate::types::ShardId;
@@ -17,7 +16,8 @@ pub struct QueueGroups {
     index: HashIndex,
     /// Queue names are few and shared by many groups.
     names: Slab<Name>,
-    name_keys: HashMap<Rc<[u8]>, u32, ahash::RandomState>,
+    /// Queue name → its key.
+    name_index: HashIndex,
     /// Groups of the message being routed, by name.
     matching: Vec<(u32, GroupKey)>,
     /// Pairs of (group, other shard).
@@ -42,8 +42,8 @@ struct Name {
 }
 
 impl QueueGroups {
-    pub fn find(&self, pattern: u32, queue: &[u8]) -> Option<GroupKey> {
-        let name = *self.name_keys.get(queue)?;
+    pub fn find(&self, hashing: &Hashing, pattern: u32, queue: &[u8]) -> Option<GroupKey> {
+        let name = self.find_name(hashing.token(queue), queue)?;
         let found = self.index.find(hash(pattern, name)).find(|&key| {
             let group = self.groups.get(key);
             group.pattern == pattern && group.name == name
@@ -52,13 +52,19 @@ impl QueueGroups {
     }
 
     /// `position`: its place in the pattern's list.
-    pub fn insert(&mut self, pattern: u32, queue: &[u8], position: u32) -> GroupKey {
-        let name = match self.name_keys.get(queue) {
-            Some(&name) => name,
+    pub fn insert(
+        &mut self,
+        hashing: &Hashing,
+        pattern: u32,
+        queue: &[u8],
+        position: u32,
+    ) -> GroupKey {
+        let name_hash = hashing.token(queue);
+        let name = match self.find_name(name_hash, queue) {
+            Some(name) => name,
             None => {
-                let text: Rc<[u8]> = queue.into();
-                let name = self.names.insert(Name { text: Rc::clone(&text), groups: 0 });
-                self.name_keys.insert(text, name);
+                let name = self.names.insert(Name { text: queue.into(), groups: 0 });
+                self.name_index.insert(name_hash, name);
                 name
             }
         };
@@ -70,16 +76,20 @@ impl QueueGroups {
     }
 
     /// The group has no members left.
-    pub fn remove(&mut self, key: GroupKey) -> Group {
+    pub fn remove(&mut self, hashing: &Hashing, key: GroupKey) -> Group {
         let group = self.groups.remove(key.0);
         self.index.remove(hash(group.pattern, group.name), key.0);
         let name = self.names.get_mut(group.name);
         name.groups -= 1;
         if name.groups == 0 {
-            let name = self.names.remove(group.name);
-            self.name_keys.remove(&name.text);
+            let Name { text, .. } = self.names.remove(group.name);
+            self.name_index.remove(hashing.token(&text), group.name);
         }
         group
+    }
+
+    fn find_name(&self, name_hash: u64, queue: &[u8]) -> Option<u32> {
+        self.name_index.find(name_hash).find(|&name| *self.names.get(name).text == *queue)
     }
 
     pub fn get(&self, key: GroupKey) -> &Group {
@@ -111,6 +121,11 @@ impl QueueGroups {
 
     pub fn is_matching(&mut self, key: GroupKey) {
         self.matching.push((self.groups.get(key.0).name, key));
+    }
+
+    #[cfg(test)]
+    pub fn is_clean(&self) -> bool {
+        self.groups.len() + self.index.len() + self.names.len() + self.name_index.len() == 0
     }
 
     /// Groups of one name become one, over all the patterns that match.

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use super::cache::Cache;
 use super::changes::{InterestError, PendingChanges, decode};
 use super::fanout::Fanout;
+use super::hashing::PatternHash;
 use super::interest::{Interest, find_or_insert_group};
 use super::queue_group::GroupKey;
 use super::slab::Slab;
 use super::sublist;
 use super::subscription::{Home, NewSubscription, SubKey, Subscription};
 use crate::types::limits::SHARDS_MAX;
-use crate::types::pattern::Shape;
 use crate::types::{AccountId, ShardId, Subject};
 
 /// Subjects that are used once: no use remembering where they went.
@@ -67,7 +67,7 @@ impl Router {
             subs: Slab::default(),
             interest: Interest::new(hash_seed),
             cache: Cache::new(cache_subjects),
-            pending: PendingChanges::default(),
+            pending: PendingChanges::new(hash_seed),
             scratch: Rc::default(),
             inserts: 0,
             removes: 0,
@@ -77,11 +77,14 @@ impl Router {
 
     pub fn subscribe(&mut self, new: NewSubscription<'_>) -> SubKey {
         self.inserts += 1;
+        let hash = self.interest.pattern_hash(new.account, new.pattern);
         let Interest { hashing, sublist, groups, .. } = &mut self.interest;
-        let pattern = sublist.find_or_insert(hashing, new.account, new.pattern);
+        let pattern = sublist.find_or_insert(hashing, new.account, new.pattern, hash);
         let home = match new.queue {
             None => Home::pattern(pattern),
-            Some(queue) => Home::group(find_or_insert_group(sublist, groups, pattern, queue).0),
+            Some(queue) => {
+                Home::group(find_or_insert_group(hashing, sublist, groups, pattern, queue).0)
+            }
         };
         let key = SubKey(self.subs.insert(Subscription::new(&new, home, 0)));
         let position = match new.queue {
@@ -94,11 +97,11 @@ impl Router {
         };
         self.subs.get_mut(key.0).position = position;
         match new.queue {
-            None if position == 0 => self.tell_plain(pattern, true),
+            None if position == 0 => self.tell_plain(pattern, hash, true),
             None => {}
             Some(_) => self.tell_queue(GroupKey(home.key()), position, position + 1),
         }
-        self.interest.invalidate(&mut self.cache, new.account, new.pattern.bytes());
+        self.cache.changed(hash);
         key
     }
 
@@ -117,17 +120,18 @@ impl Router {
         if let Some(moved) = moved {
             self.subs.get_mut(moved.0).position = position;
         }
-        let (account, text) = self.interest.sublist.text(pattern);
-        self.interest.invalidate(&mut self.cache, account, text);
+        let hash = self.interest.sublist.hash(&self.interest.hashing, pattern);
+        self.cache.changed(hash);
         if home.is_group() {
             let key = GroupKey(home.key());
             let members = self.interest.groups.get(key).local.len() as u32;
             self.tell_queue(key, members + 1, members);
             self.interest.release_group(key);
         } else if self.interest.sublist.plain(pattern).is_empty() {
-            self.tell_plain(pattern, false);
+            self.tell_plain(pattern, hash, false);
         }
-        self.interest.release(pattern);
+        let Interest { hashing, sublist, .. } = &mut self.interest;
+        sublist.release(hashing, pattern, hash);
     }
 
     #[inline]
@@ -171,8 +175,7 @@ impl Router {
         self.matches += 1;
         let bytes = subject.bytes();
         let hash = self.interest.hashing.subject(account, bytes);
-        let is_cacheable =
-            self.cache_enabled && !ONE_SHOT.iter().any(|prefix| bytes.starts_with(prefix));
+        let is_cacheable = self.cache_enabled && !is_one_shot(bytes);
         if is_cacheable && let Some(fanout) = self.cache.hit(hash, account, bytes) {
             return fanout;
         }
@@ -238,19 +241,20 @@ impl Router {
     }
 
     /// Plain interest in a pattern began or ended.
-    fn tell_plain(&mut self, key: u32, wanted: bool) {
+    fn tell_plain(&mut self, key: u32, hash: PatternHash, wanted: bool) {
         if self.is_alone {
             return;
         }
         let Interest { hashing, sublist, .. } = &self.interest;
-        let (account, pattern) = sublist.pattern(key);
-        if pattern.shape() == Shape::Wild {
-            self.pending.flip_wild(account, pattern.bytes(), wanted);
-            return;
-        }
-        let hash = sublist::interest_hash(hashing, account, pattern);
-        if !sublist.has_plain_twin(hashing, key, hash) {
-            self.pending.flip_hash(hash, wanted);
+        match hash {
+            PatternHash::Wild { .. } => {
+                let (account, text) = sublist.text(key);
+                self.pending.flip_wild(account, text, wanted);
+            }
+            PatternHash::Plain(hash) if !sublist.has_plain_twin(hashing, key, hash) => {
+                self.pending.flip_hash(hash, wanted);
+            }
+            PatternHash::Plain(_) => {}
         }
     }
 
@@ -270,11 +274,19 @@ impl Router {
 
     #[cfg(test)]
     pub(super) fn is_clean(&self) -> bool {
-        self.interest.sublist.is_empty() && self.interest.remote_len() == 0
+        self.interest.sublist.is_empty()
+            && self.interest.groups.is_clean()
+            && self.interest.remote_len() == 0
     }
 
     #[cfg(test)]
     pub(super) fn cache_len(&self) -> usize {
         self.cache.len()
     }
+}
+
+#[inline]
+fn is_one_shot(subject: &[u8]) -> bool {
+    matches!(subject, [b'_' | b'$', ..])
+        && ONE_SHOT.iter().any(|prefix| subject.starts_with(prefix))
 }

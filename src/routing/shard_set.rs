@@ -18,8 +18,14 @@ impl ShardSet {
         self.0 |= 1 << shard.0;
     }
 
-    pub fn remove(&mut self, shard: ShardId) {
-        self.0 &= !(1 << shard.0);
+    #[must_use]
+    pub fn with(self, shard: ShardId) -> Self {
+        Self(self.0 | 1 << shard.0)
+    }
+
+    #[must_use]
+    pub fn without(self, shard: ShardId) -> Self {
+        Self(self.0 & !(1 << shard.0))
     }
 
     pub fn contains(self, shard: ShardId) -> bool {

@@ -4,16 +4,15 @@
 //! or, if it is a true wildcard, while another shard has plain subscribers to it.
 
 use super::hash_index::HashIndex;
-use super::hashing::{Hashing, InterestHash};
+use super::hashing::{Hashing, InterestHash, PatternHash};
 use super::queue_group::GroupKey;
 use super::shard_set::ShardSet;
 use super::slab::Slab;
 use super::subscription::SubKey;
 use super::texts::{TextKey, Texts};
 use super::trie::Trie;
-use crate::types::pattern::Shape;
 use crate::types::subject::SEPARATOR;
-use crate::types::{AccountId, Pattern, Subject};
+use crate::types::{AccountId, Pattern, ShardId, Subject};
 
 #[derive(Default)]
 pub struct Sublist {
@@ -25,7 +24,13 @@ pub struct Sublist {
     /// Subscribers of patterns that have more than one.
     lists: Slab<Vec<SubKey>>,
     extras: Slab<Extra>,
+    /// Pairs of (true wildcard, other shard).
+    remote: usize,
 }
+
+/// In place of a pattern's key in the trie: all that is known of it is that the shard in the
+/// lower bits has plain subscribers. Without the text and the entry that is half the memory.
+const SOLE_BIT: u32 = 1 << 31;
 
 /// 16 bytes: most patterns have one subscriber.
 struct Entry {
@@ -33,13 +38,15 @@ struct Entry {
     text: TextKey,
     /// The plain subscriber itself, or `LIST_BIT` and the key of a list, or [`NOBODY`].
     plain: SubKey,
-    /// Key in `extras`, or [`NO_EXTRA`].
+    /// Key in `extras`, or [`NO_EXTRA`]; and [`WILD_BIT`].
     extra: u32,
 }
 
 const LIST_BIT: u32 = 1 << 31;
 const NOBODY: SubKey = SubKey(u32::MAX);
-const NO_EXTRA: u32 = u32::MAX;
+const NO_EXTRA: u32 = WILD_BIT - 1;
+/// The pattern is a true wildcard.
+const WILD_BIT: u32 = 1 << 31;
 
 /// What few patterns have.
 #[derive(Default)]
@@ -72,74 +79,108 @@ impl SubjectHashes {
 }
 
 impl Sublist {
-    pub fn find(&self, hashing: &Hashing, account: AccountId, pattern: Pattern<'_>) -> Option<u32> {
-        match pattern.shape() {
-            Shape::Literal => {
-                let hash = interest_hash(hashing, account, pattern);
-                self.find_text(&self.literals, hash, account, pattern.bytes())
-            }
-            Shape::PrefixStar => {
-                let hash = interest_hash(hashing, account, pattern);
-                self.find_text(&self.prefixes, hash, account, pattern.bytes())
-            }
-            Shape::Wild => self.wild.find(hashing, account, pattern),
-        }
-    }
-
+    /// `hash` is the pattern's.
     pub fn find_or_insert(
         &mut self,
         hashing: &Hashing,
         account: AccountId,
         pattern: Pattern<'_>,
+        hash: PatternHash,
     ) -> u32 {
-        if let Some(key) = self.find(hashing, account, pattern) {
+        let text = pattern.bytes();
+        let found = match hash {
+            PatternHash::Plain(hash) => self.find_text(hash, account, text),
+            PatternHash::Wild { .. } => self.wild.find(hashing, account, text),
+        };
+        let sole = found.and_then(sole_shard);
+        if let (Some(key), None) = (found, sole) {
             return key;
         }
-        let text = self.texts.insert(pattern.bytes());
-        let entry = Entry { account, text, plain: NOBODY, extra: NO_EXTRA };
+        let extra = match hash {
+            PatternHash::Plain(_) => NO_EXTRA,
+            PatternHash::Wild { .. } => NO_EXTRA | WILD_BIT,
+        };
+        let entry = Entry { account, text: self.texts.insert(text), plain: NOBODY, extra };
         let key = self.entries.insert(entry);
-        match pattern.shape() {
-            Shape::Literal => {
-                self.literals.insert(interest_hash(hashing, account, pattern).0, key);
-            }
-            Shape::PrefixStar => {
-                self.prefixes.insert(interest_hash(hashing, account, pattern).0, key);
-            }
-            Shape::Wild => self.wild.insert(hashing, account, pattern, key),
+        match hash {
+            PatternHash::Plain(hash) => self.index_mut(hash).insert(hash.0, key),
+            PatternHash::Wild { .. } => self.wild.insert(hashing, account, text, key),
+        }
+        if let Some(shard) = sole {
+            self.extra_mut(key).remote.insert(shard);
         }
         key
     }
 
-    /// Forgets the pattern if nobody wants it any more.
-    pub fn release(&mut self, hashing: &Hashing, key: u32) {
+    /// Plain interest of another shard in a true wildcard began or ended.
+    pub fn set_remote(
+        &mut self,
+        hashing: &Hashing,
+        account: AccountId,
+        pattern: Pattern<'_>,
+        hash: PatternHash,
+        (shard, wanted): (ShardId, bool),
+    ) {
+        let text = pattern.bytes();
+        let sole = SOLE_BIT | u32::from(shard.0);
+        match self.wild.find(hashing, account, text) {
+            None if wanted => {
+                self.wild.insert(hashing, account, text, sole);
+                self.remote += 1;
+            }
+            Some(found) if found == sole && !wanted => {
+                self.wild.remove(hashing, account, text);
+                self.remote -= 1;
+            }
+            None => {}
+            Some(found) if found == sole || sole_shard(found).is_some() && !wanted => {}
+            Some(_) => {
+                let key = self.find_or_insert(hashing, account, pattern, hash);
+                let shards = self.extra(key).map_or(ShardSet::default(), |extra| extra.remote);
+                let now = if wanted { shards.with(shard) } else { shards.without(shard) };
+                if now != shards {
+                    self.extra_mut(key).remote = now;
+                    self.remote = self.remote + now.len() - shards.len();
+                }
+                self.release(hashing, key, hash);
+            }
+        }
+    }
+
+    /// Pairs of (true wildcard, other shard).
+    pub fn remote_len(&self) -> usize {
+        self.remote
+    }
+
+    /// Forgets the pattern if nobody wants it any more. `hash` is the pattern's.
+    pub fn release(&mut self, hashing: &Hashing, key: u32, hash: PatternHash) {
         let entry = self.entries.get(key);
         if entry.plain != NOBODY {
             return;
         }
-        if entry.extra != NO_EXTRA {
-            let extra = self.extras.get(entry.extra);
-            if !extra.groups.is_empty() || !extra.remote.is_empty() {
+        if let Some(extra) = entry.extra_key() {
+            let Extra { groups, remote } = self.extras.get(extra);
+            if !groups.is_empty() || !remote.is_empty() {
                 return;
             }
-            self.extras.remove(entry.extra);
+            self.extras.remove(extra);
         }
         let Entry { account, text, .. } = self.entries.remove(key);
-        let pattern = stored(self.texts.get(text));
-        match pattern.shape() {
-            Shape::Literal => {
-                self.literals.remove(interest_hash(hashing, account, pattern).0, key);
+        match hash {
+            PatternHash::Plain(hash) => {
+                self.index_mut(hash).remove(hash.0, key);
             }
-            Shape::PrefixStar => {
-                self.prefixes.remove(interest_hash(hashing, account, pattern).0, key);
+            PatternHash::Wild { .. } => {
+                self.wild.remove(hashing, account, self.texts.get(text));
             }
-            Shape::Wild => self.wild.remove(hashing, account, pattern),
         }
         self.texts.remove(text);
     }
 
-    pub fn pattern(&self, key: u32) -> (AccountId, Pattern<'_>) {
+    pub fn hash(&self, hashing: &Hashing, key: u32) -> PatternHash {
         let entry = self.entries.get(key);
-        (entry.account, stored(self.texts.get(entry.text)))
+        let is_wild = entry.extra & WILD_BIT != 0;
+        hashing.pattern(entry.account, self.texts.get(entry.text), is_wild)
     }
 
     pub fn text(&self, key: u32) -> (AccountId, &[u8]) {
@@ -195,30 +236,33 @@ impl Sublist {
     }
 
     pub fn extra(&self, key: u32) -> Option<&Extra> {
-        let extra = self.entries.get(key).extra;
-        (extra != NO_EXTRA).then(|| self.extras.get(extra))
+        self.entries.get(key).extra_key().map(|extra| self.extras.get(extra))
     }
 
     pub fn extra_mut(&mut self, key: u32) -> &mut Extra {
         let entry = self.entries.get_mut(key);
-        if entry.extra == NO_EXTRA {
-            entry.extra = self.extras.insert(Extra::default());
-        }
-        self.extras.get_mut(entry.extra)
+        let extra = match entry.extra_key() {
+            Some(extra) => extra,
+            None => {
+                let extra = self.extras.insert(Extra::default());
+                assert!(extra < NO_EXTRA, "memory ends long before the keys do");
+                entry.extra = entry.extra & WILD_BIT | extra;
+                extra
+            }
+        };
+        self.extras.get_mut(extra)
     }
 
     /// Whether another pattern that other shards can't tell from this one has plain subscribers.
     pub fn has_plain_twin(&self, hashing: &Hashing, key: u32, hash: InterestHash) -> bool {
-        let index = if hash.is_prefix() { &self.prefixes } else { &self.literals };
-        index.find(hash.0).any(|other| {
-            let (account, pattern) = self.pattern(other);
+        self.index(hash).find(hash.0).any(|other| {
             other != key
                 && self.entries.get(other).plain != NOBODY
-                && interest_hash(hashing, account, pattern) == hash
+                && self.hash(hashing, other) == PatternHash::Plain(hash)
         })
     }
 
-    /// Appends the patterns that match.
+    /// Appends the patterns that match; [`sole_shard`] tells those without a key.
     pub fn find_matches(
         &mut self,
         hashing: &Hashing,
@@ -228,7 +272,7 @@ impl Sublist {
         found: &mut Vec<u32>,
     ) {
         let bytes = subject.bytes();
-        found.extend(self.find_text(&self.literals, hashes.literal, account, bytes));
+        found.extend(self.find_text(hashes.literal, account, bytes));
         if let Some(hash) = hashes.prefix {
             found.extend(self.prefixes.find(hash.0).find(|&key| {
                 let (of, text) = self.text(key);
@@ -243,17 +287,19 @@ impl Sublist {
         }
     }
 
-    fn find_text(
-        &self,
-        index: &HashIndex,
-        hash: InterestHash,
-        account: AccountId,
-        text: &[u8],
-    ) -> Option<u32> {
-        index.find(hash.0).find(|&key| {
+    fn find_text(&self, hash: InterestHash, account: AccountId, text: &[u8]) -> Option<u32> {
+        self.index(hash).find(hash.0).find(|&key| {
             let entry = self.entries.get(key);
             entry.account == account && self.texts.get(entry.text) == text
         })
+    }
+
+    fn index(&self, hash: InterestHash) -> &HashIndex {
+        if hash.is_prefix() { &self.prefixes } else { &self.literals }
+    }
+
+    fn index_mut(&mut self, hash: InterestHash) -> &mut HashIndex {
+        if hash.is_prefix() { &mut self.prefixes } else { &mut self.literals }
     }
 
     #[cfg(test)]
@@ -263,14 +309,17 @@ impl Sublist {
     }
 }
 
-/// Of a pattern that is no true wildcard.
-pub fn interest_hash(hashing: &Hashing, account: AccountId, pattern: Pattern<'_>) -> InterestHash {
-    let bytes = pattern.bytes();
-    let bucket = hashing.bucket(account, bytes);
-    match pattern.shape() {
-        Shape::PrefixStar => hashing.prefix(account, &bytes[..bytes.len() - 2], bucket),
-        _ => hashing.literal(hashing.subject(account, bytes), bucket),
+impl Entry {
+    fn extra_key(&self) -> Option<u32> {
+        let key = self.extra & !WILD_BIT;
+        (key != NO_EXTRA).then_some(key)
     }
+}
+
+/// The only one that wants a pattern this shard does not know by key.
+#[inline]
+pub fn sole_shard(found: u32) -> Option<ShardId> {
+    (found & SOLE_BIT != 0).then_some(ShardId(found as u16))
 }
 
 /// Also gives memory back when most of a long list has gone.
@@ -279,8 +328,4 @@ pub fn swap_remove(list: &mut Vec<SubKey>, position: u32) {
     if list.len() * 4 < list.capacity() {
         list.shrink_to(list.len() * 2);
     }
-}
-
-fn stored(text: &[u8]) -> Pattern<'_> {
-    Pattern::parse(text).expect("parsed before it was stored")
 }

@@ -167,7 +167,7 @@ impl Shard {
 
     /// `-ERR` from a client: the reference closes without a word.
     pub(super) fn client_error(&mut self, key: ConnKey) -> Flow {
-        self.close(key, CloseReason::ClientClosed);
+        self.close(key, CloseReason::ParseError);
         Flow::Stop
     }
 

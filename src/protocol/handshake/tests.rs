@@ -130,7 +130,14 @@ fn options_that_contradict_are_refused_aloud() {
         (r#"{"no_responders":true}"#, Violation::NO_RESPONDERS_WITHOUT_HEADERS),
     ];
     for (json, violation) in rows {
-        assert_eq!(connect(json), Err(violation), "{json}");
+        assert_eq!(connect(json).unwrap().check(), Err(violation), "{json}");
+    }
+}
+
+#[test]
+fn options_that_do_not_are_served() {
+    for json in ["{}", r#"{"protocol":1,"no_responders":true,"headers":true}"#] {
+        assert_eq!(connect(json).unwrap().check(), Ok(()), "{json}");
     }
 }
 

@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 
+mod memory;
+
 use super::*;
 use crate::types::{AccountId, Pattern, ShardId, Subject};
 
@@ -67,18 +69,24 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn pattern_text() -> impl Strategy<Value = String> {
-    text().prop_filter("a pattern", |text| Pattern::parse(text.as_bytes()).is_some())
+    text().prop_map(|text| match Pattern::parse(text.as_bytes()) {
+        Some(_) => text,
+        None => text.replace('>', "b"),
+    })
 }
 
 fn step(shards: usize) -> impl Strategy<Value = Step> {
     let queue = prop::option::weighted(0.3, 0u8..3);
+    // Half of the routes go to few subjects, so that they are cached when interest changes.
+    let few = prop::sample::select(vec!["a", "a.b", "b.a", "a.b.a"]).prop_map(String::from);
+    let routed = prop_oneof![few, text()];
     prop_oneof![
         6 => (0..shards, 0u32..2, pattern_text(), queue).prop_map(
             |(shard, account, pattern, queue)| Step::Subscribe { shard, account, pattern, queue }
         ),
         5 => any::<usize>().prop_map(|nth| Step::Unsubscribe { nth }),
         2 => (0..shards).prop_map(|shard| Step::Exchange { shard }),
-        8 => (0..shards, 0u32..2, text()).prop_map(
+        8 => (0..shards, 0u32..2, routed).prop_map(
             |(shard, account, subject)| Step::Route { shard, account, subject }
         ),
     ]
@@ -91,6 +99,12 @@ struct Wanted {
     account: AccountId,
     pattern: String,
     queue: Option<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Members {
+    local: Vec<SubKey>,
+    remote: BTreeMap<ShardId, u32>,
 }
 
 /// All subscriptions of all shards in a plain list, and what each shard has told of its own.
@@ -135,8 +149,10 @@ impl Model {
             Step::Exchange { shard } => self.exchange(*shard),
             Step::Route { shard, account, subject: text } => {
                 let (account, subject) = (AccountId(*account), subject(text));
-                let fanout = self.routers[*shard].route(account, subject);
-                self.check(*shard, account, text, &fanout);
+                for _ in 0..3 {
+                    let fanout = self.routers[*shard].route(account, subject);
+                    self.check(*shard, account, text, &fanout);
+                }
             }
         }
     }
@@ -151,11 +167,11 @@ impl Model {
             sub.account == account && pattern(&sub.pattern).matches(text.as_bytes())
         };
         let mut plain = Vec::new();
-        let mut groups: BTreeMap<Vec<u8>, (Vec<SubKey>, BTreeMap<ShardId, u32>)> = BTreeMap::new();
+        let mut groups: BTreeMap<Vec<u8>, Members> = BTreeMap::new();
         for sub in self.subs.iter().filter(|sub| sub.shard == shard).filter(covers) {
             match &sub.queue {
                 None => plain.push(sub.key),
-                Some(queue) => groups.entry(queue.clone()).or_default().0.push(sub.key),
+                Some(queue) => groups.entry(queue.clone()).or_default().local.push(sub.key),
             }
         }
         let mut remote = ShardSet::default();
@@ -165,7 +181,7 @@ impl Model {
             match &sub.queue {
                 None => remote.insert(shard),
                 Some(queue) => {
-                    *groups.entry(queue.clone()).or_default().1.entry(shard).or_default() += 1;
+                    *groups.entry(queue.clone()).or_default().remote.entry(shard).or_default() += 1;
                 }
             }
         }
@@ -180,7 +196,7 @@ impl Model {
             assert_eq!(fanout.remote, remote, "{text}: a false positive without a collision");
         }
         assert_eq!(fanout.groups.len(), groups.len(), "{text}");
-        for (queue, (local, remote)) in groups {
+        for (queue, Members { local, remote }) in groups {
             let group = fanout.group(&queue).expect("a group that matches");
             assert_eq!(sorted(&group.local), sorted(&local), "{text}");
             assert_eq!(group.remote.len(), remote.len(), "{text}: a shard stands here once");
@@ -285,6 +301,32 @@ fn a_subject_is_remembered_from_its_second_sight_and_one_shots_never() {
     assert_eq!(router.totals().cached, 2);
     assert_eq!(router.totals().cache_hits, 4);
     assert_eq!(router.totals().matches, 20);
+}
+
+#[test]
+fn subjects_in_turn_are_all_remembered_in_the_end() {
+    let settings = RouterSettings { cache_subjects: 64, cache_enabled: true };
+    let mut router = routers(1, settings).remove(0);
+    let texts: Vec<String> = (0..40).map(|n| format!("a.{n}")).collect();
+    for _ in 0..40 {
+        texts.iter().for_each(|text| drop(route(&mut router, text)));
+    }
+    assert_eq!(router.cache_len(), 40);
+}
+
+#[test]
+fn tokens_of_any_length_are_told_apart_in_the_trie() {
+    let mut router = routers(1, SETTINGS).remove(0);
+    let tokens: Vec<String> = (1..40).map(|len| "x".repeat(len)).collect();
+    let subs: Vec<SubKey> = (tokens.iter())
+        .map(|token| subscribe(&mut router, &format!("a.{token}.>"), None))
+        .collect();
+    for (token, &sub) in tokens.iter().zip(&subs) {
+        assert_eq!(route(&mut router, &format!("a.{token}.b")).plain, [sub]);
+        assert!(route(&mut router, &format!("a.{token}y.b")).is_empty());
+    }
+    subs.into_iter().for_each(|sub| router.unsubscribe(sub));
+    assert!(router.is_clean());
 }
 
 #[test]
