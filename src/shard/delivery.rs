@@ -159,6 +159,9 @@ impl Shard {
 
     /// A core reports that its part of a message met nobody.
     pub(super) fn on_nobody(&mut self, ask: u32, subject: &[u8], reply: &[u8]) {
+        if mutation::active(Mutation::NobodyUnheard) {
+            return;
+        }
         if let Some(publisher) = self.peers.asks.on_nobody(ask) {
             self.no_responders(publisher, subject, reply);
         }

@@ -97,7 +97,10 @@ impl Shard {
         let changed = !self.interest.is_empty();
         self.interest_blocked = false;
         let others = self.peers.others();
-        for shard in others.clone() {
+        if mutation::active(Mutation::InterestAfterData) {
+            self.push_data(port);
+        }
+        for shard in others {
             let peer = &mut self.peers.all[shard.index()];
             if changed && !(mutation::active(Mutation::SkipLane) && shard.0 == 1) {
                 peer.interest.extend_from_slice(&self.interest);
@@ -110,7 +113,11 @@ impl Shard {
         if self.interest_blocked {
             return;
         }
-        for shard in others {
+        self.push_data(port);
+    }
+
+    fn push_data(&mut self, port: &mut Port) {
+        for shard in self.peers.others() {
             let peer = &mut self.peers.all[shard.index()];
             if !peer.data.is_empty() && port.push_data(shard, &mut peer.data).is_ok() {
                 self.totals.peer_batches += 1;

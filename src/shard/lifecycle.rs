@@ -13,6 +13,7 @@ use crate::connection::outbound::Run;
 use crate::connection::{Connection, Late, Pauses, Phase};
 use crate::protocol::{ServerInfo, encode};
 use crate::types::limits::STALL_NS_MAX;
+use crate::types::mutation::{self, Mutation};
 use crate::types::{ClientId, CloseReason, ConnKey};
 
 /// The JetStream API level of the reference's version; sent even where JetStream is off.
@@ -170,7 +171,9 @@ impl Shard {
         let deadline = self.settings.write_deadline_ns;
         let Some(conn) = self.connections.get_mut(key) else { return false };
         conn.flush_listed = false;
-        let held = conn.unpushed != 0 && conn.is_open();
+        let held = conn.unpushed != 0
+            && conn.is_open()
+            && !mutation::active(Mutation::RepliesNotHeld);
         if held || !conn.outbound.is_waiting() {
             return false;
         }

@@ -44,6 +44,11 @@ impl Peer {
         self.is_exhausted()
     }
 
+    #[cfg(feature = "testing")]
+    pub fn outstanding(&self) -> u64 {
+        self.outstanding
+    }
+
     pub fn is_exhausted(&self) -> bool {
         self.outstanding > self.credit_bytes
     }

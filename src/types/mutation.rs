@@ -17,6 +17,16 @@ pub enum Mutation {
     IgnoreCredit,
     /// A stalled or creditless connection is never read again.
     LosePause,
+    /// Hands over data before the interest it depends on.
+    InterestAfterData,
+    /// Sends though a peer's interest lane was full.
+    SubmitWhileBlocked,
+    /// Answers a publisher before the lanes have taken what it published.
+    RepliesNotHeld,
+    /// Lets a sleeping peer sleep on the data it was sent.
+    NoWake,
+    /// Drops the report that a message met nobody.
+    NobodyUnheard,
 }
 
 #[cfg(feature = "testing")]
