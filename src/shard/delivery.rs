@@ -167,7 +167,8 @@ impl Shard {
         }
     }
 
-    /// Tells a requester that nobody is there, on its own subscription for the reply.
+    /// Tells a requester that nobody is there, on its own subscription for the reply. The caller
+    /// sees to [`Shard::cut_doomed`].
     pub(super) fn no_responders(&mut self, requester: ConnKey, subject: &[u8], reply: &[u8]) {
         let Some(reply_subject) = Subject::parse(reply) else { return };
         let Some(account) = self.connections.get(requester).map(|found| found.account) else {
@@ -185,6 +186,10 @@ impl Shard {
         }
         let sid = self.router.subscription(sub).sid();
         encode::no_responders(conn.outbound.buffer(&mut self.pool), reply, sid, subject);
+        if conn.outbound.owed() > self.settings.max_pending {
+            conn.phase = Phase::Closing(CloseReason::SlowConsumerPendingBytes);
+            self.scratch.doomed.push(requester);
+        }
         self.list_flush(requester);
     }
 
@@ -330,14 +335,19 @@ impl Shard {
         }
     }
 
+    /// Ends those who turned out to owe too much while a list of subscribers was walked.
+    pub(super) fn cut_doomed(&mut self) {
+        while let Some(key) = self.scratch.doomed.pop() {
+            self.cut_slow_consumer(key, CloseReason::SlowConsumerPendingBytes);
+        }
+    }
+
     /// What a delivery brought about, done when no list of subscribers is being walked any more.
     fn settle(&mut self, origin: &Origin) {
         while let Some(sub) = self.scratch.spent.pop() {
             self.unsubscribe(sub);
         }
-        while let Some(key) = self.scratch.doomed.pop() {
-            self.cut_slow_consumer(key, CloseReason::SlowConsumerPendingBytes);
-        }
+        self.cut_doomed();
         while let Some(key) = self.scratch.crowded.pop() {
             self.ask_stall(key, *origin);
         }

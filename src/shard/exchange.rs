@@ -70,7 +70,10 @@ impl Shard {
                     self.peers.of(from).on_consumed(length);
                 }
             }
-            Frame::Nobody { ask, subject, reply } => self.on_nobody(ask, subject, reply),
+            Frame::Nobody { ask, subject, reply } => {
+                self.on_nobody(ask, subject, reply);
+                self.cut_doomed();
+            }
             Frame::Credit(bytes) => {
                 for key in self.peers.of(from).on_credit(bytes) {
                     self.on_credit_for(key);

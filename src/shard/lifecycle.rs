@@ -135,10 +135,11 @@ impl Shard {
                  {owed} total bytes."
             );
         }
+        // Ended first: `/connz` shows what it owed.
+        self.end(key, reason, true);
         if let Some(conn) = self.connections.get_mut(key) {
             conn.outbound.discard(&mut self.pool);
         }
-        self.end(key, reason, true);
     }
 
     fn end(&mut self, key: ConnKey, reason: CloseReason, at_once: bool) {

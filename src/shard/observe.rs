@@ -34,6 +34,13 @@ impl Shard {
         self.peers.all.iter().map(Peer::outstanding).max().unwrap_or_default()
     }
 
+    /// The most that one open connection is owed.
+    #[cfg(feature = "testing")]
+    pub fn owed_most(&self) -> u64 {
+        let open = self.connections.iter().filter(|conn| conn.is_open());
+        open.map(|conn| conn.outbound.owed()).max().unwrap_or_default()
+    }
+
     fn totals_now(&self) -> Totals {
         let open = self.connections.iter().filter(|conn| conn.is_open());
         let mut totals = self.totals.clone();

@@ -7,6 +7,8 @@
 //! - **never**: sent after the message was settled, or certainly ended before it was sent.
 //! - **may**: anything between; at most once (that is seen when it is read).
 //!
+//! A queue message that is routed again may be late, and come to a member that is younger.
+//!
 //! A client that left or was cut is owed nothing from then on: what it did not read is lost.
 
 use std::collections::HashMap;
@@ -183,7 +185,7 @@ fn never(
 ) -> Result<(), String> {
     let rule = if is_own(case, history, sub) {
         "no echo where echo is off"
-    } else if sub.sent > case.settled {
+    } else if sub.sent > (if sub.queue.is_some() { case.rest } else { case.settled }) {
         "nothing from before the subscription"
     } else if sub.unsub_certain < case.message.sent {
         "nothing after the subscription's end"

@@ -107,12 +107,12 @@ impl Plan {
         let may_cut = random.percent(25);
         let max_pending = if may_cut { random.pick(&[1500, 4000, 16_000]) } else { PLENTY };
         let weight = |random: &mut Random, usual: usize| random.pick(&[0, usual, usual, usual * 4]);
-        let mut weights = [6, 6, 4, 2, 10, 6, 6, 0, 2, 1, 8];
+        let mut weights = [12, 12, 8, 4, 20, 12, 12, 0, 4, 3, 16];
         for at in [1, 2, 3, 5, 6, 9] {
             weights[at] = weight(random, weights[at]);
         }
         if may_cut || random.percent(30) {
-            weights[7] = 2;
+            weights[7] = 3;
         }
         Self {
             scenario: Scenario::Mixed,
@@ -123,7 +123,7 @@ impl Plan {
             settings: settings(max_pending, random.percent(30)),
             clients: random.between(2, 10),
             epochs: random.between(1, 3),
-            steps: random.between(50, 500),
+            steps: random.pick(&[100, 500, 2000]),
             weights,
             preemption: random.pick(&[0, 0, 10, 100]),
             nesting: random.pick(&[0, 5, 15, 30]),
@@ -176,14 +176,14 @@ impl Plan {
             settings: settings(40_000, false),
             clients: 3,
             epochs: 1,
-            steps: 6000,
-            weights: [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 3],
+            steps: 10_000,
+            weights: [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9],
             window: 1000,
-            unread_max: 1000,
+            unread_max: 4000,
             padding: 100,
             read_max: 400,
             may_cut: false,
-            eagerness: 50,
+            eagerness: 60,
             ..mixed
         }
     }

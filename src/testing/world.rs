@@ -237,7 +237,7 @@ impl World {
     }
 
     /// No core has more under way to another than its credit and one message of each connection
-    /// (two: the rest of a split one, and one more).
+    /// (two: the rest of a split one, and one more). No connection is owed more than its limit.
     fn check_bounds(&mut self, core: &Core) {
         let frame = 500 + self.plan.padding as u64;
         let slack = frame * 2 * (core.shard.open_connections() as u64 + 1);
@@ -245,6 +245,10 @@ impl World {
         let most = core.shard.outstanding_most();
         if most > bound {
             self.fail(format!("credit bounds what is under way: {most} of {bound} bytes"));
+        }
+        let owed = core.shard.owed_most();
+        if owed > self.plan.settings.max_pending {
+            self.fail(format!("what is owed is bounded: {owed} bytes"));
         }
     }
 
