@@ -28,6 +28,16 @@ pub struct Opened {
     pub refused: bool,
 }
 
+/// What there was to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    Bytes,
+    /// Something, that waits for the lanes to take what the connection published. It is listed
+    /// for a flush again when they have.
+    Held,
+    Nothing,
+}
+
 impl Shard {
     /// Takes a new connection and greets it.
     pub fn on_opened(&mut self, opened: Opened) -> ConnKey {
@@ -166,24 +176,24 @@ impl Shard {
         }
     }
 
-    /// Bytes for a socket that has no send in flight. `false`: nothing may go out now.
-    pub fn take_outbound(&mut self, key: ConnKey, into: &mut Vec<Run>) -> bool {
+    /// Bytes for a socket that has no send in flight.
+    pub fn take_outbound(&mut self, key: ConnKey, into: &mut Vec<Run>) -> Taken {
         let now = self.now.mono;
         let deadline = self.settings.write_deadline_ns;
-        let Some(conn) = self.connections.get_mut(key) else { return false };
+        let Some(conn) = self.connections.get_mut(key) else { return Taken::Nothing };
         conn.flush_listed = false;
-        let held = conn.unpushed != 0
-            && conn.is_open()
-            && !mutation::active(Mutation::RepliesNotHeld);
-        if held || !conn.outbound.is_waiting() {
-            return false;
+        if !conn.outbound.is_waiting() {
+            return Taken::Nothing;
+        }
+        if conn.unpushed != 0 && !mutation::active(Mutation::RepliesNotHeld) {
+            return Taken::Held;
         }
         conn.outbound.take(now, into);
         if !conn.write_watched {
             conn.write_watched = true;
             self.timers.set(now.plus(deadline), Due::WriteDeadline(key));
         }
-        true
+        Taken::Bytes
     }
 
     /// The kernel took bytes of a connection. Whether more are waiting.

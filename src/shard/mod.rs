@@ -36,7 +36,7 @@ use connections::Connections;
 use effects::{Effects, Wish};
 use snapshot::Totals;
 
-pub use lifecycle::Opened;
+pub use lifecycle::{Opened, Taken};
 
 /// All state of one core.
 pub struct Shard {

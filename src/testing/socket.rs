@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::world::World;
 use crate::connection::Run;
-use crate::shard::Shard;
+use crate::shard::{Shard, Taken};
 use crate::shard::turn::TurnIo;
 use crate::types::{CloseReason, ConnKey};
 
@@ -195,7 +195,8 @@ impl TurnSockets<'_> {
             return;
         }
         let mut runs = Vec::new();
-        if shard.take_outbound(key, &mut runs) {
+        let taken = shard.take_outbound(key, &mut runs);
+        if taken == Taken::Bytes {
             let bytes = runs.iter().flat_map(|run| run.bytes().iter().copied()).collect();
             socket.sending = Some(Sending { runs, bytes, taken: 0, reported: 0 });
             if self.world.random.percent(70) {
@@ -203,7 +204,7 @@ impl TurnSockets<'_> {
             }
             let client = socket.pipe;
             self.world.others_act(Some(client));
-        } else if socket.closing == Closing::Flushing {
+        } else if taken == Taken::Nothing && socket.closing == Closing::Flushing {
             self.close_now(shard, key);
         }
     }
