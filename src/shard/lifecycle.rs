@@ -10,7 +10,7 @@ use super::effects::Close;
 use super::frame::{self, Origin};
 use super::timers::Due;
 use crate::connection::outbound::Run;
-use crate::connection::{Connection, Late, Pauses, Phase};
+use crate::connection::{Connection, Late, Pauses, Phase, StalledProducer};
 use crate::protocol::{ServerInfo, encode};
 use crate::types::limits::STALL_NS_MAX;
 use crate::types::mutation::{self, Mutation};
@@ -18,6 +18,11 @@ use crate::types::{ClientId, CloseReason, ConnKey};
 
 /// The JetStream API level of the reference's version; sent even where JetStream is off.
 const API_LEVEL: u32 = 5;
+
+/// Keepalive, write deadline and stall; with more in the heap some are stale.
+const TIMERS_PER_CONNECTION: usize = 4;
+/// The heap may hold those of so many connections that are gone.
+const IDLE_TIMERS: usize = 256;
 
 /// A socket that was accepted.
 #[derive(Clone, Copy, Debug)]
@@ -231,19 +236,27 @@ impl Shard {
     pub(super) fn ask_stall(&mut self, subscriber: ConnKey, producer: Origin) {
         let now = self.now.mono;
         let Some(conn) = self.connections.get_mut(subscriber) else { return };
-        let place = (producer.shard, producer.conn);
         if !conn.outbound.is_draining(now, self.tuning.drain_bytes_min) {
             return;
         }
-        let listed = conn.stalled_producers.contains(&place);
-        if !listed {
-            conn.stalled_producers.push(place);
+        let Origin { shard, conn: producing, .. } = producer;
+        let mut listed = conn.stalled_producers.iter_mut();
+        let listed = listed.find(|it| (it.shard, it.conn) == (shard, producing));
+        // What is on its way needs no further asking; what comes after the stall does.
+        let asks_again = listed.as_ref().is_none_or(|it| {
+            now.since(it.asked) >= STALL_NS_MAX && !mutation::active(Mutation::StallOnce)
+        });
+        match listed {
+            Some(listed) if asks_again => listed.asked = now,
+            Some(_) => {}
+            None => {
+                let asked = now;
+                conn.stalled_producers.push(StalledProducer { shard, conn: producing, asked });
+            }
         }
-        if producer.shard != self.id {
-            // Once per subscriber and producer, until it is released.
-            if !listed {
-                let peer = self.peers.of(producer.shard);
-                frame::push_stall(&mut peer.data, producer.conn);
+        if shard != self.id {
+            if asks_again {
+                frame::push_stall(&mut self.peers.of(shard).data, producing);
             }
         } else if let Some(conn) = self.connections.get_mut(producer.conn) {
             conn.stall_asked = true;
@@ -267,17 +280,18 @@ impl Shard {
             return;
         }
         conn.pauses.add(Pauses::STALL);
+        conn.stalled_until = now.plus(STALL_NS_MAX);
         conn.counters.stalls += 1;
         self.totals.stalled_clients += 1;
-        self.timers.set(now.plus(STALL_NS_MAX), Due::StallEnd(key));
+        self.timers.set(conn.stalled_until, Due::StallEnd(key));
     }
 
-    fn release(&mut self, producers: Vec<(crate::types::ShardId, ConnKey)>) {
-        for (shard, key) in producers {
+    fn release(&mut self, producers: Vec<StalledProducer>) {
+        for StalledProducer { shard, conn, .. } in producers {
             if shard == self.id {
-                self.unpause(key, Pauses::STALL);
+                self.unpause(conn, Pauses::STALL);
             } else {
-                frame::push_release(&mut self.peers.of(shard).data, key);
+                frame::push_release(&mut self.peers.of(shard).data, conn);
             }
         }
     }
@@ -288,9 +302,32 @@ impl Shard {
         while let Some(due) = self.timers.pop_due(now) {
             match due {
                 Due::Keepalive(key) => self.check_keepalive(key),
-                Due::StallEnd(key) => self.unpause(key, Pauses::STALL),
+                Due::StallEnd(key) => self.end_stall(key),
                 Due::WriteDeadline(key) => self.check_write(key),
             }
+        }
+        if self.timers.len() > TIMERS_PER_CONNECTION * (self.connections.len() + IDLE_TIMERS) {
+            self.forget_stale_timers();
+        }
+    }
+
+    /// Deadlines of connections that are gone, and of stalls that have ended, would otherwise
+    /// stay until they are due.
+    fn forget_stale_timers(&mut self) {
+        let connections = &self.connections;
+        self.timers.retain(|at, due| match due {
+            Due::Keepalive(key) | Due::WriteDeadline(key) => connections.get(key).is_some(),
+            Due::StallEnd(key) => connections
+                .get(key)
+                .is_some_and(|conn| conn.pauses.contains(Pauses::STALL) && conn.stalled_until == at),
+        });
+    }
+
+    /// A stall that was ended early may have been followed by another, which lasts longer.
+    fn end_stall(&mut self, key: ConnKey) {
+        let now = self.now.mono;
+        if self.connections.get(key).is_some_and(|conn| conn.stalled_until <= now) {
+            self.unpause(key, Pauses::STALL);
         }
     }
 

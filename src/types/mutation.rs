@@ -25,6 +25,8 @@ pub enum Mutation {
     RepliesNotHeld,
     /// Lets a sleeping peer sleep on the data it was sent.
     NoWake,
+    /// Asks a producer on another core to wait only once.
+    StallOnce,
     /// Drops the report that a message met nobody.
     NobodyUnheard,
 }
@@ -40,6 +42,10 @@ mod switch {
 
     pub fn active(mutation: Mutation) -> bool {
         ACTIVE.get() == Some(mutation)
+    }
+
+    pub fn is_any() -> bool {
+        ACTIVE.get().is_some()
     }
 
     /// Breaks the rule for everything this thread runs, until set to `None`.
