@@ -124,7 +124,7 @@ impl World {
             Deed::Unsubscribe => self.unsubscribe(client, false),
             Deed::UnsubscribeMax => self.unsubscribe(client, true),
             Deed::Publish => {
-                let subject = self.random.pick(&SUBJECTS).to_owned();
+                let subject = self.any_subject();
                 self.publish(client, subject, None);
             }
             Deed::Request => self.request(client),
@@ -170,9 +170,17 @@ impl World {
         self.history.echo[client] = echo;
     }
 
+    fn any_subject(&mut self) -> String {
+        let subjects = if self.plan.narrow { &SUBJECTS[..2] } else { &SUBJECTS[..] };
+        self.random.pick(subjects).to_owned()
+    }
+
     fn subscribe_any(&mut self, client: usize, queue: Option<&'static str>) {
-        let pattern = self.random.pick(&PATTERNS);
-        self.subscribe(client, pattern.to_owned(), queue);
+        let pattern = match self.plan.narrow {
+            true => self.any_subject(),
+            false => self.random.pick(&PATTERNS).to_owned(),
+        };
+        self.subscribe(client, pattern, queue);
     }
 
     pub fn subscribe(&mut self, client: usize, pattern: String, queue: Option<&'static str>) -> usize {
@@ -262,7 +270,7 @@ impl World {
             }
             reply
         };
-        let subject = self.random.pick(&SUBJECTS).to_owned();
+        let subject = self.any_subject();
         self.publish(client, subject, Some(reply));
     }
 

@@ -19,7 +19,7 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use crate::types::mutation::{Mutation, set as mutate};
+pub use crate::types::mutation::{Mutation, is_any as is_mutated, set as mutate};
 pub use plan::Scenario;
 
 use crate::shard::snapshot::{Answer, Query};

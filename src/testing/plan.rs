@@ -7,7 +7,7 @@ use crate::connection::Settings;
 use crate::connection::settings::Identity;
 use crate::protocol::ParserLimits;
 use crate::types::limits::Tuning;
-use crate::types::time::SECOND;
+use crate::types::time::{MICROSECOND, SECOND};
 
 /// Which world is simulated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +70,10 @@ pub struct Plan {
     pub preemption: usize,
     /// Percent of the hooks in a turn at which others get to run.
     pub nesting: usize,
+    /// Few subjects and no wildcards: often nobody is there, or everybody at once.
+    pub narrow: bool,
+    /// Time that one step takes at most, but for a rare leap of fifty times that.
+    pub pace_ns: u64,
     /// Bytes a client's socket takes before the client reads.
     pub window: usize,
     /// Bytes a client may have unread by the server.
@@ -127,6 +131,8 @@ impl Plan {
             weights,
             preemption: random.pick(&[0, 0, 10, 100]),
             nesting: random.pick(&[0, 5, 15, 30]),
+            narrow: random.percent(40),
+            pace_ns: 20 * MICROSECOND,
             window: random.pick(&[50, 1000, 100_000]),
             unread_max: random.pick(&[200, 2000]),
             padding: random.pick(&[0, 20, 100]),
@@ -173,17 +179,18 @@ impl Plan {
             scenario: Scenario::LiveReader,
             shards: random.between(1, 3),
             tuning,
-            settings: settings(40_000, false),
+            settings: settings(24_000, false),
             clients: 3,
             epochs: 1,
-            steps: 10_000,
+            steps: 60_000,
             weights: [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9],
-            window: 1000,
-            unread_max: 4000,
+            pace_ns: 2 * MICROSECOND,
+            window: 300,
+            unread_max: 600,
             padding: 100,
-            read_max: 400,
+            read_max: 150,
             may_cut: false,
-            eagerness: 60,
+            eagerness: 50,
             ..mixed
         }
     }

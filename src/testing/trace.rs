@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-const LINES_KEPT: usize = 1500;
+const LINES_KEPT: usize = 30000;
 
 #[derive(Debug, Default)]
 pub struct Trace {

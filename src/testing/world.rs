@@ -18,7 +18,7 @@ use crate::mesh::{MeshSettings, Port, mesh};
 use crate::shard::effects::Wish;
 use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard, ShardSeed};
-use crate::types::time::{MICROSECOND, MILLISECOND, Mono, Now, SECOND, Wall};
+use crate::types::time::{MILLISECOND, Mono, Now, SECOND, Wall};
 use crate::types::{ClientId, ShardId};
 
 /// How deep turns of other shards nest within one.
@@ -136,8 +136,8 @@ impl World {
     /// One random thing happens.
     pub fn step(&mut self) {
         let ns = match self.random.below(50) {
-            0 => MILLISECOND,
-            _ => self.random.below(20) as u64 * MICROSECOND,
+            0 => 50 * self.plan.pace_ns,
+            _ => self.random.below(self.plan.pace_ns as usize) as u64,
         };
         self.pass(ns);
         if self.random.percent(self.plan.eagerness) {
@@ -247,6 +247,8 @@ impl World {
             self.fail(format!("credit bounds what is under way: {most} of {bound} bytes"));
         }
         let owed = core.shard.owed_most();
+        let t = self.now.mono.0 / 1000;
+        self.trace.note(|| format!("{t}us owed {owed} outstanding {most}"));
         if owed > self.plan.settings.max_pending {
             self.fail(format!("what is owed is bounded: {owed} bytes"));
         }
