@@ -25,6 +25,7 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Client {
     id: usize,
+    pub shard: usize,
     pub phase: Phase,
     has_spoken: bool,
     pub verbose: bool,
@@ -55,9 +56,10 @@ const QUEUES: [&str; 2] = ["q", "w"];
 const HEADERS: [&str; 3] = ["", "NATS/1.0\r\n\r\n", "NATS/1.0\r\nK: value\r\n\r\n"];
 
 impl Client {
-    pub fn new(id: usize) -> Self {
+    pub fn new(id: usize, shard: usize) -> Self {
         Self {
             id,
+            shard,
             phase: Phase::Living,
             has_spoken: false,
             verbose: true,

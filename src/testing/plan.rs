@@ -130,7 +130,7 @@ impl Plan {
             steps: random.pick(&[100, 500, 2000]),
             weights,
             preemption: random.pick(&[0, 0, 10, 100]),
-            nesting: random.pick(&[0, 5, 15, 30]),
+            nesting: random.pick(&[0, 10, 30, 60]),
             narrow: random.percent(40),
             pace_ns: 20 * MICROSECOND,
             window: random.pick(&[50, 1000, 100_000]),

@@ -127,7 +127,7 @@ impl World {
             client_end: End::Open,
             server_closed: false,
         });
-        self.clients.push(Client::new(client));
+        self.clients.push(Client::new(client, shard));
         self.arrivals[shard].push(client);
         self.signals[shard] = true;
         self.trace.note(|| format!("client {client} connects to shard {shard}"));
@@ -181,12 +181,24 @@ impl World {
         }
         self.depth += 1;
         if let Some(client) = reader {
-            self.client_acts(client);
+            self.react(client);
         }
         for _ in 0..self.random.between(1, 6) {
             self.step();
         }
         self.depth -= 1;
+    }
+
+    /// A client reads what it was just sent, and somebody acts on it at once, on any shard.
+    fn react(&mut self, reader: usize) {
+        if self.clients[reader].reading {
+            self.client_reads(reader, true);
+        }
+        let other = self.random.below(self.clients.len());
+        self.client_acts(other);
+        if self.random.percent(70) {
+            self.shard_acts(self.clients[other].shard);
+        }
     }
 
     /// A shard runs, parks or sleeps on. Whether it did anything.
