@@ -371,9 +371,11 @@ fn refuses_own(conn: ConnKey, origin: &Origin, here: ShardId) -> bool {
     !origin.echo && conn == origin.conn && origin.shard == here
 }
 
-/// The tail as a counted reference: of the publisher's own buffer where the message has one.
+/// The tail as a counted reference: of the publisher's own buffer where the message has one, and
+/// is most of it (a subscriber that owes a little must not keep a lot).
 fn share(tail: &[u8], whole: Option<&Bytes>) -> Bytes {
-    match whole {
+    let is_most = |whole: &Bytes| tail.len() >= whole.len() / 2;
+    match whole.filter(|whole| is_most(whole)) {
         Some(whole) if whole.as_ptr_range().contains(&tail.as_ptr()) => whole.slice_ref(tail),
         _ => Bytes::copy_from_slice(tail),
     }

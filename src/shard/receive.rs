@@ -91,7 +91,7 @@ impl Shard {
         }
         if conn.pauses.remove(pause) {
             self.effects.resume.push(key);
-        } else if !conn.pauses.waits_for_others() {
+        } else if !conn.pauses.waits_for_others() && !self.backlog.contains(&key) {
             self.backlog.push(key);
         }
     }
