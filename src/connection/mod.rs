@@ -11,5 +11,5 @@ pub mod sids;
 pub use inbound::Inbound;
 pub use keepalive::{Keepalive, Late};
 pub use outbound::{Outbound, Run};
-pub use session::{Connection, Manners, Pauses, Phase};
+pub use session::{Connection, Manners, Pauses, Phase, StalledProducer};
 pub use settings::Settings;

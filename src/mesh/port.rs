@@ -6,7 +6,11 @@ use super::{
     lane::{Incoming, Outgoing, lane},
     sync::{Guard, Guards},
 };
-use crate::types::{ShardId, limits::SHARDS_MAX};
+use crate::types::{
+    ShardId,
+    limits::SHARDS_MAX,
+    mutation::{self, Mutation},
+};
 
 /// A set of shards, in one word.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -136,7 +140,9 @@ impl Port {
         if pushed.is_ok() {
             self.doorbells.ring(to);
         }
-        self.wakes_due.insert(to);
+        if !mutation::active(Mutation::NoWake) {
+            self.wakes_due.insert(to);
+        }
         pushed
     }
 

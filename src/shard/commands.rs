@@ -57,6 +57,7 @@ impl Shard {
         if asking && reached == Reached::Nobody && !answered {
             let reply = publish.reply.unwrap_or_default();
             self.no_responders(key, publish.subject, reply);
+            self.cut_doomed();
         }
         self.flow(key)
     }
@@ -77,7 +78,7 @@ impl Shard {
         let (verbose, account) = (conn.manners.verbose, conn.account);
         let Some(pattern) = Pattern::parse(subject) else {
             self.send_error(key, "Invalid Subject");
-            return Flow::Go;
+            return self.flow(key);
         };
         let tokens_max = self.settings.max_sub_tokens;
         if tokens_max > 0 && pattern.tokens().count() > tokens_max {
@@ -85,7 +86,7 @@ impl Shard {
             let text =
                 format!("Permissions Violation for Subscription to \"{subject}\", too many tokens");
             self.send_error(key, &text);
-            return Flow::Go;
+            return self.flow(key);
         }
         if queue == Some(SYSTEM_QUEUE) {
             let subject = String::from_utf8_lossy(subject);
@@ -100,7 +101,7 @@ impl Shard {
             let subscriptions_max = self.settings.max_subscriptions;
             if subscriptions_max > 0 && conn.sids.len() >= subscriptions_max {
                 self.send_error(key, "maximum subscriptions exceeded");
-                return Flow::Go;
+                return self.flow(key);
             }
             let owner = key.slot;
             let new = NewSubscription { account, pattern, queue, sid, owner };
@@ -111,7 +112,7 @@ impl Shard {
         if verbose {
             self.send(key, |out| out.extend_from_slice(encode::OK));
         }
-        Flow::Go
+        self.flow(key)
     }
 
     pub(super) fn unsubscribe_command(
@@ -132,7 +133,7 @@ impl Shard {
         if verbose {
             self.send(key, |out| out.extend_from_slice(encode::OK));
         }
-        Flow::Go
+        self.flow(key)
     }
 
     /// Ends a subscription; its owner is still there.
@@ -152,7 +153,7 @@ impl Shard {
                 self.send_info(key, true);
             }
         }
-        Flow::Go
+        self.flow(key)
     }
 
     pub(super) fn pong(&mut self, key: ConnKey) -> Flow {
@@ -184,7 +185,7 @@ impl Shard {
         if self.connections.get(key).is_some_and(|conn| conn.manners.verbose) {
             self.send(key, |out| out.extend_from_slice(encode::OK));
         }
-        Flow::Go
+        self.flow(key)
     }
 
     /// `-ERR` from a client: the reference closes without a word.
@@ -205,12 +206,17 @@ impl Shard {
         self.send(key, |out| encode::error(out, text));
     }
 
-    /// Lets `write` add to what a connection is owed.
+    /// Lets `write` add to what a connection is owed. One that does not read its answers is cut
+    /// for them as for messages. Not while a list of subscribers is walked.
     pub(super) fn send(&mut self, key: ConnKey, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
             return;
         };
         write(conn.outbound.buffer(&mut self.pool));
+        let owed = conn.outbound.owed();
         self.list_flush(key);
+        if owed > self.settings.max_pending {
+            self.cut_slow_consumer(key, CloseReason::SlowConsumerPendingBytes);
+        }
     }
 }

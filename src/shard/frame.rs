@@ -108,7 +108,9 @@ pub fn push_message<'g>(
     head[26..30].copy_from_slice(&(publish.header_len as u32).to_le_bytes());
     head[30..34].copy_from_slice(&(publish.subject.len() as u32).to_le_bytes());
     head[34..38].copy_from_slice(&(publish.reply.map_or(0, <[u8]>::len) as u32).to_le_bytes());
-    head[38] = publish.header_len_text.len() as u8;
+    // As in the tail: an HPUB of no headers is delivered, and crosses, as a plain message.
+    let header_text_len = if publish.header_len > 0 { publish.header_len_text.len() } else { 0 };
+    head[38] = header_text_len as u8;
     head[39] = publish.size_text.len() as u8;
     out.reserve(MESSAGE_HEAD + publish.subject.len() + message.tail.len());
     out.extend_from_slice(&head);
@@ -308,6 +310,27 @@ mod tests {
             tail: Some(tail),
             is_hpub: !header.is_empty(),
         }
+    }
+
+    #[test]
+    fn an_hpub_of_no_headers_crosses_as_a_plain_message() {
+        let (tail, conn) = (b" 0\r\n\r\n", ConnKey { slot: 0, generation: 0 });
+        let publish = Publish {
+            subject: b"a",
+            reply: None,
+            header_len: 0,
+            size_text: b"0",
+            header_len_text: b"0",
+            payload: b"",
+            tail: None,
+            is_hpub: true,
+        };
+        let origin = Origin { shard: ShardId(0), conn, echo: true };
+        let message = Message { origin, account: AccountId(0), publish: &publish, tail, ask: 0 };
+        let mut batch = Vec::new();
+        push_message(&mut batch, &message, true, true, std::iter::empty());
+        let Some((Frame::Message { publish: got, .. }, _)) = first(&batch) else { panic!() };
+        assert_eq!((got.payload, got.publish.size_text), (&b""[..], &b"0"[..]));
     }
 
     #[test]
