@@ -330,7 +330,7 @@ mod tests {
         let mut batch = Vec::new();
         push_message(&mut batch, &message, true, true, std::iter::empty());
         let Some((Frame::Message { publish: got, .. }, _)) = first(&batch) else { panic!() };
-        assert_eq!((got.payload, got.publish.size_text), (&b""[..], &b"0"[..]));
+        assert_eq!((got.payload, got.size_text), (&b""[..], &b"0"[..]));
     }
 
     #[test]
