@@ -27,9 +27,12 @@ ln -s "$server" "$path/nats-server"
 export PATH=$path:$PATH
 nats-server --version
 
+# An address beside 127.0.0.1, because the members of a cluster advertise no such one.
+network='ip link set lo up && ip addr add 192.0.2.1/24 dev lo'
+
 alone() { # COMMAND…: with ports of its own
-  if unshare -n true 2>/dev/null; then
-    unshare -n sh -c 'ip link set lo up && exec "$@"' sh "$@"
+  if unshare -n sh -c "$network" 2>/dev/null; then
+    unshare -n sh -c "$network && exec \"\$@\"" sh "$@"
   else
     "$@"
   fi
