@@ -8,8 +8,6 @@ pub mod session;
 pub mod settings;
 pub mod sids;
 
-pub use inbound::Inbound;
-pub use keepalive::{Keepalive, Late};
-pub use outbound::{Outbound, Run};
-pub use session::{Connection, Manners, Pauses, Phase, StalledProducer};
+pub use keepalive::Late;
+pub use session::{Connection, Pauses, Phase, StalledProducer};
 pub use settings::Settings;

@@ -179,18 +179,6 @@ impl Router {
         home.is_group().then(|| &**self.interest.groups.name(GroupKey(home.key())))
     }
 
-    /// In the order of keys, so that `from` resumes a listing.
-    pub fn subscriptions_from(
-        &self,
-        from: SubKey,
-    ) -> impl Iterator<Item = (SubKey, &Subscription)> {
-        self.subs.iter_from(from.0).map(|(key, subscription)| (SubKey(key), subscription))
-    }
-
-    pub fn subscriptions(&self) -> impl Iterator<Item = (SubKey, &Subscription)> {
-        self.subscriptions_from(SubKey(0))
-    }
-
     /// The answer to the last question, if this is the same one and no interest changed since: a
     /// publisher that stays with its subject costs one comparison.
     #[inline]

@@ -11,9 +11,9 @@ use super::Shard;
 use super::frame::{self, GroupPart, Groups, Message, Origin};
 use crate::connection::{Pauses, Phase};
 use crate::protocol::encode::{self, Kind};
-use crate::routing::{Fanout, GroupFanout, Pick, ShardSet, SubKey, Subscription};
+use crate::routing::{Fanout, GroupFanout, Pick, SubKey, Subscription};
 use crate::types::mutation::{self, Mutation};
-use crate::types::{AccountId, CloseReason, ConnKey, ShardId, Subject};
+use crate::types::{AccountId, CloseReason, ConnKey, ShardId, ShardSet, Subject};
 
 /// Forms of one message that are made at most once, however many subscribers there are.
 #[derive(Debug, Default)]

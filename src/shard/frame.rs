@@ -335,7 +335,8 @@ mod tests {
 
     #[test]
     fn a_message_crosses_whole() {
-        let rows: [(Option<&[u8]>, &[u8], &[u8]); 3] = [
+        type Row = (Option<&'static [u8]>, &'static [u8], &'static [u8]);
+        let rows: [Row; 3] = [
             (None, b"", b" 007\r\npayload\r\n"),
             (Some(b"in.1"), b"", b" in.1 007\r\npayload\r\n"),
             (Some(b"in.1"), b"4", b" in.1 4 007\r\npayload\r\n"),

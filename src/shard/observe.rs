@@ -113,7 +113,6 @@ impl Shard {
         };
         ConnectionSnapshot {
             client: conn.client,
-            shard: self.id,
             peer: conn.profile.peer,
             start: conn.profile.start,
             last_activity: self.now.wall_at(conn.keepalive.last_heard()),

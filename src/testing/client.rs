@@ -182,18 +182,18 @@ impl World {
             true => self.any_subject(),
             false => self.random.pick(&PATTERNS).to_owned(),
         };
-        self.subscribe(client, pattern, queue);
+        self.subscribe(client, &pattern, queue);
     }
 
     pub fn subscribe(
         &mut self,
         client: usize,
-        pattern: String,
+        pattern: &str,
         queue: Option<&'static str>,
     ) -> usize {
         let at = self.tick();
         let group = queue.map(|queue| format!("{queue} ")).unwrap_or_default();
-        let sub = self.history.subscribe(client, pattern.clone(), queue, at);
+        let sub = self.history.subscribe(client, pattern.to_owned(), queue, at);
         let text = format!("SUB {pattern} {group}{sub}\r\n");
         self.write(client, text.as_bytes(), Some(Answer::Ok), at);
         self.clients[client].subs.push(sub);
@@ -266,12 +266,12 @@ impl World {
         self.clients[client].requests += 1;
         let reply = if self.random.percent(60) {
             if !std::mem::replace(&mut self.clients[client].has_inbox, true) {
-                self.subscribe(client, format!("_INBOX.{client}.*"), None);
+                self.subscribe(client, &format!("_INBOX.{client}.*"), None);
             }
             format!("_INBOX.{client}.{number}")
         } else {
             let reply = format!("_INBOX.{client}.one.{number}");
-            let sub = self.subscribe(client, reply.clone(), None);
+            let sub = self.subscribe(client, &reply, None);
             if self.random.percent(50) {
                 self.end_after(client, sub, 1);
             }

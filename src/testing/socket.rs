@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::world::World;
-use crate::connection::Run;
+use crate::connection::outbound::Run;
 use crate::shard::turn::TurnIo;
 use crate::shard::{Shard, Taken};
 use crate::types::{CloseReason, ConnKey};

@@ -102,7 +102,7 @@ impl World {
         };
         (0..world.plan.clients).for_each(|_| world.connect());
         if world.plan.scenario == Scenario::LiveReader {
-            world.subscribe(READER, ">".to_owned(), None);
+            world.subscribe(READER, ">", None);
         }
         world
     }
@@ -240,7 +240,7 @@ impl World {
         let now = self.now;
         let mut io = TurnSockets { world: self, own: &mut core.sockets };
         core.wish = turn(&mut core.shard, &mut core.port, &mut io, now);
-        for peer in core.port.take_wakes() {
+        for peer in core.port.take_wakes().iter() {
             self.signals[peer.index()] = true;
         }
         self.trace.note(|| format!("shard {index} turn ends, wishes {:?}", core.wish));

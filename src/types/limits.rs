@@ -1,6 +1,6 @@
 //! Every bound of the broker, each with what happens at it. Settings override those named so.
 
-use super::time::{MICROSECOND, MILLISECOND, SECOND};
+use super::time::{MILLISECOND, SECOND};
 
 /// Shards of one server; more are refused at start.
 pub const SHARDS_MAX: usize = 64;
