@@ -1,6 +1,7 @@
 //! One client connection as a decision maker: what it has said, what it owes, when it is late.
 //! Knows nothing of other connections, of routing results or of sockets.
 
+pub mod identity;
 pub mod inbound;
 pub mod keepalive;
 pub mod outbound;
@@ -8,8 +9,9 @@ pub mod session;
 pub mod settings;
 pub mod sids;
 
+pub use identity::Profile;
 pub use inbound::Inbound;
 pub use keepalive::{Keepalive, Late};
 pub use outbound::{Outbound, Run};
-pub use session::{Connection, Manners, Pauses, Phase};
+pub use session::{Connection, Gate, Manners, Pauses, Phase};
 pub use settings::Settings;

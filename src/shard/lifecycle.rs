@@ -12,6 +12,7 @@ use super::timers::Due;
 use crate::connection::outbound::Run;
 use crate::connection::{Connection, Late, Pauses, Phase};
 use crate::protocol::{ServerInfo, encode};
+use crate::security::Nonce;
 use crate::types::limits::STALL_NS_MAX;
 use crate::types::time::Mono;
 use crate::types::{ClientId, CloseReason, ConnKey};
@@ -45,6 +46,7 @@ impl Shard {
             self.close(key, CloseReason::MaxConnectionsExceeded);
         } else {
             self.check_keepalive_at(key, now.mono);
+            self.guard(key);
         }
         key
     }
@@ -53,6 +55,7 @@ impl Shard {
     pub(super) fn send_info(&mut self, key: ConnKey, connect_info: bool) {
         let Some(conn) = self.connections.get(key) else { return };
         let identity = Arc::clone(&self.settings.identity);
+        let nonce = self.settings.access.nonce(conn.client);
         let client_ip = conn.profile.peer.ip().to_canonical().to_string();
         let info = ServerInfo {
             server_id: &identity.server_id,
@@ -64,6 +67,8 @@ impl Shard {
             host: &identity.host,
             port: identity.port,
             headers: !self.settings.no_header_support,
+            auth_required: self.settings.access.is_required(),
+            nonce: nonce.as_ref().map_or("", Nonce::as_str),
             max_payload: self.settings.parser.max_payload,
             client_id: conn.client.0,
             client_ip: &client_ip,
@@ -277,6 +282,7 @@ impl Shard {
                 Due::Keepalive(key) => self.check_keepalive(key),
                 Due::StallEnd(key) => self.unpause(key, Pauses::STALL),
                 Due::WriteDeadline(key) => self.check_write(key),
+                Due::Login(key) => self.check_login(key),
             }
         }
     }
@@ -329,10 +335,10 @@ impl Shard {
         }
     }
 
-    /// How log lines name a connection: `127.0.0.1:47348 - cid:6`.
+    /// How log lines name a connection.
     pub(super) fn label(&self, key: ConnKey) -> String {
         self.connections
             .get(key)
-            .map_or_else(String::new, |conn| format!("{} - cid:{}", conn.profile.peer, conn.client))
+            .map_or_else(String::new, |conn| conn.profile.logged_as(conn.client))
     }
 }
