@@ -26,10 +26,6 @@ impl Permit {
         Self { rules, verdicts: HashMap::default(), grants: Grants::default(), filters: false }
     }
 
-    pub fn rules(&self) -> &Arc<Rules> {
-        &self.rules
-    }
-
     /// Whether a message may be published now; a reply that was granted is used up by it.
     pub fn publish(&mut self, subject: &[u8], now: Mono) -> bool {
         self.is_listed(subject)

@@ -16,8 +16,7 @@ use super::receive::Flow;
 use super::timers::Due;
 use crate::connection::{Connection, Gate, Pauses};
 use crate::protocol::{Violation, encode};
-use crate::security::access::Standing;
-use crate::security::{Permit, User, Verdict};
+use crate::security::{Permit, Standing, User, Verdict};
 use crate::types::{CloseReason, ConnKey};
 
 impl Shard {
@@ -27,9 +26,7 @@ impl Shard {
         let Some(conn) = self.connections.get_mut(key) else { return };
         if access.is_guarded() {
             conn.gate = Gate::Connect;
-            if access.is_required() {
-                self.timers.set(self.now.mono.plus(access.timeout_ns), Due::Login(key));
-            }
+            self.timers.set(self.now.mono.plus(access.timeout_ns), Due::Login(key));
         }
     }
 

@@ -233,7 +233,7 @@ fn read_user(entry: &Value) -> Result<ReadUser, ConfigError> {
         "User entry requires a user"
     } else if !user.nkey.is_empty() && !nkey::is_user_key(&user.nkey) {
         "Not a valid public nkey for a user"
-    } else if !user.nkey.is_empty() && !(user.name.is_empty() && user.password.is_empty()) {
+    } else if !user.nkey.is_empty() && user.has_name_or_password() {
         "Nkey users do not take usernames or passwords"
     } else {
         return Ok(user);
@@ -263,6 +263,10 @@ fn read_connection_types(field: &Field<'_>) -> Result<Vec<String>, ConfigError> 
 }
 
 impl ReadUser {
+    fn has_name_or_password(&self) -> bool {
+        !self.name.is_empty() || !self.password.is_empty()
+    }
+
     fn into_user(self, default_permissions: Option<&Permissions>) -> User {
         let is_standard =
             self.connection_types.is_empty() || self.connection_types.contains(&"STANDARD".into());
