@@ -202,6 +202,16 @@ pub struct Flags {
     #[arg(long = "max_traced_msg_len", value_name = "bytes", help_heading = LOGGING)]
     max_traced_msg_len: Option<i64>,
 
+    /// User that clients have to name
+    #[arg(long, value_name = "user", help_heading = AUTHORIZATION)]
+    user: Option<String>,
+    /// Password of that user
+    #[arg(long, value_name = "password", help_heading = AUTHORIZATION)]
+    pass: Option<String>,
+    /// Token that clients have to present
+    #[arg(long, value_name = "token", help_heading = AUTHORIZATION)]
+    auth: Option<String>,
+
     /// CPUs to run on, like 0-3,6 [default: all allowed]
     #[arg(long, value_name = "cpus", help_heading = CORES)]
     cores: Option<String>,
@@ -221,6 +231,7 @@ pub struct Flags {
 }
 
 const LOGGING: &str = "Logging Options";
+const AUTHORIZATION: &str = "Authorization Options";
 const CORES: &str = "Core Options";
 const COMMON: &str = "Common Options";
 
@@ -367,8 +378,17 @@ impl Flags {
         set(&mut options.client_advertise, &self.client_advertise);
         set(&mut options.pid_file, &self.pid_file);
         set(&mut options.ports_file_dir, &self.ports_file_dir);
+        self.overlay_authorization(options);
         self.overlay_log(options);
         self.overlay_weft(options)
+    }
+
+    fn overlay_authorization(&self, options: &mut Options) {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let auth = &mut options.authorization;
+        replace(&mut auth.user, given(&self.user));
+        replace(&mut auth.password, given(&self.pass));
+        replace(&mut auth.token, given(&self.auth));
     }
 
     fn overlay_log(&self, options: &mut Options) {

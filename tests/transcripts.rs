@@ -20,6 +20,7 @@
 //! | `A connect` | connects, takes the INFO line |
 //! | `A dial` | connects, leaves the INFO line for an `A<` step |
 //! | `A joins [{json}]` | connects, takes INFO, sends CONNECT and PING, takes PONG; without options: not verbose, not pedantic, headers, no_responders |
+//! | `A signs SEED [{json}]` | takes INFO, sends CONNECT with these options, `nkey`, and `sig`: its nonce signed |
 //! | `A> BYTES` | A sends these bytes, in one write |
 //! | `A>> BYTES` | A sends them one byte a write |
 //! | `A< BYTES` | the next bytes A receives are exactly these |
@@ -33,6 +34,7 @@
 //! | `A refused` | connecting is refused |
 //! | `repeat 10 STEP` | the step ten times (a send: one write of it all) |
 //! | `sleep 50ms`, `signal USR2`, `exit 0`, `log TEXT` | waits; signals the server; it exits so; its log holds the text |
+//! | `reload TEXT` | the config file becomes this; the server is told and has reloaded |
 //! | `mark`, `elapsed 1s..3s` | the time since `mark` is within these |
 //!
 //! BYTES: text with `\r \n \t \0 \s \xHH \\ \<`, `\(text*100)` for repetition, and in what is
@@ -124,7 +126,7 @@ fn run(jobs: Vec<Job>, verbose: bool) -> (Vec<(String, String)>, usize) {
                         Ok(Outcome::Held) => {}
                         Ok(Outcome::Refused) => drop(refused.fetch_add(1, Ordering::Relaxed)),
                         Err(why) => {
-                            failures.lock().expect("no worker panics").push((job.name, why))
+                            failures.lock().expect("no worker panics").push((job.name, why));
                         }
                     }
                 }

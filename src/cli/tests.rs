@@ -171,7 +171,7 @@ fn what_we_lack_is_refused_by_name() {
         assert_eq!(error(&[flag]), expected);
         options(&[&format!("{flag}=false")]);
     }
-    for flag in ["-sd", "--store_dir", "-user", "-pass", "-auth", "-tlscert", "-routes", "-r"] {
+    for flag in ["-sd", "--store_dir", "-tlscert", "-routes", "-r"] {
         let name = flag.trim_start_matches('-');
         let expected = format!("nats-server: flag \"-{name}\" is not supported yet");
         assert_eq!(error(&[flag, "x"]), expected);

@@ -10,6 +10,7 @@ use std::fmt;
 
 use super::options::Options;
 use super::{ConfigError, duration};
+use crate::security::access::Key;
 
 /// An option with a new value.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +52,13 @@ pub fn changes(old: &Options, new: &Options) -> Result<Vec<Change>, Refused> {
         if old != new {
             return Err(Refused { name, old, new });
         }
+    }
+    let nobody = |options: &Options| options.authorization.no_auth_user.clone().unwrap_or_default();
+    let (gone, come) = (nobody(old), nobody(new));
+    let is_still_user = || new.authorization.users.iter().any(|user| *user.name == *gone);
+    if gone != come && (!come.is_empty() || is_still_user()) {
+        // It may only vanish together with its user.
+        return Err(Refused { name: "NoAuthUser", old: gone, new: come });
     }
     let changed = LIVE.iter().filter(|live| (live.value)(old) != (live.value)(new));
     Ok(changed.map(|live| live.change(new)).collect())
@@ -150,8 +158,54 @@ const LIVE: &[Live] = &[
     Live { key: "tags", value: |o| format!("{:?}", o.server_tags), line: Line::Key },
     Live { key: "metadata", value: |o| format!("{:?}", o.server_metadata), line: Line::Key },
     Live::new("pid_file", |o| path(o.pid_file.as_deref())),
+    Live {
+        key: "username",
+        value: |o| o.authorization.user.clone(),
+        line: Line::Other(|_| "Reloaded: authorization username".to_owned()),
+    },
+    Live {
+        key: "password",
+        value: |o| o.authorization.password.clone(),
+        line: Line::Other(|_| "Reloaded: authorization password".to_owned()),
+    },
+    Live {
+        key: "token",
+        value: |o| o.authorization.token.clone(),
+        line: Line::Other(|_| "Reloaded: authorization token".to_owned()),
+    },
+    Live {
+        key: "timeout",
+        value: |o| o.authorization.timeout.as_secs_f64().to_string(),
+        line: Line::Other(|o| {
+            let seconds = o.authorization.timeout.as_secs_f64();
+            format!("Reloaded: authorization timeout = {seconds}")
+        }),
+    },
+    Live {
+        key: "users",
+        value: |o| users(o, false),
+        line: Line::Other(|_| "Reloaded: authorization users".to_owned()),
+    },
+    Live {
+        key: "nkeys",
+        value: |o| users(o, true),
+        line: Line::Other(|_| "Reloaded: authorization nkey users".to_owned()),
+    },
     Live::new("ports_file_dir", |o| path(o.ports_file_dir.as_deref())),
 ];
+
+/// All that is known of the users of one kind, secrets too: to be compared, never shown.
+fn users(options: &Options, with_nkey: bool) -> String {
+    let users = options.authorization.users.iter();
+    let shown = users.filter(|user| (user.key == Key::Signature) == with_nkey).map(|user| {
+        let secret = match &user.key {
+            Key::Secret(secret) => secret.expose(),
+            Key::Signature => "",
+        };
+        format!("{:?} {secret:?} {} {:?}", user.name, user.is_standard, user.permissions())
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
 
 fn advertised(options: &Options) -> String {
     options.client_advertise.clone().unwrap_or_default()

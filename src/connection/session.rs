@@ -8,11 +8,13 @@
 
 use std::net::SocketAddr;
 
+use super::identity::Profile;
 use super::inbound::Inbound;
 use super::keepalive::Keepalive;
 use super::outbound::Outbound;
 use super::sids::Sids;
-use crate::protocol::{ConnectOptions, Violation};
+use crate::protocol::Violation;
+use crate::security::Permit;
 use crate::types::time::{Mono, Wall};
 use crate::types::{AccountId, ClientId, CloseReason, ConnKey, ShardId};
 
@@ -33,6 +35,8 @@ impl Pauses {
     pub const CREDIT: Self = Self(2);
     /// A slow but draining subscriber is given time, until a deadline.
     pub const STALL: Self = Self(4);
+    /// Its login is being checked.
+    pub const LOGIN: Self = Self(8);
 
     pub fn any(self) -> bool {
         self.0 != 0
@@ -44,7 +48,7 @@ impl Pauses {
 
     /// Paused for the sake of somebody else, not merely for the rest of this turn.
     pub fn waits_for_others(self) -> bool {
-        self.0 & (Self::CREDIT.0 | Self::STALL.0) != 0
+        self.0 & (Self::CREDIT.0 | Self::STALL.0 | Self::LOGIN.0) != 0
     }
 
     pub fn add(&mut self, pause: Self) {
@@ -59,6 +63,15 @@ impl Pauses {
     }
 }
 
+/// Whether commands are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gate {
+    /// Of everybody, or of a user that was admitted.
+    Open,
+    /// Only CONNECT, and that before long.
+    Connect,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     pub in_msgs: u64,
@@ -66,14 +79,6 @@ pub struct Counters {
     pub out_msgs: u64,
     pub out_bytes: u64,
     pub stalls: u64,
-}
-
-/// What is rarely looked at, out of the data path's cache lines.
-#[derive(Debug)]
-pub struct Profile {
-    pub peer: SocketAddr,
-    pub start: Wall,
-    pub options: ConnectOptions,
 }
 
 /// What of CONNECT the data path asks. Before CONNECT the reference's defaults hold.
@@ -118,8 +123,11 @@ pub struct StalledProducer {
 pub struct Connection {
     pub key: ConnKey,
     pub account: AccountId,
+    /// `None`: it may publish and subscribe to everything.
+    pub permit: Option<Box<Permit>>,
     pub manners: Manners,
     pub phase: Phase,
+    pub gate: Gate,
     pub pauses: Pauses,
     /// On the list of connections to flush at the end of this turn.
     pub flush_listed: bool,
@@ -147,12 +155,13 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(key: ConnKey, client: ClientId, peer: SocketAddr, start: Wall, now: Mono) -> Self {
-        let profile = Profile { peer, start, options: ConnectOptions::default() };
         Self {
             key,
             account: AccountId::GLOBAL,
+            permit: None,
             manners: Manners::default(),
             phase: Phase::Open,
+            gate: Gate::Open,
             pauses: Pauses::default(),
             flush_listed: false,
             stall_asked: false,
@@ -167,7 +176,7 @@ impl Connection {
             stalled_until: Mono::default(),
             stalled_producers: Vec::new(),
             client,
-            profile: Box::new(profile),
+            profile: Box::new(Profile::new(peer, start)),
         }
     }
 
@@ -175,10 +184,9 @@ impl Connection {
         self.phase == Phase::Open
     }
 
-    /// Takes over what a CONNECT says; of a later one, what it names.
-    pub fn introduce(&mut self, json: &[u8], headers_supported: bool) -> Result<(), Violation> {
-        let options = &mut self.profile.options;
-        options.update(json)?;
+    /// Behaves from now on as CONNECT asked; said of an admitted client.
+    pub fn introduce(&mut self, headers_supported: bool) -> Result<(), Violation> {
+        let options = &self.profile.options;
         if !options.credentials.account.is_empty() {
             // Accounts are not for clients to choose.
             return Err(Violation::UNAUTHORIZED);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::protocol::ParserLimits;
+use crate::security::Access;
 
 /// Shared by all connections of all shards; read on the data path, never written there.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Settings {
     /// Bytes of a payload shown in a trace line; 0 = all.
     pub max_traced_msg_len: usize,
     pub identity: Arc<Identity>,
+    /// Who may connect; the same one as long as that does not change.
+    pub access: Arc<Access>,
 }
 
 /// What INFO says of the server (facts/core-protocol.md §3).

@@ -10,9 +10,12 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// A command that is understood, with arguments that are not.
     pub const UNAUTHORIZED: Self =
         Self { text: Some("Authorization Violation"), reason: CloseReason::AuthenticationFailure };
+    pub const AUTHENTICATION_TIMEOUT: Self =
+        Self { text: Some("Authentication Timeout"), reason: CloseReason::AuthenticationTimeout };
+
+    /// A command that is understood, with arguments that are not.
     pub const BAD_ARGUMENTS: Self = Self { text: None, reason: CloseReason::ProtocolViolation };
 
     pub const UNKNOWN_OPERATION: Self =

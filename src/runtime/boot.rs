@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::clock::Clock;
 use super::control::cores::CoreHandle;
-use super::control::{Cores, Load};
+use super::control::{Cores, Load, Prover};
 use super::core::{self, Core};
 use super::ring::Ladder;
 use super::syscalls::EventFd;
@@ -41,7 +41,7 @@ pub struct Running {
 const EXECUTOR_IO_MEMORY: usize = 1 << 20;
 
 /// Starts one executor per shard.
-pub fn start(plan: &Plan) -> io::Result<Running> {
+pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
     let shards = plan.cpus.len();
     let wakers: Arc<[EventFd]> =
         (0..shards).map(|_| EventFd::new()).collect::<io::Result<Vec<_>>>()?.into();
@@ -61,6 +61,7 @@ pub fn start(plan: &Plan) -> io::Result<Running> {
             cache_enabled: plan.cache_enabled,
             tuning: Tuning::default(),
         };
+        let prover = prover.clone();
         let (settings, wakers) = (Arc::clone(&plan.settings), Arc::clone(&wakers));
         let (clock, ladder, spin_ns) = (plan.clock, plan.ladder, plan.spin_ns);
         let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
@@ -73,6 +74,7 @@ pub fn start(plan: &Plan) -> io::Result<Running> {
                     shard,
                     port,
                     requests: inbox,
+                    prover,
                     wakers,
                     load,
                     clock,

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use super::clock::Clock;
+use super::control::Prover;
 use super::ring::{self, Ladder, Ring};
 use super::sockets::{IGNORED, Sockets};
 use super::syscalls::EventFd;
@@ -23,6 +24,7 @@ use crate::shard::effects::Wish;
 use crate::shard::snapshot::{Answer, Query};
 use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard};
+use crate::types::ConnKey;
 use crate::types::limits::REACTOR_PASS_NS;
 use crate::types::time::{Mono, SECOND};
 
@@ -33,6 +35,8 @@ pub enum Request {
     Ask(Query, oneshot::Sender<Answer>),
     /// New settings; `true`: clients are told by INFO.
     Settings(Arc<Settings>, bool),
+    /// The answer to a login's proof.
+    Proved(ConnKey, bool),
     /// Close so many connections.
     Shed(usize),
     /// Close all, send what is owed for a moment, and end.
@@ -44,6 +48,8 @@ pub struct Core {
     pub shard: Shard,
     pub port: Port,
     pub requests: mpsc::Receiver<Request>,
+    /// Where logins are checked.
+    pub prover: Prover,
     /// By shard: what wakes it. The own one is read here.
     pub wakers: Arc<[EventFd]>,
     /// Connections of this core, as placement counts them.
@@ -119,6 +125,7 @@ impl Driver {
     }
 
     fn take_requests(&mut self) {
+        self.core.prover.take_on(&mut self.core.shard);
         while let Ok(request) = self.core.requests.try_recv() {
             let shard = &mut self.core.shard;
             match request {
@@ -133,6 +140,7 @@ impl Driver {
                         shard.announce();
                     }
                 }
+                Request::Proved(key, holds) => shard.on_proved(key, holds),
                 Request::Shed(count) => {
                     shard.shed(count);
                 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nkeys::{KeyPair, XKey};
+use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use super::boot::{self, Plan, Running};
 use super::clock::Clock;
 use super::control::accept::Acceptor;
 use super::control::pages::Pages;
-use super::control::{Cores, http};
+use super::control::{Cores, http, prover};
 use super::core::Request;
 use super::logging::Logger;
 use super::process::{OwnFile, Ports, urls};
@@ -29,6 +30,7 @@ use crate::connection::Settings;
 use crate::connection::settings::Identity;
 use crate::monitor::ServerFacts;
 use crate::protocol::ParserLimits;
+use crate::security::{Access, NonceKey};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -97,6 +99,8 @@ struct Server {
     logger: Logger,
     running: Running,
     identity: Identity,
+    access: Arc<Access>,
+    nonce_key: NonceKey,
     acceptor: JoinHandle<()>,
     limits: Arc<super::control::accept::AcceptLimits>,
     facts: watch::Sender<Arc<ServerFacts>>,
@@ -114,17 +118,14 @@ impl Server {
         let identity = identity(&options, bound)?;
         say_hello(&options, &identity, cpus.len());
         warnings.iter().for_each(|text| warn!("{text}"));
-        if options.limits.max_payload > 8 << 20 {
-            warn!(
-                "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor \
-                 performance"
-            );
-        }
+        options.warnings().iter().for_each(|text| warn!("{text}"));
 
         let clock = Clock::new();
         let secret = KeyPair::new_server().public_key();
+        let nonce_key = nonce_key();
+        let access = Arc::new(options.authorization.access(nonce_key));
         let plan = Plan {
-            settings: Arc::new(settings(&options, &identity)),
+            settings: Arc::new(settings(&options, &identity, &access)),
             ladder: ladder(options.weft.ring_features),
             spin_ns: options.weft.spin.as_nanos() as u64,
             cache_enabled: !options.disable_sublist_cache,
@@ -132,7 +133,9 @@ impl Server {
             cpus,
             clock,
         };
-        let running = boot::start(&plan).map_err(|fault| fault.to_string())?;
+        let (prover, logins) = prover::queue();
+        let running = boot::start(&plan, &prover).map_err(|fault| fault.to_string())?;
+        tokio::spawn(prover::prove_all(logins, running.cores.clone()));
 
         let mut facts = server_facts(&options, &identity, &running.cores, clock);
         let monitor = match &options.http {
@@ -162,8 +165,19 @@ impl Server {
             }
         });
         let files = Vec::new();
-        let mut server =
-            Self { options, logger, running, identity, acceptor, limits, facts, files, ports };
+        let mut server = Self {
+            options,
+            logger,
+            running,
+            identity,
+            access,
+            nonce_key,
+            acceptor,
+            limits,
+            facts,
+            files,
+            ports,
+        };
         server.write_files()?;
         info!("Listening for client connections on {bound}");
         info!("Server is ready");
@@ -213,6 +227,9 @@ impl Server {
         }
         let files_moved = (&self.options.pid_file, &self.options.ports_file_dir)
             != (&new.pid_file, &new.ports_file_dir);
+        if self.options.authorization != new.authorization {
+            self.access = Arc::new(new.authorization.access(self.nonce_key));
+        }
         self.options = new;
         if files_moved {
             self.remove_files();
@@ -240,7 +257,7 @@ impl Server {
 
     /// Gives the cores and the pages what the options and the identity say now.
     async fn tell_cores(&self, announce: bool) {
-        let settings = Arc::new(settings(&self.options, &self.identity));
+        let settings = Arc::new(settings(&self.options, &self.identity, &self.access));
         self.running.cores.send_all(|| Request::Settings(Arc::clone(&settings), announce)).await;
         let before = self.facts.borrow().clone();
         let mut facts =
@@ -377,6 +394,12 @@ fn identity(options: &Options, bound: SocketAddr) -> Result<Identity, String> {
     Ok(identity)
 }
 
+/// Fresh randomness, from where new keys have theirs.
+fn nonce_key() -> NonceKey {
+    let seed = KeyPair::new_user().seed().expect("a new pair has its seed");
+    NonceKey(Sha256::digest(seed).into())
+}
+
 fn say_hello(options: &Options, identity: &Identity, cores: usize) {
     info!("Starting nats-server");
     info!("  Version:  {VERSION}");
@@ -397,7 +420,7 @@ fn ladder(features: RingFeatures) -> Ladder {
     }
 }
 
-fn settings(options: &Options, identity: &Identity) -> Settings {
+fn settings(options: &Options, identity: &Identity, access: &Arc<Access>) -> Settings {
     let limits = &options.limits;
     Settings {
         parser: ParserLimits {
@@ -416,6 +439,7 @@ fn settings(options: &Options, identity: &Identity) -> Settings {
         trace: options.log.trace,
         max_traced_msg_len: options.log.max_traced_bytes.unwrap_or(0),
         identity: Arc::new(identity.clone()),
+        access: Arc::clone(access),
     }
 }
 
@@ -442,7 +466,8 @@ fn server_facts(
         ping_max: options.ping_max,
         http_host: options.http.as_ref().map_or(String::new(), |_| options.http_host().to_owned()),
         http_base_path: options.http_base_path.clone(),
-        auth_timeout_seconds: 2.0,
+        auth_required: options.authorization.is_guarded(),
+        auth_timeout_seconds: options.authorization.timeout.as_secs_f64(),
         tls_timeout_seconds: 2.0,
         max_control_line: limits.max_control_line as u64,
         max_payload: limits.max_payload as u64,

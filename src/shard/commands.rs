@@ -2,16 +2,13 @@
 
 use bytes::Bytes;
 
-use super::Shard;
 use super::delivery::Reached;
 use super::frame::{Message, Origin};
 use super::receive::Flow;
+use super::{Shard, admission};
 use crate::protocol::{Publish, Violation, encode};
 use crate::routing::{NewSubscription, SubKey};
 use crate::types::{CloseReason, ConnKey, Pattern, Subject};
-
-/// The server's own queue group.
-const SYSTEM_QUEUE: &[u8] = b"_sys_";
 
 impl Shard {
     pub(super) fn publish(
@@ -31,10 +28,21 @@ impl Shard {
         self.totals.in_bytes += publish.payload.len() as u64;
         let manners = conn.manners;
         let account = conn.account;
+        let now = self.now.mono;
+        let permitted =
+            conn.permit.as_mut().is_none_or(|permit| permit.publish(publish.subject, now));
 
         let fanout = self.route(account, publish.subject);
         if manners.pedantic && !Subject::parse(publish.subject).is_some_and(Subject::is_literal) {
             self.send_error(key, "Invalid Publish Subject");
+        }
+        if !permitted || admission::is_reserved_subject(publish.subject) {
+            self.refuse_publish(key, publish.subject);
+            return Flow::Go;
+        }
+        if let Some(reply) = publish.reply.filter(|reply| admission::is_reserved_reply(reply)) {
+            self.refuse_reply(key, reply);
+            return Flow::Go;
         }
         if manners.verbose {
             self.send(key, |out| out.extend_from_slice(encode::OK));
@@ -63,7 +71,7 @@ impl Shard {
     }
 
     /// Whether a connection may go on after a command that could have paused or closed it.
-    fn flow(&self, key: ConnKey) -> Flow {
+    pub(super) fn flow(&self, key: ConnKey) -> Flow {
         if self.wants_read(key) { Flow::Go } else { Flow::Stop }
     }
 
@@ -76,6 +84,9 @@ impl Shard {
     ) -> Flow {
         let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
         let (verbose, account) = (conn.manners.verbose, conn.account);
+        if !self.permit_subscription(key, subject, queue, sid) {
+            return Flow::Go;
+        }
         let Some(pattern) = Pattern::parse(subject) else {
             self.send_error(key, "Invalid Subject");
             return self.flow(key);
@@ -87,14 +98,6 @@ impl Shard {
                 format!("Permissions Violation for Subscription to \"{subject}\", too many tokens");
             self.send_error(key, &text);
             return self.flow(key);
-        }
-        if queue == Some(SYSTEM_QUEUE) {
-            let subject = String::from_utf8_lossy(subject);
-            let text = format!(
-                "Permissions Violation for Subscription to \"{subject}\" using queue \"_sys_\""
-            );
-            self.send_error(key, &text);
-            return Flow::Go;
         }
         let conn = self.connections.owner(key.slot);
         if conn.sids.find(sid, &self.hasher, &self.router).is_none() {
@@ -162,30 +165,6 @@ impl Shard {
             conn.keepalive.on_pong(now);
         }
         Flow::Go
-    }
-
-    pub(super) fn connect(&mut self, key: ConnKey, json: &[u8]) -> Flow {
-        let headers_supported = !self.settings.no_header_support;
-        let (now, interval) = (self.now.mono, self.settings.ping_interval_ns);
-        let Some(conn) = self.connections.get_mut(key) else { return Flow::Stop };
-        let is_first = !conn.manners.introduced;
-        if let Err(violation) = conn.introduce(json, headers_supported) {
-            self.violate(key, violation);
-            return Flow::Stop;
-        }
-        if is_first {
-            let at = conn.keepalive.on_connect(now, interval);
-            self.check_keepalive_at(key, at);
-        } else {
-            // The client begins anew.
-            for sub in conn.sids.take() {
-                self.router.unsubscribe(sub);
-            }
-        }
-        if self.connections.get(key).is_some_and(|conn| conn.manners.verbose) {
-            self.send(key, |out| out.extend_from_slice(encode::OK));
-        }
-        self.flow(key)
     }
 
     /// `-ERR` from a client: the reference closes without a word.

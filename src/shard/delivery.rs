@@ -209,7 +209,8 @@ impl Shard {
         forms: &mut Forms,
     ) -> Chosen {
         let random = self.random.next();
-        match members.pick(random, |sub| !self.takes(sub, &message.origin)) {
+        let subject = message.publish.subject;
+        match members.pick(random, |sub| !self.takes(sub, subject, &message.origin)) {
             Some(Pick::Local(sub)) if self.deliver(sub, message, whole, forms) => Chosen::Delivered,
             Some(Pick::Remote(shard)) => Chosen::Remote(shard),
             _ => Chosen::Nobody,
@@ -224,16 +225,23 @@ impl Shard {
         forms: &mut Forms,
     ) -> bool {
         let random = self.random.next();
+        let subject = message.publish.subject;
         members
-            .pick_local(random, |sub| !self.takes(sub, &message.origin))
+            .pick_local(random, |sub| !self.takes(sub, subject, &message.origin))
             .is_some_and(|sub| self.deliver(sub, message, None, forms))
     }
 
     /// Whether a subscription would get a message of this origin.
-    fn takes(&self, sub: SubKey, origin: &Origin) -> bool {
+    fn takes(&self, sub: SubKey, subject: &[u8], origin: &Origin) -> bool {
         let subscription = self.router.subscription(sub);
         let conn = self.connections.owner(subscription.owner());
-        conn.is_open() && !is_spent(subscription) && !refuses_own(conn.key, origin, self.id)
+        let takes =
+            conn.is_open() && !is_spent(subscription) && !refuses_own(conn.key, origin, self.id);
+        takes
+            && conn
+                .permit
+                .as_ref()
+                .is_none_or(|permit| permit.delivers(subject, self.router.queue_of(sub)))
     }
 
     /// Writes the message into one subscriber's outbound bytes.
@@ -244,12 +252,21 @@ impl Shard {
         whole: Option<&Bytes>,
         forms: &mut Forms,
     ) -> bool {
-        let subscription = self.router.subscription_mut(sub);
+        let subscription = self.router.subscription(sub);
         let conn = self.connections.owner_mut(subscription.owner());
         let own = refuses_own(conn.key, &message.origin, self.id);
         if own || !conn.is_open() || is_spent(subscription) {
             return false;
         }
+        if let Some(permit) = &mut conn.permit {
+            if !permit.delivers(message.publish.subject, self.router.queue_of(sub)) {
+                return false;
+            }
+            if let Some(reply) = message.publish.reply {
+                permit.on_delivered(reply, self.now.mono);
+            }
+        }
+        let subscription = self.router.subscription_mut(sub);
         if subscription.count_delivery() {
             self.scratch.spent.push(sub);
         }

@@ -1,5 +1,6 @@
 //! What a turn asks of the runtime: coarse lists, emptied at the turn's end.
 
+use crate::security::Proof;
 use crate::types::ConnKey;
 use crate::types::time::Mono;
 
@@ -11,6 +12,8 @@ pub struct Effects {
     pub resume: Vec<ConnKey>,
     /// Connections to close: what they are owed goes out first, unless `at_once`.
     pub close: Vec<Close>,
+    /// Logins to check elsewhere; each is answered by `on_proved`.
+    pub proofs: Vec<(ConnKey, Proof)>,
     /// Bytes produced for sockets in this turn, for the budget.
     pub outbound_bytes: usize,
 }

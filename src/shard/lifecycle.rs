@@ -12,6 +12,7 @@ use super::timers::Due;
 use crate::connection::outbound::Run;
 use crate::connection::{Connection, Late, Pauses, Phase, StalledProducer};
 use crate::protocol::{ServerInfo, encode};
+use crate::security::Nonce;
 use crate::types::limits::STALL_NS_MAX;
 use crate::types::mutation::{self, Mutation};
 use crate::types::time::Mono;
@@ -61,6 +62,7 @@ impl Shard {
             self.close(key, CloseReason::MaxConnectionsExceeded);
         } else {
             self.check_keepalive_at(key, now.mono);
+            self.guard(key);
         }
         key
     }
@@ -69,6 +71,7 @@ impl Shard {
     pub(super) fn send_info(&mut self, key: ConnKey, connect_info: bool) {
         let Some(conn) = self.connections.get(key) else { return };
         let identity = Arc::clone(&self.settings.identity);
+        let nonce = self.settings.access.nonce(conn.client);
         let client_ip = conn.profile.peer.ip().to_canonical().to_string();
         let info = ServerInfo {
             server_id: &identity.server_id,
@@ -80,6 +83,8 @@ impl Shard {
             host: &identity.host,
             port: identity.port,
             headers: !self.settings.no_header_support,
+            auth_required: self.settings.access.is_required(),
+            nonce: nonce.as_ref().map_or("", Nonce::as_str),
             max_payload: self.settings.parser.max_payload,
             client_id: conn.client.0,
             client_ip: &client_ip,
@@ -305,6 +310,7 @@ impl Shard {
                 Due::Keepalive(key) => self.check_keepalive(key),
                 Due::StallEnd(key) => self.end_stall(key),
                 Due::WriteDeadline(key) => self.check_write(key),
+                Due::Login(key) => self.check_login(key),
             }
         }
         if self.timers.len() > TIMERS_PER_CONNECTION * (self.connections.len() + IDLE_TIMERS) {
@@ -317,7 +323,9 @@ impl Shard {
     fn forget_stale_timers(&mut self) {
         let connections = &self.connections;
         self.timers.retain(|at, due| match due {
-            Due::Keepalive(key) | Due::WriteDeadline(key) => connections.get(key).is_some(),
+            Due::Keepalive(key) | Due::WriteDeadline(key) | Due::Login(key) => {
+                connections.get(key).is_some()
+            }
             Due::StallEnd(key) => connections.get(key).is_some_and(|conn| {
                 conn.pauses.contains(Pauses::STALL) && conn.stalled_until == at
             }),
@@ -380,10 +388,10 @@ impl Shard {
         }
     }
 
-    /// How log lines name a connection: `127.0.0.1:47348 - cid:6`.
+    /// How log lines name a connection.
     pub(super) fn label(&self, key: ConnKey) -> String {
         self.connections
             .get(key)
-            .map_or_else(String::new, |conn| format!("{} - cid:{}", conn.profile.peer, conn.client))
+            .map_or_else(String::new, |conn| conn.profile.logged_as(conn.client))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   receive    bytes → commands           commands   what each does
+//!   admission  CONNECT → user, permissions
 //!   delivery   message → subscribers      frame, peer, exchange   other cores
 //!   lifecycle  open, slow, stale, close   timers     when to look again
 //!   turn       the fixed order of it all  observe, snapshot   what the control thread sees
@@ -13,6 +14,7 @@ pub mod lifecycle;
 pub mod snapshot;
 pub mod turn;
 
+mod admission;
 mod commands;
 mod delivery;
 mod exchange;
@@ -125,7 +127,10 @@ impl Shard {
 
     /// Replaces the settings for what happens from now on.
     pub fn set_settings(&mut self, settings: Arc<Settings>) {
-        self.settings = settings;
+        let before = std::mem::replace(&mut self.settings, settings);
+        if !Arc::ptr_eq(&before.access, &self.settings.access) {
+            self.admit_all_again();
+        }
     }
 
     pub fn id(&self) -> ShardId {
@@ -151,7 +156,8 @@ impl Shard {
 
     /// When to run the next turn if nothing arrives.
     pub fn wish(&self) -> Wish {
-        if self.behind || !self.backlog.is_empty() || !self.effects.resume.is_empty() {
+        let Effects { resume, proofs, .. } = &self.effects;
+        if self.behind || !self.backlog.is_empty() || !resume.is_empty() || !proofs.is_empty() {
             return Wish::AtOnce;
         }
         match self.timers.next() {

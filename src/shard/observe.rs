@@ -129,7 +129,7 @@ impl Shard {
             lang: conn.profile.options.lang.to_string(),
             version: conn.profile.options.version.to_string(),
             account: "$G".to_owned(),
-            authorized_user: String::new(),
+            authorized_user: conn.profile.user().to_owned(),
             subscriptions,
         }
     }

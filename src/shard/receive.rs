@@ -123,7 +123,11 @@ impl Shard {
     fn run(&mut self, key: ConnKey, bytes: &[u8], whole: Option<&Bytes>) {
         let mut at = 0;
         let mut needed = 0;
+        let mut guarded = self.is_guarded(key);
         while at < bytes.len() {
+            if guarded && !self.pass_gate(key, bytes[at]) {
+                return;
+            }
             match parser::next(&bytes[at..], &self.settings.parser) {
                 Ok(Step::Command { command, consumed }) => {
                     at += consumed;
@@ -132,6 +136,7 @@ impl Shard {
                     {
                         break;
                     }
+                    guarded = guarded && self.is_guarded(key);
                 }
                 Ok(Step::Incomplete { needed: bytes_needed }) => {
                     needed = bytes_needed;

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::Shard;
 use super::frame::{Message, Origin};
+use crate::connection::Profile;
 use crate::protocol::Publish;
+use crate::security::{Permissions, User};
 use crate::types::time::Wall;
 use crate::types::{Subject, rfc3339};
 
@@ -37,6 +39,8 @@ struct UserInfo<'a> {
     user: &'a str,
     account: &'a str,
     account_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<&'a Permissions>,
 }
 
 #[derive(Serialize)]
@@ -70,7 +74,15 @@ impl Shard {
             seq: self.system_seq,
             time: rfc3339(Wall(self.now.wall.0)),
         };
-        let data = UserInfo { user: "", account: "$G", account_name: "$G" };
+        let profile = self.connections.get(request.origin.conn).map(|conn| &*conn.profile);
+        let data = UserInfo {
+            user: profile.map_or("", Profile::user),
+            account: "$G",
+            account_name: "$G",
+            permissions: profile
+                .and_then(|profile| profile.login.as_deref())
+                .and_then(User::permissions),
+        };
         let body = serde_json::to_vec(&UserInfoReply { server, data }).expect("plain values");
         self.publish_for_server(request, reply, &body);
         true

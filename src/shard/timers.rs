@@ -1,4 +1,4 @@
-//! Deadlines of connections: one keepalive check each, and the ends of stalls.
+//! Deadlines of connections: logins, keepalive, the ends of stalls.
 //!
 //! A deadline is a hint to look: the owner decides what is due, and a connection that is gone is
 //! skipped by its generation.
@@ -14,6 +14,8 @@ pub enum Due {
     Keepalive(ConnKey),
     StallEnd(ConnKey),
     WriteDeadline(ConnKey),
+    /// CONNECT should have come.
+    Login(ConnKey),
 }
 
 #[derive(Debug, Default)]

@@ -211,5 +211,6 @@ fn settings(max_pending: u64, no_stall: bool) -> Arc<Settings> {
         trace: false,
         max_traced_msg_len: 0,
         identity: Arc::new(Identity::default()),
+        access: Arc::default(),
     })
 }

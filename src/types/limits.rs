@@ -81,6 +81,16 @@ pub const MONITOR_PAGES_MAX: usize = 8;
 /// How long a shard may take to answer the control thread; the page is then a 503.
 pub const CONTROL_ANSWER_NS_MAX: u64 = 2 * SECOND;
 
+/// Subjects of which a connection with permissions remembers whether it may publish them; then
+/// it forgets them all.
+pub const PUBLISH_VERDICTS_KEPT: usize = 128;
+/// Replies that a connection with `allow_responses` may send; the oldest give way to new ones.
+pub const REPLY_GRANTS_MAX: usize = 64 * 1024;
+/// Logins that wait for their bcrypt or signature check; more are refused.
+pub const LOGIN_PROOFS_MAX: usize = 4096;
+/// Logins checked at once, each on a thread of its own beside the cores.
+pub const LOGIN_PROVERS: usize = 2;
+
 /// Configuration text of one start or reload: all files and what variables expand to. More is
 /// refused, so neither an include loop nor a variable of variables can fill the memory.
 pub const CONFIG_BYTES_MAX: usize = 16 * 1024 * 1024;

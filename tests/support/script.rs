@@ -26,6 +26,10 @@ pub enum Step {
     Dial(String),
     /// Connects, takes the greeting, sends this CONNECT and PING, takes the PONG.
     Join(String, String),
+    /// Sends CONNECT with these options, and the signature of the greeting's nonce with this seed.
+    Sign(String, String, String),
+    /// Replaces the config file and reloads.
+    Reload(String),
     Send(String, Vec<u8>),
     /// One byte per write.
     Trickle(String, Vec<u8>),
@@ -117,6 +121,7 @@ fn step(line: &str) -> Result<Step, String> {
         "sleep" => return Ok(Step::Sleep(duration(rest)?)),
         "signal" => return Ok(Step::Signal(rest.to_owned())),
         "exit" => return Ok(Step::Exit(rest.parse().map_err(|_| "exit CODE")?)),
+        "reload" => return Ok(Step::Reload(rest.to_owned())),
         "log" => return Ok(Step::Log(rest.to_owned())),
         "mark" => return Ok(Step::Mark),
         "elapsed" => {
@@ -156,6 +161,10 @@ fn deed(name: String, rest: &str) -> Result<Step, String> {
         "connect" => Step::Connect(name),
         "dial" => Step::Dial(name),
         "joins" => Step::Join(name, rest.to_owned()),
+        "signs" => {
+            let (seed, options) = rest.split_once(' ').unwrap_or((rest, "{}"));
+            Step::Sign(name, seed.to_owned(), options.to_owned())
+        }
         "closed" => Step::Closed(name),
         "cut" => Step::Cut(name),
         "close" => Step::Close(name),

@@ -88,6 +88,24 @@ impl Server {
         if status.success() { Ok(()) } else { Err(format!("kill -s {name} failed")) }
     }
 
+    /// Replaces the config file, and waits until the server says that it obeys the new one.
+    pub fn reload(&self, config: &str) -> Result<(), String> {
+        const DONE: &str = "Reloaded server configuration";
+        let reloads = || self.log().matches(DONE).count();
+        let before = reloads();
+        let path = self.directory.path().join("server.conf");
+        fs::write(path, format!("{config}\n")).map_err(|e| e.to_string())?;
+        self.signal("HUP")?;
+        let deadline = Instant::now() + READY_WITHIN;
+        while reloads() == before {
+            if Instant::now() > deadline {
+                return Err(format!("the server did not reload; log:\n{}", self.log()));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     pub fn wait_exit(&mut self, patience: Duration) -> Result<ExitStatus, String> {
         let deadline = Instant::now() + patience;
         loop {

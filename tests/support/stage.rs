@@ -80,6 +80,8 @@ impl Stage {
             }
             Step::Dial(name) => self.open(name),
             Step::Join(name, options) => self.join(name, options),
+            Step::Sign(name, seed, options) => self.wire(name)?.sign(seed, options),
+            Step::Reload(config) => self.server.reload(config),
             Step::Send(name, bytes) => self.wire(name)?.send(bytes),
             Step::Trickle(name, bytes) => self.wire(name)?.trickle(bytes),
             Step::Expect(name, wanted) | Step::Unordered(name, wanted) => {

@@ -46,6 +46,26 @@ impl Wire {
         }
     }
 
+    /// Takes the INFO line and sends CONNECT with these options and the nonce signed.
+    pub fn sign(&mut self, seed: &str, options: &str) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.received.contains(&b'\n') && self.fill(deadline) {}
+        let end = self.received.iter().position(|&byte| byte == b'\n').ok_or("no INFO line")?;
+        let line: Vec<u8> = self.received.drain(..=end).collect();
+        let info: serde_json::Value =
+            line.get(5..).and_then(|json| serde_json::from_slice(json).ok()).ok_or("no INFO")?;
+        let nonce = info["nonce"].as_str().ok_or("no nonce in INFO")?;
+        let pair = nkeys::KeyPair::from_seed(seed).map_err(|e| e.to_string())?;
+        let signature = pair.sign(nonce.as_bytes()).map_err(|e| e.to_string())?;
+        let mut connect: serde_json::Value =
+            serde_json::from_str(options).map_err(|e| e.to_string())?;
+        connect["sig"] = data_encoding::BASE64URL_NOPAD.encode(&signature).into();
+        if connect["nkey"].is_null() {
+            connect["nkey"] = pair.public_key().into();
+        }
+        self.send(format!("CONNECT {connect}\r\n").as_bytes())
+    }
+
     pub fn trickle(&mut self, bytes: &[u8]) -> Result<(), String> {
         bytes.chunks(1).try_for_each(|byte| self.send(byte))
     }

@@ -50,7 +50,7 @@ impl<'a> Field<'a> {
         error_at(&self.value.at, text)
     }
 
-    fn wrong_type(&self, wanted: &str) -> ConfigError {
+    pub fn wrong_type(&self, wanted: &str) -> ConfigError {
         wrong_type(self.value, wanted)
     }
 

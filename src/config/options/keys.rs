@@ -1,6 +1,7 @@
 //! Every top-level key (facts: config-and-ops §3-§9): obeyed, or refused by name.
 
 use super::address;
+use super::authorization;
 use super::field::{self, Field, Key, error_at};
 use super::weft;
 use super::{Monitor, Options, Port, WriteTimeout};
@@ -23,11 +24,9 @@ pub(super) const REFUSED: &[&str] = &[
     "ocsp_cache",
     "proxy_protocol",
     // authorization and tenancy
-    "authorization",
     "accounts",
     "mappings",
     "maps",
-    "no_auth_user",
     "system_account",
     "system",
     "no_system_account",
@@ -147,6 +146,12 @@ pub(super) const KEYS: &[Key<Options>] = &[
     },
     Key { names: &["feature_flags"], read: read_feature_flags },
     Key { names: &["jetstream"], read: read_jetstream },
+    // Who may connect.
+    Key { names: &["authorization"], read: authorization::read },
+    Key {
+        names: &["no_auth_user"],
+        read: |o, f| set(&mut o.authorization.no_auth_user, f.optional_text()?),
+    },
     // Logging.
     Key { names: &["debug"], read: |o, f| set(&mut o.log.debug, f.boolean()?) },
     Key { names: &["trace"], read: |o, f| set(&mut o.log.trace, f.boolean()?) },

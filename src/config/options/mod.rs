@@ -4,8 +4,10 @@
 //! the reference does at start but not under `-t` (facts: config-and-ops §1, §5).
 
 mod address;
+mod authorization;
 mod field;
 mod keys;
+mod permissions;
 mod validate;
 mod weft;
 
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use address::{Listen, Port};
+pub use authorization::Authorization;
 pub use weft::{CoreSet, Placement, RingFeatures, WeftOptions};
 
 use super::ConfigError;
@@ -69,6 +72,9 @@ pub struct Options {
     pub reconnect_error_reports: u32,
     /// Unknown names are kept. Ask with [`Options::feature`].
     pub feature_flags: BTreeMap<String, bool>,
+
+    /// `authorization`, `no_auth_user`. Default: everybody may connect.
+    pub authorization: Authorization,
 
     pub log: LogOptions,
     /// Default: none.
@@ -166,6 +172,7 @@ impl Default for Options {
             connect_error_reports: 3600,
             reconnect_error_reports: 1,
             feature_flags: BTreeMap::new(),
+            authorization: Authorization::default(),
             log: LogOptions::default(),
             pid_file: None,
             ports_file_dir: None,

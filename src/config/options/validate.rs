@@ -25,6 +25,7 @@ impl Options {
             return Err(conflict("server name cannot contain spaces".to_owned()));
         }
         self.client_advertise_address()?;
+        self.authorization.validate()?;
         Ok(())
     }
 
@@ -37,6 +38,9 @@ impl Options {
                 "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor \
                  performance",
             );
+        }
+        if self.authorization.has_plain_password() {
+            warnings.push("Plaintext passwords detected, use nkeys or bcrypt");
         }
         warnings
     }

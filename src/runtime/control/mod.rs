@@ -6,5 +6,7 @@ pub mod cores;
 pub mod http;
 pub mod pages;
 pub mod process_facts;
+pub mod prover;
 
 pub use cores::{Cores, Load};
+pub use prover::Prover;
