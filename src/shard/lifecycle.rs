@@ -317,9 +317,9 @@ impl Shard {
         let connections = &self.connections;
         self.timers.retain(|at, due| match due {
             Due::Keepalive(key) | Due::WriteDeadline(key) => connections.get(key).is_some(),
-            Due::StallEnd(key) => connections
-                .get(key)
-                .is_some_and(|conn| conn.pauses.contains(Pauses::STALL) && conn.stalled_until == at),
+            Due::StallEnd(key) => connections.get(key).is_some_and(|conn| {
+                conn.pauses.contains(Pauses::STALL) && conn.stalled_until == at
+            }),
         });
     }
 

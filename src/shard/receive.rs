@@ -155,7 +155,8 @@ impl Shard {
             return;
         }
         conn.inbound.stash(rest, needed);
-        let cut_short = self.effects.outbound_bytes > self.tuning.turn_outbound_bytes || conn.pauses.any();
+        let cut_short =
+            self.effects.outbound_bytes > self.tuning.turn_outbound_bytes || conn.pauses.any();
         if cut_short && needed == 0 && !conn.pauses.contains(Pauses::BUDGET) {
             conn.pauses.add(Pauses::BUDGET);
             if !conn.pauses.waits_for_others() {

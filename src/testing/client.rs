@@ -185,7 +185,12 @@ impl World {
         self.subscribe(client, pattern, queue);
     }
 
-    pub fn subscribe(&mut self, client: usize, pattern: String, queue: Option<&'static str>) -> usize {
+    pub fn subscribe(
+        &mut self,
+        client: usize,
+        pattern: String,
+        queue: Option<&'static str>,
+    ) -> usize {
         let at = self.tick();
         let group = queue.map(|queue| format!("{queue} ")).unwrap_or_default();
         let sub = self.history.subscribe(client, pattern.clone(), queue, at);
@@ -287,9 +292,6 @@ impl World {
     }
 
     fn quit(&mut self, client: usize) {
-        if self.plan.scenario != Scenario::Mixed {
-            return;
-        }
         let at = self.tick();
         self.history.fates[client].quit = at;
         let kind = self.random.below(3);

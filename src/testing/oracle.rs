@@ -103,7 +103,12 @@ impl<'h> Judge<'h> {
     }
 
     /// 503: exactly when nobody got it.
-    fn no_responders(&mut self, case: &Case<'h>, deliveries: usize, lossy: bool) -> Result<(), String> {
+    fn no_responders(
+        &mut self,
+        case: &Case<'h>,
+        deliveries: usize,
+        lossy: bool,
+    ) -> Result<(), String> {
         let (history, message) = (self.history, case.message);
         let broken = |rule: &str| Err(format!("{rule}: {}", case.text()));
         if message.bounces > 1 {
@@ -159,7 +164,10 @@ fn must(
         return if is_spent_before(case, history, sub) {
             Ok(())
         } else {
-            Err(format!("a certain subscription gets the message: {} at sub {id} {sub:?}", case.text()))
+            Err(format!(
+                "a certain subscription gets the message: {} at sub {id} {sub:?}",
+                case.text()
+            ))
         };
     };
     // What the subscriber sends after the publisher had its answer is answered after the message.

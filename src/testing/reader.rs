@@ -13,7 +13,11 @@ enum Unit {
     Partial,
     /// A line of so many bytes, which is no message.
     Line(usize),
-    Message { head: usize, header: usize, total: usize },
+    Message {
+        head: usize,
+        header: usize,
+        total: usize,
+    },
 }
 
 impl World {
@@ -79,7 +83,9 @@ impl World {
 
     fn on_line(&mut self, client: usize, line: &[u8]) {
         let at = self.tick();
-        self.trace.note(|| format!("{at}: client {client} ->> {}", line[..line.len().min(60)].escape_ascii()));
+        self.trace.note(|| {
+            format!("{at}: client {client} ->> {}", line[..line.len().min(60)].escape_ascii())
+        });
         let answer = match line {
             b"PONG" => Answer::Pong,
             b"+OK" => Answer::Ok,
@@ -94,7 +100,8 @@ impl World {
         };
         match self.clients[client].expected.pop_front() {
             Some((expected, sent)) if expected == answer => self.history.answered(client, sent, at),
-            other => self.fail(format!("answers in order: client {client} got {answer:?}, not {other:?}")),
+            other => self
+                .fail(format!("answers in order: client {client} got {answer:?}, not {other:?}")),
         }
     }
 
@@ -102,10 +109,17 @@ impl World {
         let at = self.tick();
         let text = String::from_utf8_lossy(line).into_owned();
         let payload = String::from_utf8_lossy(payload).into_owned();
-        self.trace.note(|| format!("{at}: client {client} ->> {text} {}", payload[..payload.len().min(60)].escape_debug()));
+        self.trace.note(|| {
+            format!(
+                "{at}: client {client} ->> {text} {}",
+                payload[..payload.len().min(60)].escape_debug()
+            )
+        });
         let words: Vec<&str> = text.split(' ').collect();
         let sub = words.get(2).and_then(|sid| sid.parse::<usize>().ok());
-        let Some(sub) = sub.filter(|sub| self.history.subs.get(*sub).is_some_and(|it| it.client == client)) else {
+        let Some(sub) =
+            sub.filter(|sub| self.history.subs.get(*sub).is_some_and(|it| it.client == client))
+        else {
             return self.fail(format!("a subscription of its own: client {client} read {text}"));
         };
         let sub_sent = self.history.subs[sub].sent;
@@ -163,7 +177,9 @@ impl World {
     /// Nobody was there for a request.
     fn on_bounce(&mut self, client: usize, reply: &str, payload: &str) {
         let mut messages = self.history.messages.iter_mut();
-        let Some(message) = messages.find(|it| it.publisher == client && it.reply.as_deref() == Some(reply)) else {
+        let Some(message) =
+            messages.find(|it| it.publisher == client && it.reply.as_deref() == Some(reply))
+        else {
             return self.fail(format!("a 503 for a request: client {client} {reply}"));
         };
         message.bounces += 1;
@@ -207,5 +223,9 @@ fn unit(bytes: &[u8]) -> Unit {
     let total = words.next().unwrap_or(0);
     let header = if line.starts_with(b"H") { words.next().unwrap_or(0) } else { 0 };
     let head = end + 1;
-    if bytes.len() < head + total + 2 { Unit::Partial } else { Unit::Message { head, header, total } }
+    if bytes.len() < head + total + 2 {
+        Unit::Partial
+    } else {
+        Unit::Message { head, header, total }
+    }
 }

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use super::world::World;
 use crate::connection::Run;
-use crate::shard::{Shard, Taken};
 use crate::shard::turn::TurnIo;
+use crate::shard::{Shard, Taken};
 use crate::types::{CloseReason, ConnKey};
 
 /// How a client's end of the wire is.
