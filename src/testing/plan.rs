@@ -122,6 +122,8 @@ impl Plan {
         if may_cut || random.percent(30) {
             weights[7] = 3;
         }
+        // Few of these, as they take long: payloads that are read in place.
+        let is_large = random.percent(5);
         Self {
             scenario: Scenario::Mixed,
             shards: random.pick(&[1, 2, 2, 3, 3, 3, 4, 4, 5, 8]),
@@ -131,15 +133,15 @@ impl Plan {
             settings: settings(max_pending, random.percent(30)),
             clients: random.between(2, 10),
             epochs: random.between(1, 3),
-            steps: random.pick(&[100, 500, 2000]),
+            steps: if is_large { 200 } else { random.pick(&[100, 500, 2000]) },
             weights,
             preemption: random.pick(&[0, 0, 10, 100]),
             nesting: random.pick(&[0, 10, 20, 40]),
             narrow: random.percent(40),
             pace_ns: 20 * MICROSECOND,
-            window: random.pick(&[50, 1000, 100_000]),
+            window: if is_large { 100_000 } else { random.pick(&[50, 1000, 100_000]) },
             unread_max: random.pick(&[200, 2000]),
-            padding: random.pick(&[0, 20, 100]),
+            padding: if is_large { 40_000 } else { random.pick(&[0, 20, 100]) },
             read_max: 0,
             may_cut,
             eagerness: random.pick(&[20, 40, 60]),
