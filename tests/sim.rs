@@ -1,6 +1,7 @@
 //! The broker simulated: many shards, sockets and clients in one thread, from one seed each.
 //!
-//! `WEFT_SIM_SEEDS=10000` runs so many seeds, `WEFT_SIM_SEED=123` one of them with its trace.
+//! `WEFT_SIM_SEEDS=10000` runs so many seeds, `WEFT_SIM_SEED=123` one of them, and
+//! `WEFT_SIM_RATES=1000` counts in how many seeds each mutation is caught.
 
 use weft::testing::{Extent, Mutation, Scenario, breaks, is_mutated, mutate, simulate};
 
@@ -33,6 +34,11 @@ fn everyone_gets_exactly_what_they_must() {
 }
 
 #[test]
+fn what_was_answered_is_known_everywhere() {
+    run(Scenario::Visibility, 2000);
+}
+
+#[test]
 fn saturation_through_lanes_of_one_slot_never_stops() {
     run(Scenario::Saturation, 50);
 }
@@ -46,18 +52,18 @@ fn a_live_reader_is_never_cut() {
 #[test]
 fn every_mutation_is_caught() {
     let rows = [
-        (Mutation::SendBeforePush, 500),
-        (Mutation::LookAfterProcessing, 500),
-        (Mutation::SkipLane, 500),
-        (Mutation::DropReroute, 500),
-        (Mutation::IgnoreCredit, 500),
-        (Mutation::LosePause, 500),
-        (Mutation::InterestAfterData, 500),
-        (Mutation::SubmitWhileBlocked, 500),
-        (Mutation::RepliesNotHeld, 500),
-        (Mutation::StallOnce, 100),
-        (Mutation::NoWake, 500),
-        (Mutation::NobodyUnheard, 500),
+        (Mutation::SendBeforePush, 1000),
+        (Mutation::LookAfterProcessing, 100),
+        (Mutation::SkipLane, 100),
+        (Mutation::DropReroute, 1000),
+        (Mutation::IgnoreCredit, 50),
+        (Mutation::LosePause, 100),
+        (Mutation::InterestAfterData, 5000),
+        (Mutation::SubmitWhileBlocked, 1000),
+        (Mutation::RepliesNotHeld, 2500),
+        (Mutation::StallOnce, 250),
+        (Mutation::NoWake, 200),
+        (Mutation::NobodyUnheard, 2000),
     ];
     // A mutated broker may well trip over its own assertions.
     let usual = std::panic::take_hook();
@@ -71,8 +77,13 @@ fn every_mutation_is_caught() {
         mutate(Some(mutation));
         let scenario = match mutation {
             Mutation::StallOnce => Scenario::LiveReader,
-            _ => Scenario::Mixed,
+            Mutation::IgnoreCredit => Scenario::Saturation,
+            _ => Scenario::Visibility,
         };
+        if let Some(seeds) = number("WEFT_SIM_RATES") {
+            let caught = (0..seeds).filter(|seed| breaks(scenario, *seed)).count();
+            println!("{mutation:?}: caught by {caught} of {seeds} seeds");
+        }
         match (0..seeds).find(|seed| breaks(scenario, *seed)) {
             Some(seed) => println!("{mutation:?}: caught by seed {seed}"),
             None => missed.push(mutation),

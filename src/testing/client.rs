@@ -193,8 +193,9 @@ impl World {
     ) -> usize {
         let at = self.tick();
         let group = queue.map(|queue| format!("{queue} ")).unwrap_or_default();
-        let sub = self.history.subscribe(client, pattern.to_owned(), queue, at);
+        let sub = self.history.subs.len();
         let text = format!("SUB {pattern} {group}{sub}\r\n");
+        self.history.subscribe(client, pattern.to_owned(), queue, at);
         self.write(client, text.as_bytes(), Some(Answer::Ok), at);
         self.clients[client].subs.push(sub);
         sub
@@ -292,9 +293,6 @@ impl World {
     }
 
     fn quit(&mut self, client: usize) {
-        if self.plan.scenario != Scenario::Mixed {
-            return;
-        }
         let at = self.tick();
         self.history.fates[client].quit = at;
         let kind = self.random.below(3);

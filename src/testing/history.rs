@@ -97,7 +97,7 @@ impl History {
         pattern: String,
         queue: Option<&'static str>,
         at: Step,
-    ) -> usize {
+    ) {
         let id = self.subs.len();
         self.subs.push(Sub {
             client,
@@ -112,7 +112,6 @@ impl History {
             deliveries: Vec::new(),
         });
         self.uncertain[client].subs.push_back((at, Pending::Sub(id)));
-        id
     }
 
     pub fn unsubscribe(&mut self, sub: usize, max: u64, at: Step) {

@@ -14,6 +14,9 @@ use crate::types::time::{MICROSECOND, SECOND};
 pub enum Scenario {
     /// Everything at once, each seed with other stresses.
     Mixed,
+    /// Few clients on few subjects that come, ask and go, while cores are taken away at the worst
+    /// moments: what is known where, and when.
+    Visibility,
     /// All shards publish to all, through lanes of one slot and with hardly any credit.
     Saturation,
     /// Publishers faster than a subscriber that reads all the time: it is never cut.
@@ -95,6 +98,7 @@ impl Plan {
     pub fn new(scenario: Scenario, random: &mut Random) -> Self {
         match scenario {
             Scenario::Mixed => Self::mixed(random),
+            Scenario::Visibility => Self::visibility(random),
             Scenario::Saturation => Self::saturation(random),
             Scenario::LiveReader => Self::live_reader(random),
         }
@@ -118,27 +122,62 @@ impl Plan {
         if may_cut || random.percent(30) {
             weights[7] = 3;
         }
+        // Few of these, as they take long: payloads that are read in place.
+        let is_large = random.percent(5);
         Self {
             scenario: Scenario::Mixed,
             shards: random.pick(&[1, 2, 2, 3, 3, 3, 4, 4, 5, 8]),
-            lane_slots: random.pick(&[1, 1, 2, 4]),
+            lane_slots: random.pick(&[1, 1, 1, 2, 4]),
             cache_enabled: random.percent(70),
             tuning,
             settings: settings(max_pending, random.percent(30)),
             clients: random.between(2, 10),
             epochs: random.between(1, 3),
-            steps: random.pick(&[100, 500, 2000]),
+            steps: if is_large { 200 } else { random.pick(&[100, 500, 2000]) },
             weights,
             preemption: random.pick(&[0, 0, 10, 100]),
-            nesting: random.pick(&[0, 10, 30, 60]),
+            nesting: random.pick(&[0, 10, 20, 40]),
             narrow: random.percent(40),
             pace_ns: 20 * MICROSECOND,
-            window: random.pick(&[50, 1000, 100_000]),
+            window: if is_large { 100_000 } else { random.pick(&[50, 1000, 100_000]) },
             unread_max: random.pick(&[200, 2000]),
-            padding: random.pick(&[0, 20, 100]),
+            padding: if is_large { 40_000 } else { random.pick(&[0, 20, 100]) },
             read_max: 0,
             may_cut,
             eagerness: random.pick(&[20, 40, 60]),
+        }
+    }
+
+    fn visibility(random: &mut Random) -> Self {
+        let mixed = Self::mixed(random);
+        Self {
+            scenario: Scenario::Visibility,
+            shards: random.between(2, 4),
+            lane_slots: random.pick(&[1, 1, 2]),
+            settings: settings(PLENTY, true),
+            clients: random.between(3, 6),
+            epochs: random.between(1, 3),
+            steps: 250,
+            weights: [
+                10,
+                random.pick(&[2, 20]),
+                20,
+                3,
+                10,
+                random.pick(&[10, 40]),
+                10,
+                0,
+                0,
+                1,
+                12,
+            ],
+            preemption: random.pick(&[0, 50, 200, 400]),
+            nesting: random.pick(&[10, 40]),
+            narrow: true,
+            window: 100_000,
+            padding: 0,
+            may_cut: false,
+            ..mixed
         }
     }
 

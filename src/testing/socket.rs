@@ -86,7 +86,8 @@ impl Sockets {
         })
     }
 
-    /// The kernel takes bytes of sends under way, as far as windows are open. Whether it did.
+    /// The kernel takes bytes of sends under way, as far as windows are open (`all`: they are
+    /// wide open). Whether it did.
     pub fn transfer(&mut self, world: &mut World, all: bool) -> bool {
         let mut any = false;
         for socket in &mut self.sockets {
@@ -111,7 +112,8 @@ impl Socket {
     fn transfer(&mut self, world: &mut World, all: bool) -> bool {
         let Some(sending) = &mut self.sending else { return false };
         let pipe = &mut world.pipes[self.pipe];
-        let room = world.plan.window.saturating_sub(pipe.to_client.len());
+        let window = if all { usize::MAX } else { world.plan.window };
+        let room = window.saturating_sub(pipe.to_client.len());
         let mut len = room.min(sending.bytes.len() - sending.taken);
         if len == 0 || pipe.client_end != End::Open || self.closing == Closing::Now {
             return false;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-const LINES_KEPT: usize = 30000;
+const LINES_KEPT: usize = 2000;
 
 #[derive(Debug, Default)]
 pub struct Trace {

@@ -9,17 +9,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::client::{Client, READER};
-use super::history::{History, Step};
+use super::history::{History, NEVER, Step};
 use super::plan::{Plan, Scenario};
 use super::random::Random;
 use super::socket::{End, Pipe, Sockets, TurnSockets};
 use super::trace::Trace;
 use crate::mesh::{MeshSettings, Port, mesh};
 use crate::shard::effects::Wish;
+use crate::shard::snapshot::{Answer, ConnectionQuery, ConnectionState, Query};
 use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard, ShardSeed};
 use crate::types::time::{MILLISECOND, Mono, Now, SECOND, Wall};
-use crate::types::{ClientId, ShardId};
+use crate::types::{ClientId, CloseReason, ShardId};
 
 /// How deep turns of other shards nest within one.
 const DEPTH_MAX: u32 = 3;
@@ -243,15 +244,14 @@ impl World {
         for peer in core.port.take_wakes().iter() {
             self.signals[peer.index()] = true;
         }
-        self.trace.note(|| format!("shard {index} turn ends, wishes {:?}", core.wish));
-        self.check_bounds(&core);
+        self.check_bounds(index, &core);
         self.cores[index] = Some(core);
     }
 
     /// No core has more under way to another than its credit and one message of each connection
     /// (two: the rest of a split one, and one more). No connection is owed more than its limit.
-    fn check_bounds(&mut self, core: &Core) {
-        let frame = 500 + self.plan.padding as u64;
+    fn check_bounds(&mut self, index: usize, core: &Core) {
+        let frame = 200 + self.plan.padding as u64;
         let slack = frame * 2 * (core.shard.open_connections() as u64 + 1);
         let bound = self.plan.tuning.peer_credit_bytes + slack;
         let most = core.shard.outstanding_most();
@@ -259,8 +259,10 @@ impl World {
             self.fail(format!("credit bounds what is under way: {most} of {bound} bytes"));
         }
         let owed = core.shard.owed_most();
-        let t = self.now.mono.0 / 1000;
-        self.trace.note(|| format!("{t}us owed {owed} outstanding {most}"));
+        self.trace.note(|| {
+            let wish = core.wish;
+            format!("shard {index} turn ends: {owed} owed, {most} under way, wishes {wish:?}")
+        });
         if owed > self.plan.settings.max_pending {
             self.fail(format!("what is owed is bounded: {owed} bytes"));
         }
@@ -286,7 +288,33 @@ impl World {
         for client in 0..self.clients.len() {
             self.check_rest(client);
         }
+        self.check_reasons();
         self.history.rest(at);
+    }
+
+    /// The broker says of each connection that ended why: for what its client did, or because it
+    /// owed more than its limit, by one unit at most.
+    fn check_reasons(&mut self) {
+        let state = ConnectionState::Closed;
+        let query = Query::Connections(ConnectionQuery { state, ..Default::default() });
+        let max = self.plan.settings.max_pending;
+        let unit = 200 + self.plan.padding as u64;
+        let mut wrong = None;
+        for core in self.cores.iter().flatten() {
+            let Answer::Connections(rows) = core.shard.answer(&query) else { continue };
+            wrong = wrong.or(rows.into_iter().find(|row| {
+                let reason = row.closed.map(|(_, reason)| reason);
+                let at_will = self.history.fates[row.client.0 as usize].quit != NEVER;
+                let over = (max + 1..=max + unit).contains(&row.pending_bytes);
+                match reason {
+                    Some(CloseReason::SlowConsumerPendingBytes) => !over,
+                    _ => !at_will,
+                }
+            }));
+        }
+        if let Some(row) = wrong {
+            self.fail(format!("connections end for a reason: {row:?}"));
+        }
     }
 
     fn rest_round(&mut self) -> bool {
