@@ -10,8 +10,6 @@ pub mod settings;
 pub mod sids;
 
 pub use identity::Profile;
-pub use inbound::Inbound;
-pub use keepalive::{Keepalive, Late};
-pub use outbound::{Outbound, Run};
-pub use session::{Connection, Gate, Manners, Pauses, Phase};
+pub use keepalive::Late;
+pub use session::{Connection, Gate, Pauses, Phase, StalledProducer};
 pub use settings::Settings;

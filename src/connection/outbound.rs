@@ -11,8 +11,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::types::limits::{
-    DRAIN_BYTES_MIN, DRAIN_WINDOW_NS, OUTBOUND_RUN_BYTES, POOLED_BUFFER_BYTES_MAX, POOLED_BUFFERS,
-    SEND_BYTES_MAX,
+    DRAIN_WINDOW_NS, OUTBOUND_RUN_BYTES, POOLED_BUFFER_BYTES_MAX, POOLED_BUFFERS, SEND_BYTES_MAX,
 };
 use crate::types::time::Mono;
 
@@ -137,9 +136,9 @@ impl Outbound {
         self.drain.add(bytes as u64, now);
     }
 
-    /// Whether the reader has lately taken enough to deserve that producers wait for it.
-    pub fn is_draining(&mut self, now: Mono) -> bool {
-        self.drain.is_draining(now)
+    /// Whether the reader has lately taken `bytes_min`, enough to deserve that producers wait for it.
+    pub fn is_draining(&mut self, now: Mono, bytes_min: u64) -> bool {
+        self.drain.is_draining(now, bytes_min)
     }
 
     /// Drops what is owed but not in flight.
@@ -171,9 +170,9 @@ impl DrainRate {
         self.current += bytes;
     }
 
-    fn is_draining(&mut self, now: Mono) -> bool {
+    fn is_draining(&mut self, now: Mono, bytes_min: u64) -> bool {
         self.turn_to(now);
-        self.current + self.previous >= DRAIN_BYTES_MIN
+        self.current + self.previous >= bytes_min
     }
 
     fn turn_to(&mut self, now: Mono) {
@@ -190,6 +189,7 @@ impl DrainRate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::limits::DRAIN_BYTES_MIN;
 
     fn taken(outbound: &mut Outbound) -> Vec<u8> {
         let mut runs = Vec::new();
@@ -224,10 +224,10 @@ mod tests {
     fn a_reader_that_takes_nothing_is_not_draining() {
         let mut outbound = Outbound::default();
         outbound.share(Bytes::from(vec![0; DRAIN_BYTES_MIN as usize]));
-        assert!(!outbound.is_draining(Mono(0)));
+        assert!(!outbound.is_draining(Mono(0), DRAIN_BYTES_MIN));
         taken(&mut outbound);
         outbound.on_sent(DRAIN_BYTES_MIN as usize, Mono(5));
-        assert!(outbound.is_draining(Mono(DRAIN_WINDOW_NS)));
-        assert!(!outbound.is_draining(Mono(3 * DRAIN_WINDOW_NS)));
+        assert!(outbound.is_draining(Mono(DRAIN_WINDOW_NS), DRAIN_BYTES_MIN));
+        assert!(!outbound.is_draining(Mono(3 * DRAIN_WINDOW_NS), DRAIN_BYTES_MIN));
     }
 }

@@ -109,6 +109,16 @@ impl Default for Manners {
     }
 }
 
+/// A producer that was asked to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct StalledProducer {
+    pub shard: ShardId,
+    /// Its connection there.
+    pub conn: ConnKey,
+    /// When it was last asked.
+    pub asked: Mono,
+}
+
 #[derive(Debug)]
 pub struct Connection {
     pub key: ConnKey,
@@ -135,8 +145,10 @@ pub struct Connection {
     pub inbound: Inbound,
     pub keepalive: Keepalive,
     pub sids: Sids,
-    /// Producers that wait for this subscriber to drain: their shard, their connection there.
-    pub stalled_producers: Vec<(ShardId, ConnKey)>,
+    /// Until when [`Pauses::STALL`] lasts, if nobody ends it before.
+    pub stalled_until: Mono,
+    /// Producers that wait for this subscriber to drain.
+    pub stalled_producers: Vec<StalledProducer>,
     pub client: ClientId,
     pub profile: Box<Profile>,
 }
@@ -161,6 +173,7 @@ impl Connection {
             inbound: Inbound::default(),
             keepalive: Keepalive::new(now),
             sids: Sids::default(),
+            stalled_until: Mono::default(),
             stalled_producers: Vec::new(),
             client,
             profile: Box::new(Profile::new(peer, start)),

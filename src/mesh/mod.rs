@@ -35,7 +35,7 @@ mod loom;
 mod tests;
 
 pub use doorbell::Bell;
-pub use port::{Port, ShardSet, mesh};
+pub use port::{Port, mesh};
 
 /// How a mesh is laid out.
 #[derive(Clone, Copy, Debug)]

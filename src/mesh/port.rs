@@ -6,40 +6,11 @@ use super::{
     lane::{Incoming, Outgoing, lane},
     sync::{Guard, Guards},
 };
-use crate::types::{ShardId, limits::SHARDS_MAX};
-
-/// A set of shards, in one word.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct ShardSet(u64);
-
-const _: () = assert!(SHARDS_MAX <= u64::BITS as usize, "a shard has no bit in ShardSet");
-
-impl ShardSet {
-    pub fn insert(&mut self, shard: ShardId) {
-        self.0 |= 1 << shard.0;
-    }
-
-    pub fn contains(self, shard: ShardId) -> bool {
-        self.0 & 1 << shard.0 != 0
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-impl Iterator for ShardSet {
-    type Item = ShardId;
-
-    /// Takes the lowest shard out.
-    fn next(&mut self) -> Option<ShardId> {
-        (self.0 != 0).then(|| {
-            let lowest = self.0.trailing_zeros();
-            self.0 &= self.0 - 1;
-            ShardId(lowest as u16)
-        })
-    }
-}
+use crate::types::{
+    ShardId, ShardSet,
+    limits::SHARDS_MAX,
+    mutation::{self, Mutation},
+};
 
 /// One shard's end of every lane from and to the others. `Send`: made by [`mesh`] on the thread
 /// that starts the server, then moved to its core.
@@ -109,10 +80,6 @@ impl Port {
         }
     }
 
-    pub fn shard(&self) -> ShardId {
-        self.me
-    }
-
     /// Puts `batch` in the interest lane and rings; on success `batch` is an emptied buffer to
     /// fill next. `Full` leaves it untouched, and the own doorbell rings when there is room.
     ///
@@ -136,7 +103,9 @@ impl Port {
         if pushed.is_ok() {
             self.doorbells.ring(to);
         }
-        self.wakes_due.insert(to);
+        if !mutation::active(Mutation::NoWake) {
+            self.wakes_due.insert(to);
+        }
         pushed
     }
 
@@ -149,16 +118,10 @@ impl Port {
         let mut asleep = ShardSet::default();
         if !due.is_empty() {
             self.doorbells.fence_rings();
-            due.filter(|&peer| self.doorbells.take_parked(peer)).for_each(|it| asleep.insert(it));
+            let parked = due.iter().filter(|&peer| self.doorbells.take_parked(peer));
+            parked.for_each(|peer| asleep.insert(peer));
         }
         asleep
-    }
-
-    /// Whether `to` sleeps and must be woken now, whatever was pushed. Fences for itself.
-    #[must_use = "a parked shard must be woken"]
-    pub fn needs_wake(&self, to: ShardId) -> bool {
-        self.doorbells.fence_rings();
-        self.doorbells.take_parked(to)
     }
 
     /// Whether anything may have happened since the last look. One load.

@@ -9,7 +9,6 @@ use crate::types::ShardId;
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
-const C: ShardId = ShardId(2);
 
 fn ports<const N: usize>(lane_slots: usize) -> [Port; N] {
     mesh(N, MeshSettings { lane_slots }).try_into().ok().unwrap()
@@ -88,7 +87,7 @@ fn a_full_lane_refuses_and_rings_back() {
     b.look();
     assert_eq!(drain(&mut b), [(A, "1".into())]);
     assert!(a.rung());
-    assert_eq!(b.take_wakes().collect::<Vec<_>>(), [A]);
+    assert_eq!(b.take_wakes().iter().collect::<Vec<_>>(), [A]);
     a.unpark();
     a.push_data(B, &mut second).unwrap();
     b.look();
@@ -104,7 +103,7 @@ fn interest_wakes_nobody_until_its_lane_is_full() {
     a.push_interest(B, &mut batch("1")).unwrap();
     assert!(a.take_wakes().is_empty());
     a.push_interest(B, &mut batch("2")).unwrap();
-    assert_eq!(a.take_wakes().collect::<Vec<_>>(), [B]);
+    assert_eq!(a.take_wakes().iter().collect::<Vec<_>>(), [B]);
     assert!(a.take_wakes().is_empty(), "one waker pays");
 }
 
@@ -115,7 +114,7 @@ fn data_and_bells_wake_once() {
     sleep(&b);
     a.push_data(B, &mut batch("1")).unwrap();
     c.push_data(B, &mut batch("1")).unwrap();
-    assert_eq!(a.take_wakes().collect::<Vec<_>>(), [B]);
+    assert_eq!(a.take_wakes().iter().collect::<Vec<_>>(), [B]);
     assert!(c.take_wakes().is_empty());
     assert!(!bell.ring(B));
     b.prepare_park();
@@ -126,7 +125,6 @@ fn data_and_bells_wake_once() {
     drain(&mut b);
     sleep(&b);
     assert!(bell.ring(B));
-    assert!(!a.needs_wake(B));
     assert!(b.rung());
 }
 
@@ -150,16 +148,6 @@ fn buffers_come_back_emptied_unless_they_are_huge() {
     b.pop_data(&mut into).unwrap();
     a.push_data(B, &mut outgoing).unwrap();
     assert_eq!(outgoing.capacity(), 0, "too large to keep");
-}
-
-#[test]
-fn shard_sets_list_their_members() {
-    let mut set = ShardSet::default();
-    for shard in [C, ShardId(63), A] {
-        set.insert(shard);
-    }
-    assert!(set.contains(C) && !set.contains(B));
-    assert_eq!(set.collect::<Vec<_>>(), [A, C, ShardId(63)]);
 }
 
 /// Two threads, every batch numbered, lanes of two slots: nothing is lost, doubled or out of
@@ -190,7 +178,7 @@ fn stress() {
                     full = port.push_data(peer, &mut outgoing).is_err();
                     sent += u64::from(!full);
                 }
-                port.take_wakes().for_each(|shard| peers[shard.index()].unpark());
+                port.take_wakes().iter().for_each(|shard| peers[shard.index()].unpark());
                 port.prepare_park();
                 if (sent < BATCHES || received < BATCHES) && port.may_sleep() {
                     let asleep_since = Instant::now();

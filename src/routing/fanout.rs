@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::shard_set::ShardSet;
 use super::subscription::SubKey;
 use crate::types::ShardId;
+use crate::types::ShardSet;
 
 /// Good until the next `subscribe`. A key is here once: to end the subscription that was just
 /// delivered to is fine, to use its key again is not.
@@ -35,6 +35,7 @@ pub enum Pick {
 }
 
 impl Fanout {
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.remote.is_empty() && self.groups.is_empty()
     }

@@ -9,8 +9,8 @@ use super::fanout::Fanout;
 use super::hash_index::HashIndex;
 use super::hashing::{Hashing, InterestHash, PatternHash};
 use super::queue_group::{GroupKey, QueueGroups};
-use super::shard_set::ShardSet;
 use super::sublist::{SubjectHashes, Sublist, sole_shard};
+use crate::types::ShardSet;
 use crate::types::pattern::Shape;
 use crate::types::{AccountId, Pattern, ShardId, Subject};
 

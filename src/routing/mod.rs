@@ -18,7 +18,6 @@ mod hashing;
 mod interest;
 mod queue_group;
 mod router;
-mod shard_set;
 mod slab;
 mod sublist;
 mod subscription;
@@ -28,8 +27,6 @@ mod trie;
 #[cfg(test)]
 mod tests;
 
-pub use changes::InterestError;
 pub use fanout::{Fanout, GroupFanout, Pick};
 pub use router::{Router, RouterSettings, RoutingTotals};
-pub use shard_set::ShardSet;
 pub use subscription::{NewSubscription, SubKey, Subscription};

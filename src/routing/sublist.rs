@@ -6,11 +6,11 @@
 use super::hash_index::HashIndex;
 use super::hashing::{Hashing, InterestHash, PatternHash};
 use super::queue_group::GroupKey;
-use super::shard_set::ShardSet;
 use super::slab::Slab;
 use super::subscription::SubKey;
 use super::texts::{TextKey, Texts};
 use super::trie::Trie;
+use crate::types::ShardSet;
 use crate::types::subject::SEPARATOR;
 use crate::types::{AccountId, Pattern, ShardId, Subject};
 

@@ -46,10 +46,6 @@ impl Subscription {
         }
     }
 
-    pub fn is_queue(&self) -> bool {
-        self.home.is_group()
-    }
-
     #[inline]
     pub fn delivered(&self) -> u64 {
         self.delivered.get()

@@ -16,7 +16,7 @@ use crate::connection::Settings;
 use crate::mesh::{MeshSettings, mesh};
 use crate::shard::{Shard, ShardSeed};
 use crate::types::ShardId;
-use crate::types::limits::{CONTROL_REQUESTS_MAX, LANE_SLOTS};
+use crate::types::limits::{CONTROL_REQUESTS_MAX, LANE_SLOTS, Tuning};
 
 /// What the cores are started with.
 pub struct Plan {
@@ -59,6 +59,7 @@ pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
             random: plan.secret.rotate_left(index as u32) ^ 0x9E37_79B9_7F4A_7C15,
             hash: plan.secret,
             cache_enabled: plan.cache_enabled,
+            tuning: Tuning::default(),
         };
         let prover = prover.clone();
         let (settings, wakers) = (Arc::clone(&plan.settings), Arc::clone(&wakers));

@@ -101,7 +101,7 @@ impl Driver {
             let now = self.core.clock.now();
             let Core { shard, port, .. } = &mut self.core;
             let wish = turn(shard, port, &mut self.sockets, now);
-            for peer in port.take_wakes() {
+            for peer in port.take_wakes().iter() {
                 self.core.wakers[peer.index()].signal();
             }
             if self.is_stopped(now.mono) {

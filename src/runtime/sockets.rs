@@ -18,7 +18,7 @@ use super::ring::{self, Ring};
 use super::syscalls::{self, EventFd};
 use crate::connection::outbound::Run;
 use crate::shard::turn::TurnIo;
-use crate::shard::{Opened, Shard};
+use crate::shard::{Opened, Shard, Taken};
 use crate::types::limits::{READ_BYTES_MAX, TURN_INPUT_BYTES};
 use crate::types::{CloseReason, ConnKey, ShardId};
 
@@ -290,12 +290,14 @@ impl Sockets {
             return;
         }
         let mut runs = std::mem::take(&mut self.runs);
-        if shard.take_outbound(key, &mut runs) {
+        let taken = shard.take_outbound(key, &mut runs);
+        if taken == Taken::Bytes {
             let total = runs.iter().map(|run| run.bytes().len()).sum();
             let mut sending = Sending::new(total);
             std::mem::swap(&mut sending.runs, &mut runs);
             self.send(key, sending);
-        } else if let Some(socket) = self.socket(key)
+        } else if taken == Taken::Nothing
+            && let Some(socket) = self.socket(key)
             && socket.closing == Closing::Flushing
         {
             self.close_now(shard, key);

@@ -130,7 +130,7 @@ impl Shard {
         if conn.manners.verbose {
             self.send(key, |out| out.extend_from_slice(encode::OK));
         }
-        Flow::Go
+        self.flow(key)
     }
 
     fn refuse_login(&mut self, key: ConnKey) {

@@ -32,8 +32,8 @@ impl Shard {
         let permitted =
             conn.permit.as_mut().is_none_or(|permit| permit.publish(publish.subject, now));
 
-        let subject = Subject::parse(publish.subject);
-        if manners.pedantic && !subject.is_some_and(Subject::is_literal) {
+        let fanout = self.route(account, publish.subject);
+        if manners.pedantic && !Subject::parse(publish.subject).is_some_and(Subject::is_literal) {
             self.send_error(key, "Invalid Publish Subject");
         }
         if !permitted || admission::is_reserved_subject(publish.subject) {
@@ -55,22 +55,23 @@ impl Shard {
             &built
         });
         let origin = Origin { shard: self.id, conn: key, echo: manners.echo };
-        let message = Message { origin, account, publish: *publish, tail, ask: 0 };
+        let message = Message { origin, account, publish, tail, ask: 0 };
         let answered = self.serve_system(&message);
-        let reached = match subject {
-            Some(subject) => self.fan_out(message, subject, whole, asking),
+        let reached = match fanout {
+            Some(fanout) => self.fan_out(message, &fanout, whole, asking),
             None => Reached::Nobody,
         };
         self.tail = built;
         if asking && reached == Reached::Nobody && !answered {
             let reply = publish.reply.unwrap_or_default();
             self.no_responders(key, publish.subject, reply);
+            self.cut_doomed();
         }
         self.flow(key)
     }
 
     /// Whether a connection may go on after a command that could have paused or closed it.
-    fn flow(&self, key: ConnKey) -> Flow {
+    pub(super) fn flow(&self, key: ConnKey) -> Flow {
         if self.wants_read(key) { Flow::Go } else { Flow::Stop }
     }
 
@@ -88,7 +89,7 @@ impl Shard {
         }
         let Some(pattern) = Pattern::parse(subject) else {
             self.send_error(key, "Invalid Subject");
-            return Flow::Go;
+            return self.flow(key);
         };
         let tokens_max = self.settings.max_sub_tokens;
         if tokens_max > 0 && pattern.tokens().count() > tokens_max {
@@ -96,14 +97,14 @@ impl Shard {
             let text =
                 format!("Permissions Violation for Subscription to \"{subject}\", too many tokens");
             self.send_error(key, &text);
-            return Flow::Go;
+            return self.flow(key);
         }
         let conn = self.connections.owner(key.slot);
         if conn.sids.find(sid, &self.hasher, &self.router).is_none() {
             let subscriptions_max = self.settings.max_subscriptions;
             if subscriptions_max > 0 && conn.sids.len() >= subscriptions_max {
                 self.send_error(key, "maximum subscriptions exceeded");
-                return Flow::Go;
+                return self.flow(key);
             }
             let owner = key.slot;
             let new = NewSubscription { account, pattern, queue, sid, owner };
@@ -114,7 +115,7 @@ impl Shard {
         if verbose {
             self.send(key, |out| out.extend_from_slice(encode::OK));
         }
-        Flow::Go
+        self.flow(key)
     }
 
     pub(super) fn unsubscribe_command(
@@ -135,7 +136,7 @@ impl Shard {
         if verbose {
             self.send(key, |out| out.extend_from_slice(encode::OK));
         }
-        Flow::Go
+        self.flow(key)
     }
 
     /// Ends a subscription; its owner is still there.
@@ -155,7 +156,7 @@ impl Shard {
                 self.send_info(key, true);
             }
         }
-        Flow::Go
+        self.flow(key)
     }
 
     pub(super) fn pong(&mut self, key: ConnKey) -> Flow {
@@ -184,12 +185,17 @@ impl Shard {
         self.send(key, |out| encode::error(out, text));
     }
 
-    /// Lets `write` add to what a connection is owed.
+    /// Lets `write` add to what a connection is owed. One that does not read its answers is cut
+    /// for them as for messages. Not while a list of subscribers is walked.
     pub(super) fn send(&mut self, key: ConnKey, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
             return;
         };
         write(conn.outbound.buffer(&mut self.pool));
+        let owed = conn.outbound.owed();
         self.list_flush(key);
+        if owed > self.settings.max_pending {
+            self.cut_slow_consumer(key, CloseReason::SlowConsumerPendingBytes);
+        }
     }
 }

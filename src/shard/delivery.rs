@@ -11,10 +11,9 @@ use super::Shard;
 use super::frame::{self, GroupPart, Groups, Message, Origin};
 use crate::connection::{Pauses, Phase};
 use crate::protocol::encode::{self, Kind};
-use crate::routing::{Fanout, GroupFanout, Pick, ShardSet, SubKey, Subscription};
-use crate::types::limits::SHARED_PAYLOAD_BYTES;
+use crate::routing::{Fanout, GroupFanout, Pick, SubKey, Subscription};
 use crate::types::mutation::{self, Mutation};
-use crate::types::{CloseReason, ConnKey, ShardId, Subject};
+use crate::types::{AccountId, CloseReason, ConnKey, ShardId, ShardSet, Subject};
 
 /// Forms of one message that are made at most once, however many subscribers there are.
 #[derive(Debug, Default)]
@@ -55,16 +54,23 @@ pub enum Reached {
 }
 
 impl Shard {
+    /// Who wants a message. `None`: its subject is none, and matches nothing.
+    pub(super) fn route(&mut self, account: AccountId, subject: &[u8]) -> Option<Rc<Fanout>> {
+        if let Some(fanout) = self.router.again(account, subject) {
+            return Some(fanout);
+        }
+        Subject::parse(subject).map(|subject| self.router.route(account, subject))
+    }
+
     /// Delivers a message that was published on this core.
     /// `asking`: the publisher wants to know if nobody gets it.
     pub(super) fn fan_out(
         &mut self,
         mut message: Message<'_>,
-        subject: Subject<'_>,
+        fanout: &Rc<Fanout>,
         whole: Option<&Bytes>,
         asking: bool,
     ) -> Reached {
-        let fanout = self.router.route(message.account, subject);
         let mut forms = Forms::default();
         let mut delivered = false;
         for &sub in &fanout.plain {
@@ -82,7 +88,7 @@ impl Shard {
             if asking && !delivered {
                 message.ask = self.peers.asks.open(message.origin.conn);
             }
-            self.forward(&message, &fanout);
+            self.forward(&message, fanout);
             if !delivered {
                 reached = Reached::Unknown;
             }
@@ -99,8 +105,7 @@ impl Shard {
         plain: bool,
         groups: Groups<'_>,
     ) {
-        let Some(subject) = Subject::parse(message.publish.subject) else { return };
-        let fanout = self.router.route(message.account, subject);
+        let Some(fanout) = self.route(message.account, message.publish.subject) else { return };
         let mut forms = Forms::default();
         if plain {
             let mut delivered = false;
@@ -160,12 +165,16 @@ impl Shard {
 
     /// A core reports that its part of a message met nobody.
     pub(super) fn on_nobody(&mut self, ask: u32, subject: &[u8], reply: &[u8]) {
+        if mutation::active(Mutation::NobodyUnheard) {
+            return;
+        }
         if let Some(publisher) = self.peers.asks.on_nobody(ask) {
             self.no_responders(publisher, subject, reply);
         }
     }
 
-    /// Tells a requester that nobody is there, on its own subscription for the reply.
+    /// Tells a requester that nobody is there, on its own subscription for the reply. The caller
+    /// sees to [`Shard::cut_doomed`].
     pub(super) fn no_responders(&mut self, requester: ConnKey, subject: &[u8], reply: &[u8]) {
         let Some(reply_subject) = Subject::parse(reply) else { return };
         let Some(account) = self.connections.get(requester).map(|found| found.account) else {
@@ -183,6 +192,10 @@ impl Shard {
         }
         let sid = self.router.subscription(sub).sid();
         encode::no_responders(conn.outbound.buffer(&mut self.pool), reply, sid, subject);
+        if conn.outbound.owed() > self.settings.max_pending {
+            conn.phase = Phase::Closing(CloseReason::SlowConsumerPendingBytes);
+            self.scratch.doomed.push(requester);
+        }
         self.list_flush(requester);
     }
 
@@ -257,11 +270,11 @@ impl Shard {
         if subscription.count_delivery() {
             self.scratch.spent.push(sub);
         }
-        let publish = &message.publish;
+        let publish = message.publish;
         let kind = if conn.manners.headers { Kind::of(publish) } else { Kind::Msg };
         let body_len = if kind == Kind::of(publish) {
             let out = conn.outbound.buffer(&mut self.pool);
-            if publish.payload.len() < SHARED_PAYLOAD_BYTES {
+            if publish.payload.len() < self.tuning.shared_payload_bytes {
                 encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), message.tail);
             } else {
                 encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), b"");
@@ -276,7 +289,7 @@ impl Shard {
                 Bytes::from(tail)
             });
             let out = conn.outbound.buffer(&mut self.pool);
-            if publish.payload.len() < SHARED_PAYLOAD_BYTES {
+            if publish.payload.len() < self.tuning.shared_payload_bytes {
                 encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), tail);
             } else {
                 encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), b"");
@@ -345,14 +358,19 @@ impl Shard {
         }
     }
 
+    /// Ends those who turned out to owe too much while a list of subscribers was walked.
+    pub(super) fn cut_doomed(&mut self) {
+        while let Some(key) = self.scratch.doomed.pop() {
+            self.cut_slow_consumer(key, CloseReason::SlowConsumerPendingBytes);
+        }
+    }
+
     /// What a delivery brought about, done when no list of subscribers is being walked any more.
     fn settle(&mut self, origin: &Origin) {
         while let Some(sub) = self.scratch.spent.pop() {
             self.unsubscribe(sub);
         }
-        while let Some(key) = self.scratch.doomed.pop() {
-            self.cut_slow_consumer(key, CloseReason::SlowConsumerPendingBytes);
-        }
+        self.cut_doomed();
         while let Some(key) = self.scratch.crowded.pop() {
             self.ask_stall(key, *origin);
         }
@@ -376,9 +394,11 @@ fn refuses_own(conn: ConnKey, origin: &Origin, here: ShardId) -> bool {
     !origin.echo && conn == origin.conn && origin.shard == here
 }
 
-/// The tail as a counted reference: of the publisher's own buffer where the message has one.
+/// The tail as a counted reference: of the publisher's own buffer where the message has one, and
+/// is most of it (a subscriber that owes a little must not keep a lot).
 fn share(tail: &[u8], whole: Option<&Bytes>) -> Bytes {
-    match whole {
+    let is_most = |whole: &Bytes| tail.len() >= whole.len() / 2;
+    match whole.filter(|whole| is_most(whole)) {
         Some(whole) if whole.as_ptr_range().contains(&tail.as_ptr()) => whole.slice_ref(tail),
         _ => Bytes::copy_from_slice(tail),
     }

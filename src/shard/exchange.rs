@@ -1,9 +1,8 @@
 //! This shard's side of the lanes: taking in what other cores sent, handing over what they want.
 
 use super::Shard;
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, Message};
 use crate::mesh::Port;
-use crate::types::limits::{TURN_OUTBOUND_BYTES, TURN_PEER_BYTES};
 use crate::types::mutation::{self, Mutation};
 use crate::types::{ConnKey, ShardId};
 
@@ -28,7 +27,7 @@ impl Shard {
         while let Some(from) = port.pop_interest(&mut self.interest) {
             self.router.apply_interest(from, &self.interest).expect("our own encoding");
         }
-        let mut budget = TURN_PEER_BYTES;
+        let mut budget = self.tuning.turn_peer_bytes;
         loop {
             if !self.process_inbox(&mut budget) {
                 return false;
@@ -51,7 +50,7 @@ impl Shard {
     fn process_inbox(&mut self, budget: &mut usize) -> bool {
         let mut inbox = std::mem::take(&mut self.inbox);
         while let Some((frame, length)) = frame::first(&inbox.batch[inbox.at..]) {
-            if *budget == 0 || self.effects.outbound_bytes > TURN_OUTBOUND_BYTES {
+            if *budget == 0 || self.effects.outbound_bytes > self.tuning.turn_outbound_bytes {
                 self.inbox = inbox;
                 return false;
             }
@@ -65,13 +64,18 @@ impl Shard {
 
     fn on_frame(&mut self, from: ShardId, frame: Frame<'_>, length: usize) {
         match frame {
-            Frame::Message { message, plain, charged, groups } => {
+            Frame::Message { origin, account, ask, publish, plain, charged, groups } => {
+                let tail = publish.tail.expect("frames carry their tail");
+                let message = Message { origin, account, publish: &publish, tail, ask };
                 self.deliver_from_peer(&message, plain, groups);
                 if charged {
                     self.peers.of(from).on_consumed(length);
                 }
             }
-            Frame::Nobody { ask, subject, reply } => self.on_nobody(ask, subject, reply),
+            Frame::Nobody { ask, subject, reply } => {
+                self.on_nobody(ask, subject, reply);
+                self.cut_doomed();
+            }
             Frame::Credit(bytes) => {
                 for key in self.peers.of(from).on_credit(bytes) {
                     self.on_credit_for(key);
@@ -98,7 +102,10 @@ impl Shard {
         let changed = !self.interest.is_empty();
         self.interest_blocked = false;
         let others = self.peers.others();
-        for shard in others.clone() {
+        if mutation::active(Mutation::InterestAfterData) {
+            self.push_data(port);
+        }
+        for shard in others {
             let peer = &mut self.peers.all[shard.index()];
             if changed && !(mutation::active(Mutation::SkipLane) && shard.0 == 1) {
                 peer.interest.extend_from_slice(&self.interest);
@@ -111,7 +118,11 @@ impl Shard {
         if self.interest_blocked {
             return;
         }
-        for shard in others {
+        self.push_data(port);
+    }
+
+    fn push_data(&mut self, port: &mut Port) {
+        for shard in self.peers.others() {
             let peer = &mut self.peers.all[shard.index()];
             if !peer.data.is_empty() && port.push_data(shard, &mut peer.data).is_ok() {
                 self.totals.peer_batches += 1;

@@ -18,8 +18,8 @@ use crate::types::{AccountId, ConnKey, ShardId};
 pub struct Message<'a> {
     pub origin: Origin,
     pub account: AccountId,
-    /// `publish.tail` is always there.
-    pub publish: Publish<'a>,
+    pub publish: &'a Publish<'a>,
+    /// The tail, put together where the publisher did not write it in canonical form.
     pub tail: &'a [u8],
     /// Names a pending question "did anybody get it?" at the origin; 0 where nobody asks.
     pub ask: u32,
@@ -45,7 +45,11 @@ pub struct GroupPart<'a> {
 #[derive(Debug)]
 pub enum Frame<'a> {
     Message {
-        message: Message<'a>,
+        origin: Origin,
+        account: AccountId,
+        ask: u32,
+        /// Always with its tail.
+        publish: Publish<'a>,
         /// Plain subscribers of the receiving core get it too.
         plain: bool,
         /// Counts against the sender's credit.
@@ -88,7 +92,7 @@ pub fn push_message<'g>(
     groups: impl Iterator<Item = GroupPart<'g>>,
 ) -> usize {
     let start = out.len();
-    let publish = &message.publish;
+    let publish = message.publish;
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
     let flags = flag(plain, PLAIN)
         | flag(publish.is_hpub, HPUB)
@@ -104,7 +108,9 @@ pub fn push_message<'g>(
     head[26..30].copy_from_slice(&(publish.header_len as u32).to_le_bytes());
     head[30..34].copy_from_slice(&(publish.subject.len() as u32).to_le_bytes());
     head[34..38].copy_from_slice(&(publish.reply.map_or(0, <[u8]>::len) as u32).to_le_bytes());
-    head[38] = publish.header_len_text.len() as u8;
+    // As in the tail: an HPUB of no headers is delivered, and crosses, as a plain message.
+    let header_text_len = if publish.header_len > 0 { publish.header_len_text.len() } else { 0 };
+    head[38] = header_text_len as u8;
     head[39] = publish.size_text.len() as u8;
     out.reserve(MESSAGE_HEAD + publish.subject.len() + message.tail.len());
     out.extend_from_slice(&head);
@@ -230,7 +236,10 @@ fn message(mut reader: Reader<'_>) -> Frame<'_> {
     };
     let origin = Origin { shard, conn, echo: flags & ECHO != 0 };
     Frame::Message {
-        message: Message { origin, account, publish, tail, ask },
+        origin,
+        account,
+        ask,
+        publish,
         plain: flags & PLAIN != 0,
         charged: flags & CHARGED != 0,
         groups: Groups { reader: Reader(groups), left: group_count },
@@ -304,8 +313,30 @@ mod tests {
     }
 
     #[test]
+    fn an_hpub_of_no_headers_crosses_as_a_plain_message() {
+        let (tail, conn) = (b" 0\r\n\r\n", ConnKey { slot: 0, generation: 0 });
+        let publish = Publish {
+            subject: b"a",
+            reply: None,
+            header_len: 0,
+            size_text: b"0",
+            header_len_text: b"0",
+            payload: b"",
+            tail: None,
+            is_hpub: true,
+        };
+        let origin = Origin { shard: ShardId(0), conn, echo: true };
+        let message = Message { origin, account: AccountId(0), publish: &publish, tail, ask: 0 };
+        let mut batch = Vec::new();
+        push_message(&mut batch, &message, true, true, std::iter::empty());
+        let Some((Frame::Message { publish: got, .. }, _)) = first(&batch) else { panic!() };
+        assert_eq!((got.payload, got.size_text), (&b""[..], &b"0"[..]));
+    }
+
+    #[test]
     fn a_message_crosses_whole() {
-        let rows: [(Option<&[u8]>, &[u8], &[u8]); 3] = [
+        type Row = (Option<&'static [u8]>, &'static [u8], &'static [u8]);
+        let rows: [Row; 3] = [
             (None, b"", b" 007\r\npayload\r\n"),
             (Some(b"in.1"), b"", b" in.1 007\r\npayload\r\n"),
             (Some(b"in.1"), b"4", b" in.1 4 007\r\npayload\r\n"),
@@ -314,7 +345,8 @@ mod tests {
             let origin =
                 Origin { shard: ShardId(3), conn: ConnKey { slot: 9, generation: 2 }, echo: true };
             let publish = publish(reply, header, tail);
-            let message = Message { origin, account: AccountId(7), publish, tail, ask: 5 };
+            let message =
+                Message { origin, account: AccountId(7), publish: &publish, tail, ask: 5 };
             let parts = [GroupPart { name: b"g1", tried: 1 }, GroupPart { name: b"", tried: 6 }];
             let mut batch = Vec::new();
             push_credit(&mut batch, 77);
@@ -324,11 +356,17 @@ mod tests {
             let (frame, used) = first(&batch).unwrap();
             assert!(matches!(frame, Frame::Credit(77)));
             let (frame, more) = first(&batch[used..]).unwrap();
-            let Frame::Message { message: got, plain: true, charged: false, groups } = frame else {
+            let Frame::Message { publish: got, plain: true, charged: false, groups, .. } = frame
+            else {
                 panic!("{frame:?}");
             };
-            assert_eq!((got.origin, got.account, got.ask), (origin, AccountId(7), 5));
-            assert_eq!(got.publish, publish);
+            let Frame::Message { origin: from, account, ask, .. } =
+                first(&batch[used..]).unwrap().0
+            else {
+                panic!("a message");
+            };
+            assert_eq!((from, account, ask), (origin, AccountId(7), 5));
+            assert_eq!(got, publish);
             assert_eq!(groups.collect::<Vec<_>>(), parts);
             let (frame, rest) = first(&batch[used + more..]).unwrap();
             assert!(matches!(frame, Frame::Nobody { ask: 8, subject: b"s", reply: b"r" }));

@@ -10,15 +10,21 @@ use super::effects::Close;
 use super::frame::{self, Origin};
 use super::timers::Due;
 use crate::connection::outbound::Run;
-use crate::connection::{Connection, Late, Pauses, Phase};
+use crate::connection::{Connection, Late, Pauses, Phase, StalledProducer};
 use crate::protocol::{ServerInfo, encode};
 use crate::security::Nonce;
 use crate::types::limits::STALL_NS_MAX;
+use crate::types::mutation::{self, Mutation};
 use crate::types::time::Mono;
 use crate::types::{ClientId, CloseReason, ConnKey};
 
 /// The JetStream API level of the reference's version; sent even where JetStream is off.
 const API_LEVEL: u32 = 5;
+
+/// Keepalive, write deadline and stall; with more in the heap some are stale.
+const TIMERS_PER_CONNECTION: usize = 4;
+/// The heap may hold those of so many connections that are gone.
+const IDLE_TIMERS: usize = 256;
 
 /// A socket that was accepted.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +33,16 @@ pub struct Opened {
     pub peer: SocketAddr,
     /// Over `max_connections`: greeted, told so, and closed.
     pub refused: bool,
+}
+
+/// What there was to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    Bytes,
+    /// Something, that waits for the lanes to take what the connection published. It is listed
+    /// for a flush again when they have.
+    Held,
+    Nothing,
 }
 
 impl Shard {
@@ -140,10 +156,11 @@ impl Shard {
                  {owed} total bytes."
             );
         }
+        // Ended first: `/connz` shows what it owed.
+        self.end(key, reason, true);
         if let Some(conn) = self.connections.get_mut(key) {
             conn.outbound.discard(&mut self.pool);
         }
-        self.end(key, reason, true);
     }
 
     fn end(&mut self, key: ConnKey, reason: CloseReason, at_once: bool) {
@@ -170,22 +187,24 @@ impl Shard {
         }
     }
 
-    /// Bytes for a socket that has no send in flight. `false`: nothing may go out now.
-    pub fn take_outbound(&mut self, key: ConnKey, into: &mut Vec<Run>) -> bool {
+    /// Bytes for a socket that has no send in flight.
+    pub fn take_outbound(&mut self, key: ConnKey, into: &mut Vec<Run>) -> Taken {
         let now = self.now.mono;
         let deadline = self.settings.write_deadline_ns;
-        let Some(conn) = self.connections.get_mut(key) else { return false };
+        let Some(conn) = self.connections.get_mut(key) else { return Taken::Nothing };
         conn.flush_listed = false;
-        let held = conn.unpushed != 0 && conn.is_open();
-        if held || !conn.outbound.is_waiting() {
-            return false;
+        if !conn.outbound.is_waiting() {
+            return Taken::Nothing;
+        }
+        if conn.unpushed != 0 && !mutation::active(Mutation::RepliesNotHeld) {
+            return Taken::Held;
         }
         conn.outbound.take(now, into);
         if !conn.write_watched {
             conn.write_watched = true;
             self.timers.set(now.plus(deadline), Due::WriteDeadline(key));
         }
-        true
+        Taken::Bytes
     }
 
     /// The kernel took bytes of a connection. Whether more are waiting.
@@ -223,19 +242,27 @@ impl Shard {
     pub(super) fn ask_stall(&mut self, subscriber: ConnKey, producer: Origin) {
         let now = self.now.mono;
         let Some(conn) = self.connections.get_mut(subscriber) else { return };
-        let place = (producer.shard, producer.conn);
-        if !conn.outbound.is_draining(now) {
+        if !conn.outbound.is_draining(now, self.tuning.drain_bytes_min) {
             return;
         }
-        let listed = conn.stalled_producers.contains(&place);
-        if !listed {
-            conn.stalled_producers.push(place);
+        let Origin { shard, conn: producing, .. } = producer;
+        let mut listed = conn.stalled_producers.iter_mut();
+        let listed = listed.find(|it| (it.shard, it.conn) == (shard, producing));
+        // What is on its way needs no further asking; what comes after the stall does.
+        let asks_again = listed.as_ref().is_none_or(|it| {
+            now.since(it.asked) >= STALL_NS_MAX && !mutation::active(Mutation::StallOnce)
+        });
+        match listed {
+            Some(listed) if asks_again => listed.asked = now,
+            Some(_) => {}
+            None => {
+                let asked = now;
+                conn.stalled_producers.push(StalledProducer { shard, conn: producing, asked });
+            }
         }
-        if producer.shard != self.id {
-            // Once per subscriber and producer, until it is released.
-            if !listed {
-                let peer = self.peers.of(producer.shard);
-                frame::push_stall(&mut peer.data, producer.conn);
+        if shard != self.id {
+            if asks_again {
+                frame::push_stall(&mut self.peers.of(shard).data, producing);
             }
         } else if let Some(conn) = self.connections.get_mut(producer.conn) {
             conn.stall_asked = true;
@@ -259,17 +286,18 @@ impl Shard {
             return;
         }
         conn.pauses.add(Pauses::STALL);
+        conn.stalled_until = now.plus(STALL_NS_MAX);
         conn.counters.stalls += 1;
         self.totals.stalled_clients += 1;
-        self.timers.set(now.plus(STALL_NS_MAX), Due::StallEnd(key));
+        self.timers.set(conn.stalled_until, Due::StallEnd(key));
     }
 
-    fn release(&mut self, producers: Vec<(crate::types::ShardId, ConnKey)>) {
-        for (shard, key) in producers {
+    fn release(&mut self, producers: Vec<StalledProducer>) {
+        for StalledProducer { shard, conn, .. } in producers {
             if shard == self.id {
-                self.unpause(key, Pauses::STALL);
+                self.unpause(conn, Pauses::STALL);
             } else {
-                frame::push_release(&mut self.peers.of(shard).data, key);
+                frame::push_release(&mut self.peers.of(shard).data, conn);
             }
         }
     }
@@ -280,10 +308,35 @@ impl Shard {
         while let Some(due) = self.timers.pop_due(now) {
             match due {
                 Due::Keepalive(key) => self.check_keepalive(key),
-                Due::StallEnd(key) => self.unpause(key, Pauses::STALL),
+                Due::StallEnd(key) => self.end_stall(key),
                 Due::WriteDeadline(key) => self.check_write(key),
                 Due::Login(key) => self.check_login(key),
             }
+        }
+        if self.timers.len() > TIMERS_PER_CONNECTION * (self.connections.len() + IDLE_TIMERS) {
+            self.forget_stale_timers();
+        }
+    }
+
+    /// Deadlines of connections that are gone, and of stalls that have ended, would otherwise
+    /// stay until they are due.
+    fn forget_stale_timers(&mut self) {
+        let connections = &self.connections;
+        self.timers.retain(|at, due| match due {
+            Due::Keepalive(key) | Due::WriteDeadline(key) | Due::Login(key) => {
+                connections.get(key).is_some()
+            }
+            Due::StallEnd(key) => connections.get(key).is_some_and(|conn| {
+                conn.pauses.contains(Pauses::STALL) && conn.stalled_until == at
+            }),
+        });
+    }
+
+    /// A stall that was ended early may have been followed by another, which lasts longer.
+    fn end_stall(&mut self, key: ConnKey) {
+        let now = self.now.mono;
+        if self.connections.get(key).is_some_and(|conn| conn.stalled_until <= now) {
+            self.unpause(key, Pauses::STALL);
         }
     }
 

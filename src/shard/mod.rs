@@ -32,19 +32,20 @@ use ahash::RandomState;
 use crate::connection::Settings;
 use crate::connection::outbound::BufferPool;
 use crate::routing::{Router, RouterSettings};
-use crate::types::limits::ROUTE_CACHE_SUBJECTS;
+use crate::types::limits::{ROUTE_CACHE_SUBJECTS, Tuning};
 use crate::types::{ConnKey, Now, ShardId};
 use connections::Connections;
 use effects::{Effects, Wish};
 use snapshot::Totals;
 
-pub use lifecycle::Opened;
+pub use lifecycle::{Opened, Taken};
 
 /// All state of one core.
 pub struct Shard {
     id: ShardId,
     now: Now,
     settings: Arc<Settings>,
+    tuning: Tuning,
     connections: Connections,
     router: Router,
     peers: peer::Peers,
@@ -83,6 +84,7 @@ pub struct ShardSeed {
     /// The same for all shards of a server, and known to no client.
     pub hash: u64,
     pub cache_enabled: bool,
+    pub tuning: Tuning,
 }
 
 impl Shard {
@@ -95,9 +97,10 @@ impl Shard {
             id: seed.id,
             now: Now::default(),
             settings,
+            tuning: seed.tuning,
             connections: Connections::default(),
             router: Router::new(seed.id, seed.shards, seed.hash, router_settings),
-            peers: peer::Peers::new(seed.id, seed.shards),
+            peers: peer::Peers::new(seed.id, seed.shards, &seed.tuning),
             timers: timers::Timers::default(),
             totals: Totals { shard: seed.id, ..Totals::default() },
             closed: observe::ClosedLog::default(),

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 
 use super::Shard;
+#[cfg(feature = "testing")]
+use super::peer::Peer;
 use super::snapshot::{
     Answer, ConnectionQuery, ConnectionSnapshot, ConnectionState, Query, SubscriptionQuery,
     SubscriptionSnapshot, Totals,
@@ -24,6 +26,19 @@ impl Shard {
             Query::Connections(query) => Answer::Connections(self.connections_now(query)),
             Query::Subscriptions(query) => Answer::Subscriptions(self.subscriptions_now(query)),
         }
+    }
+
+    /// The most charged bytes under way to one other core.
+    #[cfg(feature = "testing")]
+    pub fn outstanding_most(&self) -> u64 {
+        self.peers.all.iter().map(Peer::outstanding).max().unwrap_or_default()
+    }
+
+    /// The most that one open connection is owed.
+    #[cfg(feature = "testing")]
+    pub fn owed_most(&self) -> u64 {
+        let open = self.connections.iter().filter(|conn| conn.is_open());
+        open.map(|conn| conn.outbound.owed()).max().unwrap_or_default()
     }
 
     fn totals_now(&self) -> Totals {
@@ -98,7 +113,6 @@ impl Shard {
         };
         ConnectionSnapshot {
             client: conn.client,
-            shard: self.id,
             peer: conn.profile.peer,
             start: conn.profile.start,
             last_activity: self.now.wall_at(conn.keepalive.last_heard()),

@@ -4,11 +4,13 @@
 //! connections that wait for it, and those whose replies wait for the lane.
 
 use super::frame;
-use crate::types::limits::PEER_CREDIT_BYTES;
+use crate::types::limits::Tuning;
 use crate::types::{ConnKey, ShardId};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Peer {
+    /// Charged bytes that may be outstanding ([`Tuning::peer_credit_bytes`], the same on all shards).
+    credit_bytes: u64,
     /// Frames that are not in the lane yet.
     pub data: Vec<u8>,
     /// Encoded interest changes that are not in the lane yet.
@@ -24,21 +26,38 @@ pub struct Peer {
 }
 
 impl Peer {
+    pub fn new(credit_bytes: u64) -> Self {
+        Self {
+            credit_bytes,
+            data: Vec::new(),
+            interest: Vec::new(),
+            contributors: Vec::new(),
+            outstanding: 0,
+            waiting: Vec::new(),
+            consumed: 0,
+        }
+    }
+
     /// Counts a charged frame. Whether the publisher must wait now.
     pub fn charge(&mut self, bytes: usize) -> bool {
         self.outstanding += bytes as u64;
         self.is_exhausted()
     }
 
+    #[cfg(feature = "testing")]
+    pub fn outstanding(&self) -> u64 {
+        self.outstanding
+    }
+
     pub fn is_exhausted(&self) -> bool {
-        self.outstanding > PEER_CREDIT_BYTES
+        self.outstanding > self.credit_bytes
     }
 
     /// Credit came back. Returns the connections that may go on.
     pub fn on_credit(&mut self, bytes: u64) -> Vec<ConnKey> {
         assert!(bytes <= self.outstanding, "credit for {bytes} of {}", self.outstanding);
         self.outstanding -= bytes;
-        if self.outstanding > PEER_CREDIT_BYTES / 2 {
+        if self.outstanding > self.credit_bytes / 2 {
             return Vec::new();
         }
         std::mem::take(&mut self.waiting)
@@ -47,7 +66,7 @@ impl Peer {
     /// A charged frame from there was processed. Credit goes back in steps, not per frame.
     pub fn on_consumed(&mut self, bytes: usize) {
         self.consumed += bytes as u64;
-        if self.consumed >= PEER_CREDIT_BYTES / 8 {
+        if self.consumed >= self.credit_bytes / 8 {
             frame::push_credit(&mut self.data, self.consumed);
             self.consumed = 0;
         }
@@ -116,8 +135,8 @@ pub struct Peers {
 }
 
 impl Peers {
-    pub fn new(me: ShardId, shards: usize) -> Self {
-        let all = (0..shards).map(|_| Peer::default()).collect();
+    pub fn new(me: ShardId, shards: usize, tuning: &Tuning) -> Self {
+        let all = (0..shards).map(|_| Peer::new(tuning.peer_credit_bytes)).collect();
         Self { me, all, asks: Asks::default() }
     }
 
@@ -137,6 +156,8 @@ impl Peers {
 mod tests {
     use super::*;
 
+    const CREDIT: u64 = 1 << 20;
+
     #[test]
     fn the_last_part_that_met_nobody_answers() {
         let mut asks = Asks::default();
@@ -151,13 +172,13 @@ mod tests {
 
     #[test]
     fn credit_returns_in_steps_and_wakes_at_half() {
-        let mut peer = Peer::default();
-        assert!(!peer.charge(PEER_CREDIT_BYTES as usize));
+        let mut peer = Peer::new(CREDIT);
+        assert!(!peer.charge(CREDIT as usize));
         assert!(peer.charge(1));
         peer.waiting.push(ConnKey { slot: 0, generation: 0 });
         assert!(peer.on_credit(1).is_empty());
-        assert_eq!(peer.on_credit(PEER_CREDIT_BYTES / 2).len(), 1);
-        peer.on_consumed(PEER_CREDIT_BYTES as usize / 8 - 1);
+        assert_eq!(peer.on_credit(CREDIT / 2).len(), 1);
+        peer.on_consumed(CREDIT as usize / 8 - 1);
         assert!(peer.data.is_empty());
         peer.on_consumed(1);
         assert!(!peer.data.is_empty());

@@ -8,7 +8,6 @@ use crate::connection::Pauses;
 use crate::connection::inbound::Missing;
 use crate::protocol::{Command, Step, handshake, parser};
 use crate::types::ConnKey;
-use crate::types::limits::{SHARED_PAYLOAD_BYTES, TURN_OUTBOUND_BYTES};
 use crate::types::mutation::{self, Mutation};
 
 /// Whether to look at the next command.
@@ -92,7 +91,7 @@ impl Shard {
         }
         if conn.pauses.remove(pause) {
             self.effects.resume.push(key);
-        } else if !conn.pauses.waits_for_others() {
+        } else if !conn.pauses.waits_for_others() && !self.backlog.contains(&key) {
             self.backlog.push(key);
         }
     }
@@ -104,7 +103,7 @@ impl Shard {
             return;
         }
         let stash = conn.inbound.take();
-        if stash.len() < SHARED_PAYLOAD_BYTES {
+        if stash.len() < self.tuning.shared_payload_bytes {
             match parser::next(&stash, &self.settings.parser) {
                 Ok(Step::Incomplete { needed }) => conn.inbound.restore(stash, needed),
                 _ => {
@@ -133,7 +132,7 @@ impl Shard {
                 Ok(Step::Command { command, consumed }) => {
                     at += consumed;
                     if self.execute(key, &command, whole) == Flow::Stop
-                        || self.effects.outbound_bytes > TURN_OUTBOUND_BYTES
+                        || self.effects.outbound_bytes > self.tuning.turn_outbound_bytes
                     {
                         break;
                     }
@@ -161,7 +160,8 @@ impl Shard {
             return;
         }
         conn.inbound.stash(rest, needed);
-        let cut_short = self.effects.outbound_bytes > TURN_OUTBOUND_BYTES || conn.pauses.any();
+        let cut_short =
+            self.effects.outbound_bytes > self.tuning.turn_outbound_bytes || conn.pauses.any();
         if cut_short && needed == 0 && !conn.pauses.contains(Pauses::BUDGET) {
             conn.pauses.add(Pauses::BUDGET);
             if !conn.pauses.waits_for_others() {

@@ -8,12 +8,9 @@ use crate::connection::Profile;
 use crate::protocol::Publish;
 use crate::security::{Permissions, User};
 use crate::types::time::Wall;
-use crate::types::{ConnKey, Subject, rfc3339};
+use crate::types::{Subject, rfc3339};
 
 const USER_INFO: &[u8] = b"$SYS.REQ.USER.INFO";
-
-/// Who publishes for the server.
-const NOBODY: ConnKey = ConnKey { slot: u32::MAX, generation: u32::MAX };
 
 /// `server` in every answer of the system.
 #[derive(Serialize)]
@@ -105,8 +102,15 @@ impl Shard {
         };
         let mut tail = Vec::new();
         crate::protocol::encode::build_tail(&mut tail, &publish);
-        let origin = Origin { shard: self.id, conn: NOBODY, echo: true };
+        // The requester pays: without credit for its answers it is not read.
+        let origin = Origin { echo: true, ..request.origin };
         let account = request.account;
-        self.fan_out(Message { origin, account, publish, tail: &tail, ask: 0 }, reply, None, false);
+        let Some(fanout) = self.route(account, reply.bytes()) else { return };
+        self.fan_out(
+            Message { origin, account, publish: &publish, tail: &tail, ask: 0 },
+            &fanout,
+            None,
+            false,
+        );
     }
 }

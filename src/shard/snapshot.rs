@@ -83,7 +83,6 @@ pub struct Totals {
 #[derive(Clone, Debug)]
 pub struct ConnectionSnapshot {
     pub client: ClientId,
-    pub shard: ShardId,
     pub peer: SocketAddr,
     pub start: Wall,
     pub last_activity: Wall,

@@ -28,6 +28,14 @@ impl Timers {
         self.heap.push(Reverse((at, due)));
     }
 
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    pub fn retain(&mut self, keep: impl Fn(Mono, Due) -> bool) {
+        self.heap.retain(|Reverse((at, due))| keep(*at, *due));
+    }
+
     pub fn next(&self) -> Mono {
         self.heap.peek().map_or(Mono::NEVER, |Reverse((at, _))| *at)
     }

@@ -45,7 +45,7 @@ pub fn turn(shard: &mut Shard, port: &mut Port, io: &mut impl TurnIo, now: Now) 
         io.submit(shard);
     }
     shard.push(port);
-    if !shard.is_interest_blocked() {
+    if !shard.is_interest_blocked() || mutation::active(Mutation::SubmitWhileBlocked) {
         io.submit(shard);
     }
     shard.wish()

@@ -39,6 +39,25 @@ pub fn protocol(bytes: &[u8]) -> u64 {
     word.finish()
 }
 
+/// Any text as a configuration file.
+///
+/// Promises: no panic; an error has a text.
+pub fn config(bytes: &[u8]) -> u64 {
+    let mut word = DefaultHasher::new();
+    match crate::config::check_bytes(bytes) {
+        Ok(_) => 0_u8.hash(&mut word),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(!text.is_empty());
+            // The words of the message without what it quotes of the input.
+            let own = text.split('"').step_by(2).flat_map(|part| part.split(' '));
+            own.filter(|word| word.chars().all(|c| c.is_ascii_alphabetic()))
+                .for_each(|own| own.hash(&mut word));
+        }
+    }
+    word.finish()
+}
+
 type Outcome<'b> = Result<Step<'b>, Violation>;
 
 /// What was settled by fewer bytes is not changed by more.

@@ -1,6 +1,6 @@
 //! Every bound of the broker, each with what happens at it. Settings override those named so.
 
-use super::time::{MICROSECOND, MILLISECOND, SECOND};
+use super::time::{MILLISECOND, SECOND};
 
 /// Shards of one server; more are refused at start.
 pub const SHARDS_MAX: usize = 64;
@@ -26,6 +26,28 @@ pub const LANE_SLOTS: usize = 64;
 /// Bytes of socket input on the way from one core to another. Without credit only the
 /// connections that publish there stop being read.
 pub const PEER_CREDIT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The bounds within a shard that a simulator makes small, so that all of them are met.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    pub turn_outbound_bytes: usize,
+    pub turn_peer_bytes: usize,
+    pub peer_credit_bytes: u64,
+    pub shared_payload_bytes: usize,
+    pub drain_bytes_min: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            turn_outbound_bytes: TURN_OUTBOUND_BYTES,
+            turn_peer_bytes: TURN_PEER_BYTES,
+            peer_credit_bytes: PEER_CREDIT_BYTES,
+            shared_payload_bytes: SHARED_PAYLOAD_BYTES,
+            drain_bytes_min: DRAIN_BYTES_MIN,
+        }
+    }
+}
 
 /// Subjects whose fan-out a shard remembers. A full cache is swept.
 pub const ROUTE_CACHE_SUBJECTS: usize = 16 * 1024;

@@ -17,6 +17,18 @@ pub enum Mutation {
     IgnoreCredit,
     /// A stalled or creditless connection is never read again.
     LosePause,
+    /// Hands over data before the interest it depends on.
+    InterestAfterData,
+    /// Sends though a peer's interest lane was full.
+    SubmitWhileBlocked,
+    /// Answers a publisher before the lanes have taken what it published.
+    RepliesNotHeld,
+    /// Lets a sleeping peer sleep on the data it was sent.
+    NoWake,
+    /// Asks a producer on another core to wait only once.
+    StallOnce,
+    /// Drops the report that a message met nobody.
+    NobodyUnheard,
 }
 
 #[cfg(feature = "testing")]
@@ -30,6 +42,10 @@ mod switch {
 
     pub fn active(mutation: Mutation) -> bool {
         ACTIVE.get() == Some(mutation)
+    }
+
+    pub fn is_any() -> bool {
+        ACTIVE.get().is_some()
     }
 
     /// Breaks the rule for everything this thread runs, until set to `None`.

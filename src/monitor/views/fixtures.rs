@@ -78,7 +78,6 @@ pub fn totals_of_shard(shard: u16) -> Totals {
 pub fn connection(cid: u64) -> ConnectionSnapshot {
     ConnectionSnapshot {
         client: ClientId(cid),
-        shard: ShardId((cid % 2) as u16),
         peer: SocketAddr::from(([127, 0, 0, 1], 5000 + cid as u16)),
         start: Wall(NOW.0 - 10_000_000_000 + cid),
         last_activity: Wall(NOW.0 - 3_000_000_000),

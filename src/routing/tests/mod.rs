@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 mod memory;
 
+use super::changes::InterestError;
 use super::*;
-use crate::types::{AccountId, Pattern, ShardId, Subject};
+use crate::types::{AccountId, Pattern, ShardId, ShardSet, Subject};
 
 const SETTINGS: RouterSettings = RouterSettings { cache_subjects: 8, cache_enabled: true };
 
@@ -346,14 +347,14 @@ fn a_full_cache_makes_room() {
 fn the_cache_is_bounded_by_what_its_fanouts_hold() {
     let settings = RouterSettings { cache_subjects: 64, cache_enabled: true };
     let mut router = routers(1, settings).remove(0);
-    (0..500).for_each(|_| drop(subscribe(&mut router, ">", None)));
+    (0..500).for_each(|_| _ = subscribe(&mut router, ">", None));
     for n in 0..100 {
         let text = format!("a.{n}");
         (0..3).for_each(|_| assert_eq!(route(&mut router, &text).plain.len(), 500));
         assert!(router.cache_len() <= 64 * 64 / 500);
     }
     assert!(router.cache_len() > 4);
-    (0..50).for_each(|_| drop(subscribe(&mut router, ">", None)));
+    (0..50).for_each(|_| _ = subscribe(&mut router, ">", None));
     (0..3).for_each(|_| assert_eq!(route(&mut router, "a.1").plain.len(), 550));
     assert_eq!(router.totals().cached, 0, "too large to remember");
 }
@@ -362,7 +363,7 @@ fn the_cache_is_bounded_by_what_its_fanouts_hold() {
 fn interest_changes_stale_only_the_subjects_of_their_first_token() {
     let mut routers = routers(2, SETTINGS);
     let cached = |router: &mut Router| {
-        (0..2).for_each(|_| drop((route(router, "a.b"), route(router, "c.d"))));
+        (0..2).for_each(|_| _ = (route(router, "a.b"), route(router, "c.d")));
         assert_eq!(router.totals().cached, 2);
     };
     for (text, left) in [("a.x", 1), ("a.*", 1), ("c.>", 1), ("*.z", 0), (">", 0), ("z", 2)] {

@@ -24,6 +24,10 @@ SHARDS = [int(count) for count in SHARDS.split(",") if count] or [None]
 LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
 
 
+class NotSupportedYet(Exception):
+    """The server refused a flag or key by name."""
+
+
 class Server:
     """Starts on a free port; after `kill` it starts again on the same one."""
 
@@ -43,7 +47,7 @@ class Server:
     def start(self):
         self.log.unlink(missing_ok=True)
         command = [BINARY, "-a", "127.0.0.1", "-p", str(self.port), "-l", str(self.log), *self.flags]
-        self.process = subprocess.Popen(command)
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             text = self.log.read_text() if self.log.exists() else ""
@@ -52,8 +56,10 @@ class Server:
                 self.port = int(found.group(1))
                 return
             time.sleep(0.01)
-        text = self.log.read_text() if self.log.exists() else ""
         self.kill()
+        text = (self.log.read_text() if self.log.exists() else "") + self.process.stderr.read()
+        if "is not supported yet" in text:
+            raise NotSupportedYet(text)
         raise RuntimeError(f"{BINARY} did not get ready:\n{text}")
 
     def kill(self):

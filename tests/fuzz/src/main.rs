@@ -30,11 +30,10 @@ struct Target {
     words: &'static [&'static str],
 }
 
-const TARGETS: &[Target] = &[Target {
-    name: "protocol",
-    run: weft::testing::fuzz::protocol,
-    words: mutate::PROTOCOL_WORDS,
-}];
+const TARGETS: &[Target] = &[
+    Target { name: "protocol", run: weft::testing::fuzz::protocol, words: mutate::PROTOCOL_WORDS },
+    Target { name: "config", run: weft::testing::fuzz::config, words: mutate::CONFIG_WORDS },
+];
 
 const CORPUS_MAX: usize = 20_000;
 const INPUT_BYTES_MAX: usize = 8 * 1024;

@@ -34,7 +34,6 @@ async fn fake_shard(shard: u16, mut inbox: mpsc::Receiver<Request>) {
             })),
             Query::Connections(_) => Answer::Connections(vec![ConnectionSnapshot {
                 client,
-                shard: ShardId(shard),
                 peer: SocketAddr::from(([127, 0, 0, 1], 5000)),
                 start: NOW,
                 last_activity: NOW,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::types::ShardId;
-use crate::types::limits::SHARDS_MAX;
+use super::ShardId;
+use super::limits::SHARDS_MAX;
 
 /// A set of shards.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -68,5 +68,20 @@ impl ShardSet {
 impl fmt::Debug for ShardSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shard_sets_list_their_members() {
+        let mut set = ShardSet::default();
+        for shard in [2, 63, 0].map(ShardId) {
+            set.insert(shard);
+        }
+        assert!(set.contains(ShardId(2)) && !set.contains(ShardId(1)));
+        assert!(set.iter().eq([0, 2, 63].map(ShardId)));
     }
 }
