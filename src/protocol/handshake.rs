@@ -219,6 +219,21 @@ fn set_cut(field: &mut Box<str>, value: Option<String>) {
     }
 }
 
+/// A CONNECT as logs may show it.
+pub fn without_secrets(json: &[u8]) -> String {
+    const SECRETS: [&str; 6] = ["pass", "auth_token", "sig", "proxy_sig", "nkey", "jwt"];
+    const REDACTED: &str = "[REDACTED]";
+    let Ok(mut options) = serde_json::from_slice::<serde_json::Map<_, _>>(json) else {
+        return REDACTED.to_owned();
+    };
+    for (name, value) in &mut options {
+        if SECRETS.contains(&name.to_ascii_lowercase().as_str()) {
+            *value = REDACTED.into();
+        }
+    }
+    serde_json::Value::from(options).to_string()
+}
+
 /// Whether a text is a JSON object, or `null`: what an INFO from a client must be.
 pub fn is_object(json: &[u8]) -> bool {
     serde_json::from_str::<Option<AnyObject>>(&String::from_utf8_lossy(json)).is_ok()

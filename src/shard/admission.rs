@@ -7,6 +7,9 @@
 //!              └──anything else, or no time left──▶ closed
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use tracing::{debug, error, info};

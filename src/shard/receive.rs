@@ -6,7 +6,7 @@ use tracing::trace;
 use super::Shard;
 use crate::connection::Pauses;
 use crate::connection::inbound::Missing;
-use crate::protocol::{Command, Step, parser};
+use crate::protocol::{Command, Step, handshake, parser};
 use crate::types::ConnKey;
 use crate::types::mutation::{self, Mutation};
 
@@ -190,7 +190,7 @@ impl Shard {
 
     fn trace_in(&self, key: ConnKey, command: &Command<'_>) {
         let text = match command {
-            Command::Connect(json) => format!("CONNECT {}", json.escape_ascii()),
+            Command::Connect(json) => format!("CONNECT {}", handshake::without_secrets(json)),
             Command::Publish(publish) => {
                 let verb = if publish.is_hpub { "HPUB" } else { "PUB" };
                 let reply = publish.reply.map(|reply| format!(" {}", reply.escape_ascii()));

@@ -34,6 +34,16 @@ fn a_change_is_logged_as_the_reference_logs_it() {
         ("pid_file: '/tmp/p.pid'", "Reloaded: pid_file = /tmp/p.pid"),
         ("ports_file_dir: /tmp", "Reloaded: ports_file_dir = /tmp"),
         ("max_traced_msg_len: 10", "Reloaded: max_traced_msg_len = 10"),
+        ("authorization { token: t }", "Reloaded: authorization token"),
+        ("authorization { user: a }", "Reloaded: authorization username"),
+        ("authorization { password: a }", "Reloaded: authorization password"),
+        ("authorization { timeout: 0.5 }", "Reloaded: authorization timeout = 0.5"),
+        ("authorization { users: [{user: a}] }", "Reloaded: authorization users"),
+        (
+            "authorization { users: \
+             [{nkey: UCOWDXP7OHKRYF5XVTO7HSS7HKRGO3CCLT2KOETZIGRTTXNHRTXPHIQA}] }",
+            "Reloaded: authorization nkey users",
+        ),
     ] {
         let changes = changes(&options(""), &options(text)).expect(text);
         let lines: Vec<_> = changes.iter().map(|change| change.text.as_str()).collect();
@@ -41,6 +51,28 @@ fn a_change_is_logged_as_the_reference_logs_it() {
     }
     let back = changes(&options("no_fast_producer_stall: true"), &options(""));
     assert_eq!(back.expect("may change")[0].text, "Reloaded: fast producers will be stalled");
+}
+
+#[test]
+fn any_change_of_a_user_is_one() {
+    let users = |user: &str| options(&format!("authorization {{ users: [ {{user: a{user}}} ] }}"));
+    for changed in [", password: p", ", permissions: {}", ", clients: MQTT"] {
+        assert_eq!(changes(&users(""), &users(changed)).expect("may change").len(), 1, "{changed}");
+        assert_eq!(changes(&users(changed), &users(changed)).expect("may change"), []);
+    }
+}
+
+#[test]
+fn the_no_auth_user_goes_only_together_with_its_user() {
+    let with = |nobody: &str, user: &str| {
+        options(&format!("{nobody}\nauthorization {{ users: [ {{user: {user}}} ] }}"))
+    };
+    let old = with("no_auth_user: a", "a");
+    assert!(changes(&old, &with("", "b")).is_ok());
+    let refused = changes(&old, &with("", "a")).expect_err("its user is still there");
+    assert_eq!(refused.to_string(), "config reload not supported for NoAuthUser: old=a, new=");
+    let refused = changes(&with("", "a"), &old).expect_err("a new one");
+    assert_eq!(refused.to_string(), "config reload not supported for NoAuthUser: old=, new=a");
 }
 
 #[test]

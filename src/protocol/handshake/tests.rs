@@ -158,3 +158,19 @@ fn info_from_a_client_is_an_object() {
         assert!(!is_object(json.as_bytes()), "{json}");
     }
 }
+
+#[test]
+fn logs_show_no_secrets() {
+    let rows = [
+        (
+            r#"{"user":"u","Pass":"x","echo":true}"#,
+            r#"{"user":"u","Pass":"[REDACTED]","echo":true}"#,
+        ),
+        (r#"{"auth_token":"x","sig":null}"#, r#"{"auth_token":"[REDACTED]","sig":"[REDACTED]"}"#),
+        (r#"{"pass":"x""#, "[REDACTED]"),
+        (r#"[{"pass":"x"}]"#, "[REDACTED]"),
+    ];
+    for (json, shown) in rows {
+        assert_eq!(without_secrets(json.as_bytes()), shown, "{json}");
+    }
+}
