@@ -9,6 +9,7 @@ use crate::security::access::Key;
 use crate::security::{Access, Secret, SubjectRules};
 use crate::shard::effects::Wish;
 use crate::shard::{Opened, ShardSeed};
+use crate::types::limits::Tuning;
 use crate::types::time::{Mono, Now, SECOND, Wall};
 use crate::types::{ClientId, ShardId};
 
@@ -49,7 +50,14 @@ fn settings(access: Arc<Access>) -> Arc<Settings> {
 
 impl Stage {
     fn new(users: impl IntoIterator<Item = User>) -> Self {
-        let seed = ShardSeed { id: ShardId(0), shards: 1, random: 1, hash: 1, cache_enabled: true };
+        let seed = ShardSeed {
+            id: ShardId(0),
+            shards: 1,
+            random: 1,
+            hash: 1,
+            cache_enabled: true,
+            tuning: Tuning::default(),
+        };
         Self(Shard::new(&seed, settings(access(users))))
     }
 
