@@ -137,6 +137,7 @@ impl Shard {
         self.id
     }
 
+    #[cfg(feature = "testing")]
     pub fn open_connections(&self) -> usize {
         self.connections.len()
     }

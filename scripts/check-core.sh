@@ -1,0 +1,166 @@
+#!/usr/bin/env bash
+# Reruns what core NATS has to show, and writes it down with the date and the commit.
+#   scripts/check-core.sh [STEP…]
+# Steps: visibility sim fuzz mutated bench slow memory ladder idle soak compare. All by default, which
+# takes about an hour and a half on two quiet cores. Each step writes its own file in
+# bench-harness/results/core/; a step's file stays good while the code it covers is unchanged.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+scripts/install-ci-tools.sh >/dev/null
+cargo build --release --workspace --bins
+
+results=bench-harness/results/core
+mkdir -p "$results"
+weft=$PWD/target/release/weft
+reference=$PWD/.cache/venv/bin/nats-server
+nats=$PWD/.cache/bin/nats
+harness=target/release/bench-harness
+tries=${WEFT_TRIES:-1000000}
+seeds=${WEFT_SIM_SEEDS:-10000}
+soak_minutes=${WEFT_SOAK_MINUTES:-20}
+fuzz_seconds=${WEFT_FUZZ_SECONDS:-600}
+failed=0
+
+record() { # STEP COMMAND…
+  local step=$1 status
+  shift
+  echo "== $step"
+  {
+    echo "# $step"
+    echo
+    echo "$(date -u +%FT%TZ), commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo ' (changed)'), $(nproc) CPUs, Linux $(uname -r)"
+    echo
+    echo '```'
+    "$@" 2>&1
+    status=$?
+    echo '```'
+    echo
+    echo "exit code $status"
+  } >"$results/$step.md"
+  tail -3 "$results/$step.md"
+  grep -q '^exit code 0$' "$results/$step.md" || failed=$((failed + 1))
+}
+
+server_pid=
+start() { # FLAGS…: a server on port 14222, monitoring on 18222
+  "$weft" -a 127.0.0.1 -p 14222 -m 18222 "$@" 2>"$results/server.log" &
+  server_pid=$!
+  for _ in $(seq 100); do
+    if (exec 3<>/dev/tcp/127.0.0.1/14222) 2>/dev/null; then return; fi
+    sleep 0.05
+  done
+}
+
+stop() {
+  kill "$server_pid"
+  wait "$server_pid"
+}
+
+visibility() {
+  local shards
+  for shards in 2 4; do
+    "$harness" visibility --tries "$tries" --server "weft=$weft" --server-args "weft=--shards $shards" || return
+  done
+}
+
+sim() {
+  WEFT_SIM_SEEDS=$seeds cargo test --release --no-default-features --features testing --test sim
+}
+
+fuzz() {
+  scripts/fuzz.sh "$fuzz_seconds"
+}
+
+mutated() {
+  local status
+  start
+  .cache/venv/bin/python tests/compat/mutated_streams.py 14222 4000
+  status=$?
+  stop
+  return $status
+}
+
+# `nats bench`: every subscriber gets every message, and nobody is cut.
+bench() {
+  local shards size subscribers status=0 subscriber
+  for shards in 1 2 4; do
+    for size in 128 1024; do
+      for subscribers in 1 4; do
+        start --shards "$shards"
+        "$nats" -s nats://127.0.0.1:14222 bench sub bench.x --clients "$subscribers" --msgs 1000000 --no-progress >"$results/sub.log" 2>&1 &
+        subscriber=$!
+        sleep 1
+        "$nats" -s nats://127.0.0.1:14222 bench pub bench.x --msgs 1000000 --size "$size" --no-progress | grep -a 'stats' | head -1
+        if ! timeout 60 tail --pid="$subscriber" -f /dev/null; then
+          kill "$subscriber"
+          status=1
+          echo "subscriber did not get everything"
+        fi
+        wait "$subscriber" || status=1
+        grep -a 'stats' "$results/sub.log" | tail -1
+        echo "shards $shards, size $size, subscribers $subscribers: slow consumers $(curl -s http://127.0.0.1:18222/varz | grep '"slow_consumers"')"
+        curl -s http://127.0.0.1:18222/varz | grep -q '"slow_consumers": 0' || status=1
+        stop
+      done
+    done
+  done
+  rm -f "$results/sub.log"
+  return $status
+}
+
+slow() {
+  "$harness" slow --server "weft=$weft" --server-args "weft=--shards 1" &&
+    "$harness" slow --server "weft=$weft" --server-args "weft=--shards 2" &&
+    "$harness" slow --server "nats=$reference"
+}
+
+memory() {
+  local shards
+  for shards in 1 8; do
+    "$harness" connections --count 9000 --server "weft=$weft" --server-args "weft=--shards $shards" || return
+    "$harness" subscriptions --count 1000000 --server "weft=$weft" --server-args "weft=--shards $shards" || return
+  done
+}
+
+# The transcripts with the ring features of older kernels.
+ladder() {
+  local rung config status=0
+  config=$(mktemp)
+  for rung in 5.10 5.13 5.19; do
+    echo "weft { ring_features: \"$rung\" }" >"$config"
+    echo "ring_features $rung"
+    start -c "$config" --shards 2
+    "$harness" pair --server "weft=@127.0.0.1:14222" --size 128,65536 --seconds 1 || status=1
+    "$harness" pairs --server "weft=@127.0.0.1:14222" --size 1024 --seconds 1 || status=1
+    stop
+  done
+  rm -f "$config"
+  return $status
+}
+
+# CPU of eight idle shards over ten seconds, in percent of one CPU.
+idle() {
+  start --shards 8
+  sleep 2
+  local before after
+  before=$(awk '{print $14 + $15}' "/proc/$server_pid/stat")
+  sleep 10
+  after=$(awk '{print $14 + $15}' "/proc/$server_pid/stat")
+  stop
+  awk -v ticks=$((after - before)) 'BEGIN { percent = ticks / 10; print "idle, 8 shards:", percent, "% of one CPU"; exit percent > 2 }'
+}
+
+soak() {
+  "$harness" soak --minutes "$soak_minutes" --server "weft=$weft"
+}
+
+compare() {
+  "$harness" compare --server "nats=$reference" --server "weft=$weft" --json "$results/compare.json"
+}
+
+for step in ${*:-visibility sim fuzz mutated bench slow memory ladder idle soak compare}; do
+  record "$step" "$step"
+done
+rm -f "$results/server.log"
+echo "steps failed: $failed"
+((failed == 0))
