@@ -50,21 +50,14 @@ fn settings(access: Arc<Access>) -> Arc<Settings> {
 
 impl Stage {
     fn new(users: impl IntoIterator<Item = User>) -> Self {
-<<<<<<< HEAD
         let tuning = Tuning::default();
-=======
->>>>>>> security
         let seed = ShardSeed {
             id: ShardId(0),
             shards: 1,
             random: 1,
             hash: 1,
             cache_enabled: true,
-<<<<<<< HEAD
             tuning,
-=======
-            tuning: Tuning::default(),
->>>>>>> security
         };
         Self(Shard::new(&seed, settings(access(users))))
     }
