@@ -271,6 +271,8 @@ impl Server {
     async fn enter_lame_duck(&mut self) {
         info!("Entering lame duck mode, stop accepting new clients");
         self.acceptor.abort();
+        // The listener is closed when the task is gone, and only then is that told.
+        let _ = (&mut self.acceptor).await;
         self.identity.lame_duck = true;
         self.tell_cores(true).await;
     }
