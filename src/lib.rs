@@ -7,6 +7,7 @@ mod types;
 mod mesh;
 mod protocol;
 mod routing;
+mod storage;
 
 pub mod config;
 
