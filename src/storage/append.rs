@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::batch::{BATCH_HEADER, round_up};
 use super::fault::Refusal;
 use super::ids::{Lsn, Place, SegmentNo, Seq, StreamId};
-use super::index::keys::KeyRecord;
+use super::index::keys::{KeyRecord, KeyState};
 use super::log::{Health, Log};
 use super::mutation::{self, Mutation};
 use super::record::{Manifest, Message, RECORD_HEADER, Record, SeqList};
@@ -162,7 +162,7 @@ impl Log {
             return;
         }
         if let Some(segment) = self.segments.get_mut(&place.segment) {
-            *segment.tombs.entry(victims).or_default() += u64::from(place.len);
+            segment.tombs.entry(victims).or_default().insert(place.offset, place.len);
             segment.count_in(place);
         }
     }
@@ -237,7 +237,7 @@ impl Log {
     /// Forgets a key.
     pub fn drop_key(&mut self, stream: StreamId, key: &[u8], now: Mono) -> Result<Lsn, Refusal> {
         let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
-        if index.keys.get(key).is_none_or(|state| state.is_gone) {
+        if !index.keys.get(key).is_some_and(KeyState::has_value) {
             return Err(Refusal::NotFound);
         }
         self.put_keyed(stream, key, &[], KeyRecord::Gone, Urgency::Now, now)
@@ -353,8 +353,9 @@ impl Log {
 
     fn put_manifest(&mut self) {
         let head = self.head;
+        // A retiring one is left out: its `Retired` record is durable before this is written.
         let in_use = self.segments.values().filter(|segment| {
-            segment.stage != Stage::Unused
+            matches!(segment.stage, Stage::Open | Stage::Sealed)
                 && Some(segment.no) != head
                 && segment.end > SEGMENT_HEADER
         });

@@ -263,12 +263,13 @@ impl Log {
     fn keep(&mut self, record: &Record<'_>, place: Place, now: Mono) -> Result<(), Stop> {
         match record {
             Record::Delete { victims, .. } => {
-                let is_needed = *victims != place.segment && self.segments.contains_key(victims);
-                if is_needed {
-                    let copy = self.again(record, place, now)?;
-                    self.bury(copy, *victims);
+                if self.is_buried(place, *victims) {
+                    if *victims != place.segment {
+                        let copy = self.again(record, place, now)?;
+                        self.bury(copy, *victims);
+                    }
+                    self.unbury(place, *victims);
                 }
-                self.unbury(place, *victims);
             }
             Record::Bounds { stream, .. } => {
                 let newest = self.streams.get(stream).and_then(|index| index.bounds);
@@ -323,11 +324,18 @@ impl Log {
         Ok(self.put(record, Urgency::RideAlong))
     }
 
+    /// Whether the delete record at `place` is still needed.
+    fn is_buried(&self, place: Place, victims: SegmentNo) -> bool {
+        let tombs =
+            self.segments.get(&place.segment).and_then(|segment| segment.tombs.get(&victims));
+        tombs.is_some_and(|tombs| tombs.contains_key(&place.offset))
+    }
+
     /// The delete record at `place` need not outlive its segment.
     fn unbury(&mut self, place: Place, victims: SegmentNo) {
         let Some(segment) = self.segments.get_mut(&place.segment) else { return };
-        if let Some(bytes) = segment.tombs.get_mut(&victims) {
-            *bytes = bytes.saturating_sub(u64::from(place.len));
+        let tombs = segment.tombs.get_mut(&victims);
+        if tombs.is_some_and(|tombs| tombs.remove(&place.offset).is_some()) {
             segment.count_out(place);
         }
     }

@@ -97,9 +97,6 @@ impl Log {
         self.counters.batches += 1;
         self.counters.batch_bytes += bytes.len() as u64;
         self.tail_is_open = flight.records > 0;
-        if !flush {
-            self.unflushed.insert(slot);
-        }
         let (offset, bytes) = self.with_tail_block(slot, offset, bytes);
         self.effects.push(Effect::Write { op, slot, offset, bytes, flush });
     }
@@ -243,6 +240,10 @@ impl Log {
             self.copy_landed(stream, seq, copied);
         }
         self.idle_since = now;
+        // Only now: a flush that was asked for while it flew does not cover it.
+        if !is_flushed && let Some(segment) = self.segments.get(&segment) {
+            self.unflushed.insert(segment.slot);
+        }
         if is_flushed {
             self.on_durable(now);
         } else {

@@ -55,6 +55,8 @@ pub use ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
 pub use index::{Entry, StreamIndex, SubjectId, SubjectState};
 pub use log::{Counters, Health, Log, LogSettings, SyncMode};
 pub use mutation::Mutation;
+#[cfg(feature = "testing")]
+pub use mutation::{is as is_mutated, set as set_mutation};
 pub use reads::{Found, ReadRun};
 pub use record::Message;
-pub use recovery::{Recovery, Report, Step};
+pub use recovery::{Recovery, Report, SlotFile, Step};

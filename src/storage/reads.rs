@@ -39,6 +39,16 @@ impl ReadRun {
         &self.entries
     }
 
+    /// The value of a key's record that was read alone.
+    pub fn value(&self, place: Place) -> Result<&[u8], ReadError> {
+        let at = place.offset.checked_sub(self.offset).ok_or(ReadError::Damaged)? as usize;
+        let bytes = self.bytes.get(at..).ok_or(ReadError::Damaged)?;
+        match Record::decode(bytes, place.position()) {
+            Ok((Record::State { value, .. } | Record::Delta { value, .. }, _)) => Ok(value),
+            _ => Err(ReadError::Damaged),
+        }
+    }
+
     /// One of the run's messages, checked.
     pub fn message(&self, entry: &Entry) -> Result<Message<'_>, ReadError> {
         let at = entry.place.offset.checked_sub(self.offset).ok_or(ReadError::Damaged)? as usize;
@@ -96,6 +106,22 @@ impl Log {
         Ok(Some(op))
     }
 
+    /// Reads one record of a key; see [`ReadRun::value`]. For start-up: afterwards its owner knows
+    /// the value.
+    pub fn read_value(&mut self, place: Place) -> Result<OpId, Refusal> {
+        if self.health == Health::Starting {
+            return Err(Refusal::Starting);
+        }
+        let slot = self.segments.get(&place.segment).ok_or(Refusal::NotFound)?.slot;
+        let offset = round_down(place.offset);
+        let len = round_up(place.end()) - offset;
+        let op = self.op(Errand::Read);
+        let entries = Vec::new();
+        self.reads.insert(op, OpenRead { segment: place.segment, offset, entries });
+        self.effects.push(Effect::Read { op, slot, offset, len });
+        Ok(op)
+    }
+
     /// The run of entries that one read can serve.
     fn plan(&self, stream: StreamId, from: Seq) -> Vec<Entry> {
         let visible = self.visible_seq(stream);
@@ -118,6 +144,11 @@ impl Log {
             ControlFlow::Continue(())
         });
         entries
+    }
+
+    /// Whether a read has ended.
+    pub fn has_read(&self, op: OpId) -> bool {
+        self.done_reads.contains_key(&op)
     }
 
     /// The result of a read that [`super::Event::ReadDone`] told of.

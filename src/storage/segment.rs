@@ -103,8 +103,8 @@ pub struct Segment {
     /// Bytes of records, dead or alive.
     pub record_bytes: u64,
     /// Bytes of records here that must live as long as another segment does: deletes, by the
-    /// segment of their victims.
-    pub tombs: BTreeMap<SegmentNo, u64>,
+    /// segment of their victims, with the offset and length of each.
+    pub tombs: BTreeMap<SegmentNo, BTreeMap<u32, u32>>,
     /// Streams with records here, and the highest sequence of each.
     pub streams: BTreeMap<StreamId, Seq>,
     /// Segments that also hold what was copied into this one. It must not retire before them:
@@ -226,6 +226,7 @@ impl Segment {
     }
 
     pub fn count_out(&mut self, place: Place) {
+        debug_assert!(self.live_bytes >= u64::from(place.len));
         self.live_bytes = self.live_bytes.saturating_sub(u64::from(place.len));
     }
 

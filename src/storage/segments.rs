@@ -264,9 +264,9 @@ impl Log {
     /// What was remembered only because of this segment is dead.
     pub(super) fn forget_segment(&mut self, no: SegmentNo) {
         for segment in self.segments.values_mut() {
-            if let Some(bytes) = segment.tombs.remove(&no) {
-                segment.live_bytes = segment.live_bytes.saturating_sub(bytes);
-            }
+            let tombs = segment.tombs.remove(&no).unwrap_or_default();
+            let bytes: u64 = tombs.values().map(|&len| u64::from(len)).sum();
+            segment.live_bytes = segment.live_bytes.saturating_sub(bytes);
             segment.sources.retain(|&source| source != no);
         }
         let mut shifts = Vec::new();

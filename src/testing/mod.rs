@@ -1,1 +1,4 @@
 //! testing
+
+pub mod disk;
+pub mod log_sim;

@@ -41,7 +41,7 @@ impl Keys {
 
     /// Keys that have a value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &KeyState)> {
-        self.keys.iter().filter(|(_, state)| !state.is_gone).map(|(key, state)| (&**key, state))
+        self.keys.iter().filter(|(_, state)| state.has_value()).map(|(key, state)| (&**key, state))
     }
 
     pub fn next_version(&mut self) -> u64 {
@@ -105,6 +105,16 @@ impl Keys {
 }
 
 impl KeyState {
+    pub fn has_value(&self) -> bool {
+        !self.deltas.is_empty() || (self.base.is_some() && !self.is_gone)
+    }
+
+    /// The records that make up the value, in order.
+    pub fn value(&self) -> impl Iterator<Item = Place> {
+        let base = self.base.filter(|_| !self.is_gone).map(|(_, place)| place);
+        base.into_iter().chain(self.deltas.values().copied())
+    }
+
     fn put_delta(&mut self, version: u64, place: Place) -> Vec<Shift> {
         if self.base.is_some_and(|(base, _)| base >= version) {
             return Vec::new();

@@ -199,6 +199,10 @@ impl Log {
             }
         }
         for (stream, place) in gone {
+            // Its messages have not been counted yet.
+            if let Some(index) = self.streams.get_mut(&stream) {
+                index.trim(Seq(u64::MAX), |_| {});
+            }
             self.forget_stream(stream);
             self.count_in(place);
             self.gone_streams.insert(stream, place);
