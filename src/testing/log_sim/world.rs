@@ -77,7 +77,7 @@ impl World {
         let settings = LogSettings {
             sync: options.sync,
             segment_bytes_min: 32 * 1024,
-            segment_bytes_max: 128 * 1024,
+            segment_bytes_max: 64 * 1024,
             batch_bytes_max: 16 * 1024,
             gather_bytes_max: 96 * 1024,
             tail_cache_bytes: 24 * 1024,
@@ -242,7 +242,7 @@ impl World {
         let len = 1 + self.rng.below(6);
         let seqs: Vec<Seq> =
             (0..len).map(|_| all[self.rng.below(all.len() as u64) as usize]).collect();
-        let erase = self.rng.one_in(4);
+        let erase = self.rng.one_in(60);
         self.remove(stream, &seqs, |log, now| log.delete(stream, &seqs, erase, now));
     }
 
