@@ -163,6 +163,7 @@ impl Log {
             }
             Some(Errand::StartFlush) if self.health == Health::Starting => {
                 self.health = Health::Running;
+                self.delete_doomed();
             }
             Some(Errand::Name(segment)) => {
                 if let Some(segment) = self.segments.get_mut(&segment) {

@@ -136,6 +136,9 @@ pub struct Log {
     /// The batch of the newest manifest.
     pub(super) manifest_lsn: Lsn,
     pub(super) free_slots: Vec<FreeSlot>,
+    /// Files to delete once what recovery found is flushed: the record that says they are not
+    /// needed may be part of it.
+    pub(super) doomed: Vec<SlotId>,
     pub(super) next_segment: SegmentNo,
     pub(super) next_slot: SlotId,
     pub(super) next_len: u32,
@@ -174,6 +177,7 @@ impl Log {
             sorted: None,
             manifest_lsn: Lsn(0),
             free_slots: Vec::new(),
+            doomed: Vec::new(),
             next_segment: SegmentNo(1),
             next_slot: SlotId(1),
             next_len: settings.segment_bytes_min,

@@ -261,6 +261,11 @@ impl Log {
         self.events.push_back(Event::Retired(no));
     }
 
+    pub(super) fn delete_doomed(&mut self) {
+        let doomed = std::mem::take(&mut self.doomed).into_iter();
+        self.effects.extend(doomed.map(|slot| Effect::Delete { slot }));
+    }
+
     /// What was remembered only because of this segment is dead.
     pub(super) fn forget_segment(&mut self, no: SegmentNo) {
         for segment in self.segments.values_mut() {

@@ -246,6 +246,8 @@ impl SimDisk {
 
     fn create(&mut self, slot: SlotId, blocks: usize) {
         let blank: Block = vec![0; BLOCK].into();
+        // A directory keeps the order of what happens to one name.
+        self.deleted.remove(&slot);
         let file = File { stable: vec![blank; blocks], ..File::default() };
         self.files.insert(slot, file);
     }

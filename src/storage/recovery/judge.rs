@@ -52,13 +52,15 @@ struct Evidence {
     accounted: BTreeSet<Lsn>,
 }
 
-pub(super) fn judge(found: Vec<Found>) -> Judged {
+pub(super) fn judge(mut found: Vec<Found>) -> Judged {
+    let claimed_last = found.iter().map(|found| found.segment).max().unwrap_or_default();
+    drop_namesakes(&mut found);
     let mut evidence = gather(&found);
     let mut judged = Judged {
         epoch: evidence.epochs.keys().next_back().copied().unwrap_or_default(),
         ..Judged::default()
     };
-    judged.segment_last = found.iter().map(|found| found.segment).max().unwrap_or_default();
+    judged.segment_last = claimed_last;
     let listed = evidence.listed();
     judged.segment_last = listed.keys().copied().fold(judged.segment_last, SegmentNo::max);
     judged.segment_last =
@@ -88,6 +90,15 @@ pub(super) fn judge(found: Vec<Found>) -> Judged {
     }
     judged.name_missing(&missing);
     judged
+}
+
+/// A file that was prepared, never written to and deleted may come back with the directory of a
+/// power cut, after its number was given to another.
+fn drop_namesakes(found: &mut Vec<Found>) {
+    let is_empty = |found: &Found| matches!(&found.content, Content::Batches { batches, .. } if batches.is_empty());
+    let written: BTreeSet<SegmentNo> =
+        found.iter().filter(|found| !is_empty(found)).map(|found| found.segment).collect();
+    found.retain(|found| !is_empty(found) || !written.contains(&found.segment));
 }
 
 fn gather(found: &[Found]) -> Evidence {

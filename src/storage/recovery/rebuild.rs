@@ -240,7 +240,7 @@ impl Log {
             if is_usable && self.free_slots.len() < self.settings.spare_slots {
                 self.free_slots.push(FreeSlot { slot: file.slot, len: file.len, erase: true });
             } else {
-                self.effects.push(Effect::Delete { slot: file.slot });
+                self.doomed.push(file.slot);
             }
         }
     }
@@ -248,6 +248,7 @@ impl Log {
     /// What was found may not have been flushed: it is, before anyone sees it.
     fn begin(&mut self, unflushed: Vec<SlotId>) {
         if mutation::is(Mutation::ServeBeforeFlush) || unflushed.is_empty() {
+            self.delete_doomed();
             return;
         }
         self.health = Health::Starting;
