@@ -166,3 +166,15 @@ pub fn seal(buffer: &mut Buffer, mut header: BatchHeader) -> BatchHeader {
 #[cfg(test)]
 #[path = "batch_tests.rs"]
 mod tests;
+
+/// The bytes on disk are for ever: they are compared with a recorded file. `WEFT_RECORD_GOLDEN=1`
+/// records them anew, for a new format version only.
+#[cfg(test)]
+pub(super) fn golden(name: &str, bytes: &[u8], recorded: &[u8]) {
+    if std::env::var_os("WEFT_RECORD_GOLDEN").is_some() {
+        let path = format!("{}/src/storage/golden/{name}.bin", env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(path, bytes).unwrap();
+        return;
+    }
+    assert!(bytes == recorded, "the format of {name} has changed");
+}

@@ -240,6 +240,9 @@ impl<'a> Record<'a> {
     pub fn decode(bytes: &'a [u8], position: u64) -> Result<(Self, u32), RecordError> {
         let len = peek_len(bytes)?;
         let raw = bytes.get(..len as usize).ok_or(RecordError::Cut)?;
+        if !(MESSAGE..=RETIRED).contains(&raw[8]) {
+            return Err(RecordError::Malformed);
+        }
         let stored = Fields(&raw[4..]).u32().ok_or(RecordError::Cut)?;
         if check_of(raw, position) != stored && !super::mutation::skips_checksum() {
             return Err(RecordError::Damaged);

@@ -90,7 +90,7 @@ pub enum FlushFault {
     ForEver,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SimDisk {
     rng: Rng,
     files: BTreeMap<SlotId, File>,

@@ -152,22 +152,25 @@ impl Scanner {
     }
 
     /// Records of a body that are as written, and where the walk ended. A damaged one is stepped
-    /// over if its length leads to a good one.
+    /// over: by its length if that leads to a good one, else byte by byte.
     fn items(&mut self, body: &[u8], header: &BatchHeader) -> (Vec<Item>, usize) {
         let mut items = Vec::new();
         let mut at = 0usize;
         let mut damaged = false;
+        let place_at =
+            |at: usize| position(header.segment, header.offset + (BATCH_HEADER + at) as u32);
         while at < body.len() {
-            let offset = header.offset + (BATCH_HEADER + at) as u32;
-            let Ok((record, len)) = Record::decode(&body[at..], position(header.segment, offset))
-            else {
+            let Ok((record, len)) = Record::decode(&body[at..], place_at(at)) else {
                 damaged = true;
-                match peek_len(&body[at..]) {
-                    Ok(len) if len as usize <= body.len() - at => at += len as usize,
-                    _ => break,
-                }
+                let behind = peek_len(&body[at..]).map_or(body.len() + 1, |len| at + len as usize);
+                let leads_on = behind == body.len()
+                    || body
+                        .get(behind..)
+                        .is_some_and(|b| Record::decode(b, place_at(behind)).is_ok());
+                at = if leads_on { behind } else { at + 1 };
                 continue;
             };
+            let offset = header.offset + (BATCH_HEADER + at) as u32;
             let place = Place { segment: self.segment, offset, len };
             items.push(self.item(&record, place, header.lsn, &body[at..at + len as usize]));
             at += len as usize;

@@ -4,9 +4,11 @@
 //! `World::run(seed, options)` either ends well or panics with the seed.
 
 mod check;
+mod flips;
 mod model;
 mod world;
 
+pub use flips::FlipStats;
 pub use world::{Options, Stats, World};
 
 pub use crate::storage::Mutation;

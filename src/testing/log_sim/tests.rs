@@ -56,6 +56,16 @@ fn mutations_are_caught() {
 
 const SEEDS_PER_MUTATION: u64 = 1000;
 
+/// Ten thousand single bits, by full recovery and a reading of everything.
+#[test]
+fn flipped_bits_are_noticed_and_cost_no_more_than_their_batch() {
+    for seed in 0..20 {
+        let stats = World::flips(seed, 500);
+        println!("{stats:?}");
+        assert!(stats.lost_max <= 40, "{stats:?}");
+    }
+}
+
 /// The long run: `LOG_SIM_SEEDS=from..to cargo test --release … -- --ignored long_run`.
 #[test]
 #[ignore = "minutes"]

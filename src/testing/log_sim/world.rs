@@ -7,6 +7,7 @@ use crate::storage::{
 use crate::testing::disk::{FlushFault, Outcome, Rng, SimDisk};
 use crate::types::{Mono, Pattern};
 
+use super::flips::{FlipStats, flip_bits};
 use super::model::{KeyChange, KeyChangeKind, Model, ModelMessage, ModelStream};
 
 /// What a run consists of.
@@ -71,6 +72,25 @@ impl World {
         }
         world.stop();
         world.stats
+    }
+
+    /// Fills a log, stops it in order or not, and flips `count` bits of its files in turn.
+    pub fn flips(seed: u64, count: u64) -> FlipStats {
+        let options = Options { steps: 900, crashes: 0, sync: SyncMode::Always, faults: false };
+        let mut world = Self::new(seed, options);
+        for _ in 0..options.steps {
+            world.step();
+        }
+        world.stop();
+        // Live records in the head, too: some are only in an unsealed segment.
+        for _ in 0..150 {
+            world.step();
+        }
+        world.settle_down();
+        world.now = world.now.plus(300_000_000);
+        world.log.on_tick(world.now);
+        world.settle_down();
+        flip_bits(&world.disk, ID, world.settings, count, &mut world.rng)
     }
 
     pub fn new(seed: u64, options: Options) -> Self {
