@@ -23,6 +23,8 @@ const LIVE_WRITES_PER_COPY: u32 = 4;
 pub struct Compaction {
     job: Option<Job>,
     live_writes: u32,
+    /// Nothing was to be done: not looked at again before.
+    look_at: Mono,
 }
 
 #[derive(Debug)]
@@ -53,18 +55,22 @@ impl Compaction {
 impl Log {
     /// After something became durable: retire what is dead, look for a segment to empty.
     pub(super) fn tidy(&mut self, now: Mono) {
+        if self.compaction.job.is_some() || now < self.compaction.look_at {
+            return;
+        }
         self.retire_dead(now);
-        if self.compaction.job.is_none()
-            && let Some(segment) = self.pick()
-        {
-            self.compaction.job = Some(Job {
-                segment,
-                next: SEGMENT_HEADER,
-                is_reading: false,
-                window: Vec::new(),
-                window_at: 0,
-                messages: Vec::new(),
-            });
+        match self.pick() {
+            Some(segment) => {
+                self.compaction.job = Some(Job {
+                    segment,
+                    next: SEGMENT_HEADER,
+                    is_reading: false,
+                    window: Vec::new(),
+                    window_at: 0,
+                    messages: Vec::new(),
+                });
+            }
+            None => self.compaction.look_at = now.plus(self.settings.tidy_interval_ns),
         }
     }
 
@@ -148,6 +154,7 @@ impl Log {
             // Something counts that was not found: never the cause of deletion.
             self.compaction_damaged(no, SEGMENT_HEADER);
         }
+        self.compaction.look_at = now;
         self.tidy(now);
     }
 

@@ -35,6 +35,8 @@ pub struct LogSettings {
     pub compaction_window_bytes: u32,
     pub copy_batch_bytes: usize,
     pub spare_slots: usize,
+    /// How often the log looks for segments to retire or to empty.
+    pub tidy_interval_ns: u64,
     /// Seeds the hash tables of subjects.
     pub hash_seed: u64,
 }
@@ -51,6 +53,7 @@ impl Default for LogSettings {
             compaction_window_bytes: limits::COMPACTION_WINDOW_BYTES,
             copy_batch_bytes: limits::COPY_BATCH_BYTES,
             spare_slots: limits::SPARE_SLOTS,
+            tidy_interval_ns: limits::TIDY_INTERVAL_NS,
             hash_seed: 0,
         }
     }

@@ -74,5 +74,7 @@ pub const SPARE_SLOTS: usize = 2;
 pub const RIDE_ALONG_NS: u64 = 100 * MILLISECOND;
 /// An idle log closes its tail with an empty batch after this.
 pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
+/// How often the log looks for segments to retire or to empty.
+pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
 /// How often a full disk is asked again.
 pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;

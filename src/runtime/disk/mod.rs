@@ -15,6 +15,8 @@ mod standalone;
 mod work;
 
 #[cfg(test)]
+mod bench_tests;
+#[cfg(test)]
 mod crash_tests;
 
 use std::collections::VecDeque;

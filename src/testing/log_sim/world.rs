@@ -104,6 +104,7 @@ impl World {
             compaction_window_bytes: 24 * 1024,
             copy_batch_bytes: 8 * 1024,
             spare_slots: 2,
+            tidy_interval_ns: 500_000,
             hash_seed: seed,
         };
         let mut world = Self {
