@@ -45,17 +45,27 @@ impl Log {
         self.tail_is_open = false;
     }
 
-    /// Everything appended is to be flushed and the tail closed. Done when the answer is true.
+    /// Everything appended is to be flushed, and the head sealed, so that the next start finds
+    /// footers only. Call until the answer is true.
     pub fn stop(&mut self, now: Mono) -> bool {
+        if !self.is_running() {
+            return true;
+        }
         if let Some(gather) = &mut self.commit.gather {
             gather.hurry();
         }
-        if self.tail_is_open {
-            self.close_tail(now);
-        }
         self.flush_at = self.flush_at.min(now);
         self.pump(now);
-        self.commit.durable() == self.commit.appended() || !self.is_running()
+        let is_landed = self.commit.durable() == self.commit.appended();
+        if is_landed && let Some(head) = self.head.take() {
+            self.tail_is_open = false;
+            self.seal(head);
+            if let Some(sorted) = self.sorted {
+                self.seal(sorted);
+            }
+            self.write_footers();
+        }
+        is_landed && !self.errands.values().any(|errand| *errand == Errand::Footer)
     }
 
     pub(super) fn pump(&mut self, now: Mono) {

@@ -36,6 +36,11 @@ impl Sequences {
     /// Adds or replaces. The entry that stood there is returned.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
         let chunk = self.open(entry.seq.0 / CHUNK);
+        if chunk.last().is_none_or(|last| last.seq < entry.seq) {
+            chunk.push(entry);
+            self.count += 1;
+            return None;
+        }
         let at = chunk.partition_point(|other| other.seq < entry.seq);
         match chunk.get_mut(at) {
             Some(other) if other.seq == entry.seq => Some(std::mem::replace(other, entry)),
@@ -148,7 +153,10 @@ impl Sequences {
 
     /// The chunk laid open and most recently used; another is packed for it if need be.
     fn open(&mut self, number: u64) -> &mut Vec<Entry> {
-        if let Some(at) = self.open.iter().position(|(open, _)| *open == number) {
+        let is_last = self.open.last().is_some_and(|(open, _)| *open == number);
+        if is_last {
+            // As it is.
+        } else if let Some(at) = self.open.iter().position(|(open, _)| *open == number) {
             let chunk = self.open.remove(at);
             self.open.push(chunk);
         } else {

@@ -82,24 +82,36 @@ impl StreamIndex {
 
     /// A message, new or found at recovery. If its sequence stands there already, this copy of it
     /// counts from now on, and the place of the other is returned.
-    pub fn add(
+    pub fn add(&mut self, seq: Seq, place: Place, subject: &[u8], has_headers: bool) -> Option<Place> {
+        let entry = Entry { seq, place, subject: SubjectId(0), has_headers };
+        self.adopt(entry, subject, &mut None)
+    }
+
+    /// As [`Self::add`]; `known` keeps the subject's id from one call to the next.
+    pub fn adopt(
         &mut self,
-        seq: Seq,
-        place: Place,
+        entry: Entry,
         subject: &[u8],
-        has_headers: bool,
+        known: &mut Option<SubjectId>,
     ) -> Option<Place> {
-        self.last_seq = self.last_seq.max(seq);
-        if seq < self.first_seq {
-            return None;
-        }
-        if let Some(old) = self.sequences.get(seq) {
-            self.sequences.insert(Entry { place, ..old });
+        let seq = entry.seq;
+        if seq <= self.last_seq
+            && let Some(old) = self.sequences.get(seq)
+        {
+            self.sequences.insert(Entry { place: entry.place, ..old });
             return Some(old.place);
         }
-        let subject = self.subjects.add(subject, seq);
-        self.sequences.insert(Entry { seq, place, subject, has_headers });
-        self.bytes += u64::from(place.len);
+        self.last_seq = self.last_seq.max(seq);
+        let id = match *known {
+            Some(id) => {
+                self.subjects.count_in(id, seq);
+                id
+            }
+            None => self.subjects.add(subject, seq),
+        };
+        *known = Some(id);
+        self.sequences.insert(Entry { subject: id, ..entry });
+        self.bytes += u64::from(entry.place.len);
         None
     }
 

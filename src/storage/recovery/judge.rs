@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::scan::{Content, Found, FoundBatch, Gap, Item};
+use super::scan::{Content, Found, FoundBatch, Gap, Item, PackedStream};
 use crate::storage::fault::{Certainty, Damage};
 use crate::storage::ids::{Epoch, Lsn, Place, SegmentNo, SlotId, StreamId};
 use crate::storage::record::{Manifest, ManifestEntry, Record};
@@ -37,6 +37,8 @@ pub(super) struct JudgedSegment {
     pub is_sorted: bool,
     pub has_footer: bool,
     pub is_damaged: bool,
+    /// From a footer.
+    pub packed: Vec<PackedStream>,
     pub items: Vec<Item>,
 }
 
@@ -245,11 +247,11 @@ impl Judged {
     fn segment(&mut self, found: Found, evidence: &Evidence) {
         let Found { segment: no, slot, len, content } = found;
         let judged = match content {
-            Content::Footer { end, lsns, is_sorted, items, .. } => {
+            Content::Footer { end, lsns, is_sorted, packed, items, .. } => {
                 self.footers += 1;
                 let is_damaged = false;
                 let has_footer = true;
-                JudgedSegment { no, slot, len, end, lsns, is_sorted, has_footer, is_damaged, items }
+                JudgedSegment { no, slot, len, end, lsns, is_sorted, has_footer, is_damaged, packed, items }
             }
             Content::Batches { batches, gaps } => {
                 self.scanned(no, slot, len, batches, gaps, evidence)
@@ -278,6 +280,7 @@ impl Judged {
             is_sorted: false,
             has_footer: false,
             is_damaged: false,
+            packed: Vec::new(),
             items: Vec::new(),
         };
         let mut is_closed = false;

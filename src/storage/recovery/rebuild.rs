@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::{Judged, JudgedSegment, place_of};
-use super::scan::Item;
+use super::scan::{Item, PackedStream};
 use super::{Report, SlotFile};
 use crate::storage::commit::Commit;
 use crate::storage::effects::Effect;
 use crate::storage::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
+use crate::storage::index::entries::Unpacker;
 use crate::storage::index::keys::KeyRecord;
+use crate::storage::index::{Entry, SubjectId};
 use crate::storage::log::{Errand, FreeSlot, Health, Log, LogSettings};
 use crate::storage::mutation::{self, Mutation};
 use crate::storage::record::Record;
@@ -56,10 +58,10 @@ pub(super) fn rebuild(
     }
     let mut verdicts = Verdicts::default();
     for judged in segments {
+        log.take_packed(judged.no, judged.packed);
         log.take_items(judged.items, &mut verdicts);
     }
     log.apply(verdicts);
-    log.count_messages();
     log.adopt_files(files);
     log.next_segment = SegmentNo(judged.segment_last.0 + 1);
     log.begin(unflushed);
@@ -76,11 +78,11 @@ fn adopt(judged: &JudgedSegment) -> Segment {
     segment.is_damaged = judged.is_damaged;
     // Whether secrets were deleted in it is not known any more.
     segment.erase = true;
-    for item in &judged.items {
-        list(&mut segment, item);
-    }
     if judged.has_footer || judged.is_damaged {
         segment.footer = None;
+    }
+    for item in &judged.items {
+        list(&mut segment, item);
     }
     segment
 }
@@ -99,13 +101,46 @@ fn list(segment: &mut Segment, item: &Item) {
 }
 
 impl Log {
+    /// The messages of a segment's footer. Subjects are looked up once, not per message.
+    fn take_packed(&mut self, no: SegmentNo, packed: Vec<PackedStream>) {
+        for part in packed {
+            let mut known: Vec<Option<SubjectId>> = vec![None; part.subjects.len()];
+            let (mut live, mut all, mut seq_max) = (0, 0, Seq(0));
+            let mut replaced: Vec<Place> = Vec::new();
+            let index = self.stream_entry(part.stream);
+            for entry in Unpacker::new(&part.entries) {
+                let entry = Entry { place: Place { segment: no, ..entry.place }, ..entry };
+                let at = entry.subject.0 as usize;
+                let (Some(name), Some(subject)) = (part.subjects.get(at), known.get_mut(at)) else {
+                    continue;
+                };
+                let len = u64::from(entry.place.len);
+                replaced.extend(index.adopt(entry, name, subject));
+                live += len;
+                all += len;
+                seq_max = seq_max.max(entry.seq);
+            }
+            if let Some(segment) = self.segments.get_mut(&no) {
+                segment.mention(part.stream, seq_max);
+                segment.live_bytes += live;
+                segment.record_bytes += all;
+            }
+            for old in replaced {
+                self.count_out(old);
+                self.note_source(no, old.segment);
+            }
+        }
+    }
+
     fn take_items(&mut self, items: Vec<Item>, verdicts: &mut Verdicts) {
         for item in items {
             let place = place_of(&item);
             match item {
                 Item::Message { stream, seq, subject, has_headers, .. } => {
                     let old = self.stream_entry(stream).add(seq, place, &subject, has_headers);
+                    self.count_in(place);
                     if let Some(old) = old {
+                        self.count_out(old);
                         self.note_source(place.segment, old.segment);
                     }
                 }
@@ -186,44 +221,28 @@ impl Log {
     fn apply(&mut self, verdicts: Verdicts) {
         let Verdicts { deletes, bounds, gone } = verdicts;
         for (stream, bounds) in bounds {
+            let mut dead = Vec::new();
             let index = self.stream_entry(stream);
-            index.trim(bounds.first_seq, |_| {});
+            index.trim(bounds.first_seq, |entry| dead.push(entry.place));
             index.raise_last(bounds.last_seq);
             let (_, place, known) = bounds.newest;
             index.bounds = Some((place, known));
             self.count_in(place);
+            dead.into_iter().for_each(|place| self.count_out(place));
         }
         for (stream, seq) in deletes {
-            if let Some(index) = self.streams.get_mut(&stream) {
-                index.remove(seq);
+            let removed = self.streams.get_mut(&stream).and_then(|index| index.remove(seq));
+            if let Some(entry) = removed {
+                self.count_out(entry.place);
             }
         }
         for (stream, place) in gone {
-            // Its messages have not been counted yet.
-            if let Some(index) = self.streams.get_mut(&stream) {
-                index.trim(Seq(u64::MAX), |_| {});
-            }
             self.forget_stream(stream);
             self.count_in(place);
             self.gone_streams.insert(stream, place);
         }
         for index in self.streams.values_mut() {
             index.show(index.last_seq());
-        }
-    }
-
-    fn count_messages(&mut self) {
-        let mut live: BTreeMap<SegmentNo, u64> = BTreeMap::new();
-        for index in self.streams.values() {
-            index.walk(Seq(0), |entry| {
-                *live.entry(entry.place.segment).or_default() += u64::from(entry.place.len);
-                std::ops::ControlFlow::Continue(())
-            });
-        }
-        for (no, bytes) in live {
-            if let Some(segment) = self.segments.get_mut(&no) {
-                segment.live_bytes += bytes;
-            }
         }
     }
 

@@ -13,6 +13,14 @@ pub(super) enum Item {
     Other { lsn: Lsn, place: Place, bytes: Box<[u8]> },
 }
 
+/// The messages of one stream in one segment, as a footer has them.
+#[derive(Debug)]
+pub(super) struct PackedStream {
+    pub stream: StreamId,
+    pub subjects: Vec<Box<[u8]>>,
+    pub entries: Box<[u8]>,
+}
+
 /// A batch with a true header.
 #[derive(Debug)]
 pub(super) struct FoundBatch {
@@ -52,6 +60,7 @@ pub(super) enum Content {
         epoch_first: Lsn,
         lsns: Vec<(Lsn, u32)>,
         is_sorted: bool,
+        packed: Vec<PackedStream>,
         items: Vec<Item>,
     },
     Batches {

@@ -1,15 +1,12 @@
 //! One file of the log's directory: its header, its footer, or else all of its batches.
 
-use std::rc::Rc;
-
 use super::SlotFile;
-use super::scan::{Content, Found, Item, Scanner};
+use super::scan::{Content, Found, Item, PackedStream, Scanner};
 use crate::storage::batch::{BLOCK, BatchHeader, Buffer};
 use crate::storage::bytes::Fields;
 use crate::storage::fault::IoFault;
 use crate::storage::footer::{ArchivedFooter, Trailer, subjects_of};
 use crate::storage::ids::{Epoch, LogId, Lsn, Place, SegmentNo, SlotId, StreamId};
-use crate::storage::index::entries::Unpacker;
 use crate::storage::record::peek_len;
 use crate::storage::segment::SegmentHeader;
 
@@ -104,7 +101,7 @@ impl Visit {
                 let segment = *segment;
                 let mut aligned = Buffer::new();
                 aligned.extend_from_slice(bytes);
-                match trailer.footer(&aligned).and_then(|footer| content_of(footer, segment)) {
+                match trailer.footer(&aligned).and_then(content_of) {
                     Some(content) => self.found(segment, content),
                     None => self.phase = self.scan(segment),
                 }
@@ -159,22 +156,15 @@ impl Visit {
     }
 }
 
-fn content_of(footer: &ArchivedFooter, segment: SegmentNo) -> Option<Content> {
+fn content_of(footer: &ArchivedFooter) -> Option<Content> {
+    let packed = footer.streams.iter().map(|part| PackedStream {
+        stream: StreamId(part.stream.to_native()),
+        subjects: subjects_of(&part.subjects).into_iter().map(Box::from).collect(),
+        entries: part.entries.as_slice().into(),
+    });
+    let packed = packed.collect();
+    let segment = SegmentNo(footer.segment.to_native());
     let mut items = Vec::new();
-    for stream in footer.streams.iter() {
-        let subjects: Vec<Rc<[u8]>> =
-            subjects_of(&stream.subjects).into_iter().map(Rc::from).collect();
-        let id = StreamId(stream.stream.to_native());
-        for entry in Unpacker::new(&stream.entries) {
-            items.push(Item::Message {
-                stream: id,
-                seq: entry.seq,
-                place: Place { segment, ..entry.place },
-                subject: Rc::clone(subjects.get(entry.subject.0 as usize)?),
-                has_headers: entry.has_headers,
-            });
-        }
-    }
     let mut others = Fields(&footer.others);
     let mut lsns = Fields(&footer.other_lsns);
     let mut lsn = 0u64;
@@ -192,6 +182,7 @@ fn content_of(footer: &ArchivedFooter, segment: SegmentNo) -> Option<Content> {
         epoch_first: Lsn(footer.epoch_first.to_native()),
         lsns: runs.collect(),
         is_sorted: footer.is_sorted,
+        packed,
         items,
     })
 }
