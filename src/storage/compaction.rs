@@ -55,7 +55,7 @@ impl Compaction {
 impl Log {
     /// After something became durable: retire what is dead, look for a segment to empty.
     pub(super) fn tidy(&mut self, now: Mono) {
-        if self.compaction.job.is_some() || now < self.compaction.look_at {
+        if self.is_stopping || self.compaction.job.is_some() || now < self.compaction.look_at {
             return;
         }
         self.retire_dead(now);
@@ -99,6 +99,9 @@ impl Log {
 
     /// Puts the next copies into a batch of their own, if it is their turn.
     pub(super) fn gather_copies(&mut self, now: Mono) {
+        if self.is_stopping {
+            return;
+        }
         self.read_on(now);
         let Some(job) = &mut self.compaction.job else { return };
         if job.messages.is_empty() || self.commit.gather.is_some() {

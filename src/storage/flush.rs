@@ -28,6 +28,7 @@ impl Log {
         if self.tail_is_open && now.since(self.idle_since) >= IDLE_CLOSE_NS {
             self.close_tail(now);
         }
+        self.tidy(now);
         self.pump(now);
     }
 
@@ -51,6 +52,7 @@ impl Log {
         if !self.is_running() {
             return true;
         }
+        self.is_stopping = true;
         if let Some(gather) = &mut self.commit.gather {
             gather.hurry();
         }

@@ -144,7 +144,6 @@ pub struct Log {
     pub(super) doomed: Vec<SlotId>,
     pub(super) next_segment: SegmentNo,
     pub(super) next_slot: SlotId,
-    pub(super) next_len: u32,
     pub(super) compaction: Compaction,
     pub(super) tail: TailCache,
     /// Files written since the last flush.
@@ -154,6 +153,8 @@ pub struct Log {
     /// The tail ends in a batch that no later one vouches for.
     pub(super) tail_is_open: bool,
     pub(super) idle_since: Mono,
+    /// Nothing is tidied any more.
+    pub(super) is_stopping: bool,
     /// When a full disk is asked again.
     pub(super) full_until: Option<Mono>,
     pub(super) reads: BTreeMap<OpId, OpenRead>,
@@ -183,7 +184,6 @@ impl Log {
             doomed: Vec::new(),
             next_segment: SegmentNo(1),
             next_slot: SlotId(1),
-            next_len: settings.segment_bytes_min,
             compaction: Compaction::default(),
             tail: TailCache::new(settings.tail_cache_bytes),
             unflushed: BTreeSet::new(),
@@ -191,6 +191,7 @@ impl Log {
             flush_at: Mono::NEVER,
             tail_is_open: false,
             idle_since: Mono(0),
+            is_stopping: false,
             full_until: None,
             reads: BTreeMap::new(),
             done_reads: BTreeMap::new(),

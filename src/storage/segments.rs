@@ -7,7 +7,7 @@ use super::effects::{Effect, Event};
 use super::fault::Refusal;
 use super::footer::{FooterBuilder, SegmentFacts};
 use super::ids::{SegmentNo, SlotId, StreamId};
-use super::log::{Errand, FreeSlot, Log};
+use super::log::{Errand, FreeSlot, Log, LogSettings};
 use super::mutation::{self, Mutation};
 use super::record::Record;
 use super::segment::{Readiness, SEGMENT_HEADER, Segment, SegmentHeader, Stage};
@@ -16,6 +16,8 @@ use crate::types::limits::NO_SPACE_RETRY_NS;
 
 /// Prepared ahead: two to go on with, one kept for deletes and copies when the disk is full.
 const AHEAD: usize = 3;
+/// A segment is about this part of the log.
+const SEGMENTS_PER_LOG: u64 = 4;
 
 impl Log {
     /// The head goes on in another segment of at least `len_min`.
@@ -24,8 +26,6 @@ impl Log {
         if let Some(old) = self.head.replace(next) {
             self.seal(old);
         }
-        let len = self.next_len.saturating_mul(2);
-        self.next_len = len.min(self.settings.segment_bytes_max);
         if let Some(segment) = self.segments.get_mut(&next) {
             segment.stage = Stage::Open;
         }
@@ -69,7 +69,7 @@ impl Log {
     }
 
     fn prepare(&mut self, len_min: u32) -> SegmentNo {
-        let wanted = self.next_len.max(len_min);
+        let wanted = self.segment_len().max(len_min);
         let reused = self.free_slots.iter().position(|free| free.len >= wanted);
         let (slot, len) = match reused {
             Some(at) => {
@@ -90,6 +90,14 @@ impl Log {
         self.segments.insert(no, segment);
         self.send_prepare(no);
         no
+    }
+
+    /// Segments grow with what lives in the log, so that a small log takes little disk.
+    fn segment_len(&self) -> u32 {
+        let share = self.live_bytes() / SEGMENTS_PER_LOG;
+        let LogSettings { segment_bytes_min: min, segment_bytes_max: max, .. } = self.settings;
+        let len = u32::try_from(share).unwrap_or(max).clamp(min, max);
+        len.checked_next_power_of_two().unwrap_or(max).min(max)
     }
 
     fn send_prepare(&mut self, no: SegmentNo) {

@@ -46,8 +46,8 @@ pub const REACTOR_PASS_NS: u64 = 500 * MICROSECOND;
 /// Requests waiting at a shard from the control thread; more are refused with 503.
 pub const CONTROL_REQUESTS_MAX: usize = 1024;
 
-/// The smallest and the largest segment; sizes double in between. A larger record gets a segment
-/// of its own size.
+/// The smallest and the largest segment; in between they grow with the log. A larger record gets
+/// a segment of its own size.
 pub const SEGMENT_BYTES_MIN: u32 = 1024 * 1024;
 pub const SEGMENT_BYTES_MAX: u32 = 256 * 1024 * 1024;
 /// A batch closes at this size; the next one gathers behind it.
@@ -61,7 +61,7 @@ pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
 /// Chunks of a stream's index that lie open; the least recently used is packed.
 pub const INDEX_OPEN_CHUNKS: usize = 4;
 /// What a compaction holds in memory to sort; a larger segment is sorted piece by piece.
-pub const COMPACTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+pub const COMPACTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Copies that go into one write, so that publishers wait at most for so much.
 pub const COPY_BATCH_BYTES: usize = 256 * 1024;
 /// A read-ahead of a sequential reader.

@@ -197,7 +197,11 @@ fn bench_recovery() {
         }
     }
     let memory = bench.log.stream(StreamId(1)).unwrap().memory();
-    println!("{count} appended in {:?}, index {:.2} B per message", began.elapsed(), memory as f64 / f64::from(count));
+    println!(
+        "{count} appended in {:?}, index {:.2} B per message",
+        began.elapsed(),
+        memory as f64 / f64::from(count)
+    );
     drop(bench);
     for stop in ["killed", "stopped", "stopped"] {
         let began = Instant::now();
@@ -229,7 +233,11 @@ fn bench_subjects() {
         }
     }
     let memory = bench.log.stream(StreamId(1)).unwrap().memory();
-    println!("a million subjects in {:?}: {} B each, index in all", began.elapsed(), memory / 1_000_000);
+    println!(
+        "a million subjects in {:?}: {} B each, index in all",
+        began.elapsed(),
+        memory / 1_000_000
+    );
 }
 
 /// KV-style: keys are overwritten, the old value is deleted.
@@ -244,7 +252,8 @@ fn bench_overwrite() {
     let mut disk_max = 0;
     while began.elapsed().as_secs_f64() < seconds {
         for _ in 0..500 {
-            key = key.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            key =
+                key.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let at = (key >> 33) as usize % last.len();
             bench.append(StreamId(1), format!("kv.b.{at}").as_bytes(), &[3; 128]);
             let seq = bench.log.stream(StreamId(1)).unwrap().last_seq();
@@ -293,6 +302,8 @@ fn bench_streams() {
         bench.stop();
         let counters = bench.log.counters();
         println!("{streams} streams: {:?}, {} batches", began.elapsed(), counters.batches);
+        drop(bench);
+        let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
         bench.settle();
         let (began, mut from, mut read, mut reads) = (Instant::now(), Seq(1), 0u64, 0u64);
         while let Some(op) = bench.log.read(StreamId(1), from).unwrap() {

@@ -82,7 +82,13 @@ impl StreamIndex {
 
     /// A message, new or found at recovery. If its sequence stands there already, this copy of it
     /// counts from now on, and the place of the other is returned.
-    pub fn add(&mut self, seq: Seq, place: Place, subject: &[u8], has_headers: bool) -> Option<Place> {
+    pub fn add(
+        &mut self,
+        seq: Seq,
+        place: Place,
+        subject: &[u8],
+        has_headers: bool,
+    ) -> Option<Place> {
         let entry = Entry { seq, place, subject: SubjectId(0), has_headers };
         self.adopt(entry, subject, &mut None)
     }

@@ -251,7 +251,18 @@ impl Judged {
                 self.footers += 1;
                 let is_damaged = false;
                 let has_footer = true;
-                JudgedSegment { no, slot, len, end, lsns, is_sorted, has_footer, is_damaged, packed, items }
+                JudgedSegment {
+                    no,
+                    slot,
+                    len,
+                    end,
+                    lsns,
+                    is_sorted,
+                    has_footer,
+                    is_damaged,
+                    packed,
+                    items,
+                }
             }
             Content::Batches { batches, gaps } => {
                 self.scanned(no, slot, len, batches, gaps, evidence)

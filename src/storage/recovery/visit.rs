@@ -26,6 +26,8 @@ enum Phase {
     FirstBatch,
     Trailer(SegmentNo),
     Footer(SegmentNo, Trailer),
+    /// Without a footer: is there anything in it?
+    FirstOf(SegmentNo),
     Scan(Scanner),
     Done(Option<Found>),
 }
@@ -61,7 +63,7 @@ impl Visit {
         }
         let (offset, len) = match &self.phase {
             Phase::Header => (0, block),
-            Phase::FirstBatch => (block, block),
+            Phase::FirstBatch | Phase::FirstOf(_) => (block, block),
             Phase::Trailer(_) => (self.file.len / block * block - block, block),
             Phase::Footer(_, trailer) => match trailer.archive_range(self.file.len) {
                 Some(range) => range,
@@ -94,7 +96,7 @@ impl Visit {
                     Some(trailer) if trailer.archive_range(self.file.len).is_some() => {
                         Phase::Footer(segment, trailer)
                     }
-                    _ => self.scan(segment),
+                    _ => Phase::FirstOf(segment),
                 };
             }
             Phase::Footer(segment, trailer) => {
@@ -104,6 +106,14 @@ impl Visit {
                 match trailer.footer(&aligned).and_then(content_of) {
                     Some(content) => self.found(segment, content),
                     None => self.phase = self.scan(segment),
+                }
+            }
+            Phase::FirstOf(segment) => {
+                let segment = *segment;
+                self.phase = self.scan(segment);
+                if is_untouched(bytes, self.log, segment) {
+                    let (batches, gaps) = (Vec::new(), Vec::new());
+                    self.found(segment, Content::Batches { batches, gaps });
                 }
             }
             Phase::Scan(_) => self.on_window(result),
@@ -154,6 +164,14 @@ impl Visit {
         let SlotFile { slot, len } = self.file;
         self.phase = Phase::Done(Some(Found { segment, slot, len, content }));
     }
+}
+
+/// Whether nothing was ever written to a segment: its first block is blank, or still begins a
+/// batch of the segment that had the file before. A torn or damaged block is neither.
+fn is_untouched(first: &[u8], log: LogId, segment: SegmentNo) -> bool {
+    let is_blank = first.len() == BLOCK && first.iter().all(|&byte| byte == 0);
+    let before = BatchHeader::claimed_segment(first, log, BLOCK as u32);
+    is_blank || before.is_some_and(|before| before < segment)
 }
 
 fn content_of(footer: &ArchivedFooter) -> Option<Content> {
