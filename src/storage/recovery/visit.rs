@@ -1,7 +1,7 @@
 //! One file of the log's directory: its header, its footer, or else all of its batches.
 
 use super::SlotFile;
-use super::scan::{Content, Found, Item, PackedStream, Scanner};
+use super::scan::{Content, Found, Gap, Item, PackedStream, Scanner};
 use crate::storage::batch::{BLOCK, BatchHeader, Buffer};
 use crate::storage::bytes::Fields;
 use crate::storage::fault::IoFault;
@@ -112,8 +112,10 @@ impl Visit {
                 let segment = *segment;
                 self.phase = self.scan(segment);
                 if is_untouched(bytes, self.log, segment) {
-                    let (batches, gaps) = (Vec::new(), Vec::new());
-                    self.found(segment, Content::Batches { batches, gaps });
+                    // If a manifest says there is something in it, this is what has become of it.
+                    let (from, to) = (BLOCK as u32, self.file.len);
+                    let gaps = vec![Gap { from, to, items: Vec::new(), is_blank: true }];
+                    self.found(segment, Content::Batches { batches: Vec::new(), gaps });
                 }
             }
             Phase::Scan(_) => self.on_window(result),
