@@ -156,9 +156,10 @@ impl Log {
         Ok(())
     }
 
-    /// A record at `place` lives as long as the segment of its victims.
+    /// A record at `place` lives as long as the segment of its victims: not at all if that is its
+    /// own.
     pub(super) fn bury(&mut self, place: Place, victims: SegmentNo) {
-        if !self.segments.contains_key(&victims) {
+        if victims == place.segment || !self.segments.contains_key(&victims) {
             return;
         }
         if let Some(segment) = self.segments.get_mut(&place.segment) {

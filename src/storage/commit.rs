@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::batch::{self, BATCH_HEADER, BatchHeader, Buffer};
-use super::effects::OpId;
 use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, StreamId, position};
 use super::record::Record;
 use crate::types::Mono;
@@ -95,7 +94,6 @@ impl Gather {
 /// A batch under way.
 #[derive(Debug)]
 pub struct Flight {
-    pub op: OpId,
     pub lsn: Lsn,
     pub segment: SegmentNo,
     pub offset: u32,
@@ -195,7 +193,7 @@ impl Commit {
     }
 
     /// Sends the next batch off.
-    pub fn launch(&mut self, op: OpId, is_flushed: bool) -> Option<&Flight> {
+    pub fn launch(&mut self, is_flushed: bool) -> Option<&Flight> {
         let mut gather = self.queue.pop_front()?;
         let header = BatchHeader {
             log: self.log,
@@ -213,7 +211,6 @@ impl Commit {
         batch::seal(&mut gather.bytes, header);
         self.waiting_bytes += gather.bytes.len();
         Some(self.flight.insert(Flight {
-            op,
             lsn: gather.lsn,
             segment: gather.segment,
             offset: gather.offset,

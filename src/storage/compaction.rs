@@ -2,6 +2,8 @@
 //! what lives is appended again, messages grouped by stream into a sorted segment. Then nothing
 //! in it lives, and it retires like any other.
 
+use std::cmp::Reverse;
+
 use super::append::{Class, Urgency};
 use super::batch::{BATCH_HEADER, BatchHeader, round_up};
 use super::commit::Copied;
@@ -219,7 +221,7 @@ impl Log {
             }
             at += padded;
         }
-        listed.sort_unstable_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+        listed.sort_unstable_by_key(|&(stream, seq, _)| Reverse((stream, seq)));
         if let Some(job) = &mut self.compaction.job {
             job.window_at = start;
             job.next = start + at as u32;
@@ -274,10 +276,8 @@ impl Log {
         match record {
             Record::Delete { victims, .. } => {
                 if self.is_buried(place, *victims) {
-                    if *victims != place.segment {
-                        let copy = self.again(record, place, now)?;
-                        self.bury(copy, *victims);
-                    }
+                    let copy = self.again(record, place, now)?;
+                    self.bury(copy, *victims);
                     self.unbury(place, *victims);
                 }
             }

@@ -104,7 +104,7 @@ impl Log {
         let slot = segment.slot;
         let flush = self.settings.sync == SyncMode::Always;
         let op = self.op(Errand::Batch);
-        let Some(flight) = self.commit.launch(op, flush) else { return };
+        let Some(flight) = self.commit.launch(flush) else { return };
         let (offset, bytes) = (flight.offset, Rc::clone(&flight.bytes));
         self.counters.batches += 1;
         self.counters.batch_bytes += bytes.len() as u64;

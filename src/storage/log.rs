@@ -334,3 +334,7 @@ impl Log {
         self.fail(op, fault, now);
     }
 }
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -37,12 +37,11 @@ const NOTHING: Entry = Entry {
 pub struct Packer {
     out: Vec<u8>,
     last: Entry,
-    count: u32,
 }
 
 impl Default for Packer {
     fn default() -> Self {
-        Self { out: Vec::new(), last: NOTHING, count: 0 }
+        Self { out: Vec::new(), last: NOTHING }
     }
 }
 
@@ -51,10 +50,9 @@ impl Packer {
         let last = self.last;
         let tag = tag_of(&last, &entry);
         self.last = entry;
-        self.count += 1;
         if tag & EXPECTED == EXPECTED && entry.has_headers == last.has_headers {
             match self.out.last_mut() {
-                Some(byte) if self.count > 1 && *byte >= REPEAT && *byte < u8::MAX => *byte += 1,
+                Some(byte) if *byte >= REPEAT && *byte < u8::MAX => *byte += 1,
                 _ => self.out.push(REPEAT),
             }
             return;
@@ -77,10 +75,6 @@ impl Packer {
         if tag & SAME_SUBJECT == 0 {
             put_varint(&mut self.out, u64::from(entry.subject.0));
         }
-    }
-
-    pub fn len(&self) -> u32 {
-        self.count
     }
 
     pub fn bytes(&self) -> &[u8] {

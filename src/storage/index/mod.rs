@@ -8,6 +8,5 @@ pub mod stream;
 pub mod subjects;
 
 pub use entries::Entry;
-pub use keys::Keys;
 pub use stream::StreamIndex;
 pub use subjects::{SubjectId, SubjectState};

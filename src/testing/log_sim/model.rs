@@ -60,10 +60,6 @@ impl ModelKey {
         }
         allowed
     }
-
-    pub fn current(&self) -> Option<Vec<Vec<u8>>> {
-        self.allowed(Lsn(0)).pop().flatten()
-    }
 }
 
 #[derive(Clone, Debug, Default)]
