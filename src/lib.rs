@@ -7,6 +7,7 @@ mod types;
 mod mesh;
 mod protocol;
 mod routing;
+mod security;
 mod storage;
 
 pub mod config;
@@ -18,6 +19,8 @@ mod shard;
 mod monitor;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+pub mod cli;
 
 #[cfg(feature = "runtime")]
 pub mod runtime;

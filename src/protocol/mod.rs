@@ -2,7 +2,12 @@
 //! Knows nothing of connections, routing or I/O.
 
 pub mod command;
+pub mod encode;
+pub mod handshake;
+pub mod parser;
 pub mod violation;
 
 pub use command::{Command, Publish, Step};
+pub use handshake::{ConnectOptions, ServerInfo};
+pub use parser::ParserLimits;
 pub use violation::Violation;

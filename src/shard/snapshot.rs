@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+pub use crate::routing::RoutingTotals;
 use crate::types::{ClientId, CloseReason, ShardId, Wall};
 
 /// A question of the control thread. Answered within the turn that takes it, in slices where
@@ -55,6 +56,10 @@ pub struct SubscriptionQuery {
 pub struct Totals {
     pub shard: ShardId,
     pub connections: u64,
+    /// Connections accepted since start.
+    pub total_connections: u64,
+    /// Ended connections still remembered.
+    pub closed_connections: u64,
     pub in_msgs: u64,
     pub in_bytes: u64,
     pub out_msgs: u64,
@@ -75,32 +80,15 @@ pub struct Totals {
     pub turns: u64,
 }
 
-/// `/subsz` numbers of one shard.
-#[derive(Clone, Debug, Default)]
-pub struct RoutingTotals {
-    pub subscriptions: u64,
-    pub cached: u64,
-    pub inserts: u64,
-    pub removes: u64,
-    pub matches: u64,
-    pub cache_hits: u64,
-    pub fanout_max: u64,
-    /// Sum of the fan-outs of cached subjects: divided by `cached` it is the average.
-    pub fanout_sum: u64,
-    /// Entries that tell what other shards want.
-    pub remote_interest: u64,
-}
-
 #[derive(Clone, Debug)]
 pub struct ConnectionSnapshot {
     pub client: ClientId,
-    pub shard: ShardId,
     pub peer: SocketAddr,
     pub start: Wall,
     pub last_activity: Wall,
     /// When and why it ended; `None` while open.
     pub closed: Option<(Wall, CloseReason)>,
-    /// Nanoseconds; 0 before the first PONG.
+    /// Nanoseconds; before the first PONG, from accept to CONNECT, and 0 before that.
     pub rtt_ns: u64,
     pub pending_bytes: u64,
     pub in_msgs: u64,

@@ -17,11 +17,9 @@ pub enum CloseReason {
     MaxConnectionsExceeded,
     MaxPayloadExceeded,
     MaxControlLineExceeded,
-    MaxSubscriptionsExceeded,
     ServerShutdown,
     MessageHeaderViolation,
     NoRespondersRequiresHeaders,
-    Kicked,
 }
 
 impl CloseReason {
@@ -41,11 +39,9 @@ impl CloseReason {
             Self::MaxConnectionsExceeded => "Maximum Connections Exceeded",
             Self::MaxPayloadExceeded => "Maximum Message Payload Exceeded",
             Self::MaxControlLineExceeded => "Maximum Control Line Exceeded",
-            Self::MaxSubscriptionsExceeded => "Maximum Subscriptions Exceeded",
             Self::ServerShutdown => "Server Shutdown",
             Self::MessageHeaderViolation => "Message Header Violation",
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
-            Self::Kicked => "Kicked",
         }
     }
 }

@@ -50,7 +50,7 @@ impl fmt::Display for ClientId {
 }
 
 /// An account: a subject space of its own, part of every routing key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct AccountId(pub u32);
 
 impl AccountId {

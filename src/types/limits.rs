@@ -1,6 +1,6 @@
 //! Every bound of the broker, each with what happens at it. Settings override those named so.
 
-use super::time::{MICROSECOND, MILLISECOND};
+use super::time::{MILLISECOND, SECOND};
 
 /// Shards of one server; more are refused at start.
 pub const SHARDS_MAX: usize = 64;
@@ -19,13 +19,35 @@ pub const SHARED_PAYLOAD_BYTES: usize = 8 * 1024;
 /// A run of owned outbound bytes; a full one is closed and another begun.
 pub const OUTBOUND_RUN_BYTES: usize = 256 * 1024;
 /// Bytes in one send, so that progress of a slow reader is seen.
-pub const SEND_BYTES_MAX: usize = 1024 * 1024;
+pub const SEND_BYTES_MAX: usize = 256 * 1024;
 
 /// Batches in a lane from one core to another; a full lane holds the replies behind it.
 pub const LANE_SLOTS: usize = 64;
 /// Bytes of socket input on the way from one core to another. Without credit only the
 /// connections that publish there stop being read.
 pub const PEER_CREDIT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The bounds within a shard that a simulator makes small, so that all of them are met.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    pub turn_outbound_bytes: usize,
+    pub turn_peer_bytes: usize,
+    pub peer_credit_bytes: u64,
+    pub shared_payload_bytes: usize,
+    pub drain_bytes_min: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            turn_outbound_bytes: TURN_OUTBOUND_BYTES,
+            turn_peer_bytes: TURN_PEER_BYTES,
+            peer_credit_bytes: PEER_CREDIT_BYTES,
+            shared_payload_bytes: SHARED_PAYLOAD_BYTES,
+            drain_bytes_min: DRAIN_BYTES_MIN,
+        }
+    }
+}
 
 /// Subjects whose fan-out a shard remembers. A full cache is swept.
 pub const ROUTE_CACHE_SUBJECTS: usize = 16 * 1024;
@@ -34,17 +56,49 @@ pub const ROUTE_CACHE_SUBJECTS: usize = 16 * 1024;
 pub const STALL_NS_MAX: u64 = 10 * MILLISECOND;
 /// A subscriber that drained less than this in [`DRAIN_WINDOW_NS`] earns no stall.
 pub const DRAIN_BYTES_MIN: u64 = 64 * 1024;
-pub const DRAIN_WINDOW_NS: u64 = 100 * MILLISECOND;
+pub const DRAIN_WINDOW_NS: u64 = 250 * MILLISECOND;
 
 /// Receive and outbound buffers kept for reuse by one shard.
 pub const POOLED_BUFFERS: usize = 256;
 pub const POOLED_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// The executor's reactor pass while busy.
-pub const REACTOR_PASS_NS: u64 = 500 * MICROSECOND;
+/// The executor's reactor gets a pass this often; a core sleeps no longer than this.
+pub const REACTOR_PASS_NS: u64 = 100 * MILLISECOND;
 
 /// Requests waiting at a shard from the control thread; more are refused with 503.
 pub const CONTROL_REQUESTS_MAX: usize = 1024;
+
+/// Monitoring connections at once; more wait in the listener's backlog.
+pub const MONITOR_CONNECTIONS_MAX: usize = 64;
+/// A monitoring connection is asked to end after this, so that none is held for ever.
+pub const MONITOR_CONNECTION_NS_MAX: u64 = 5 * 60 * SECOND;
+/// Request line and headers of a monitoring request; longer ones get 431.
+pub const MONITOR_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// A monitoring request has to be read in this time, and answered in the same again (else 503).
+pub const MONITOR_REQUEST_NS_MAX: u64 = 10 * SECOND;
+/// Pages under construction at once; more wait for their turn.
+pub const MONITOR_PAGES_MAX: usize = 8;
+/// How long a shard may take to answer the control thread; the page is then a 503.
+pub const CONTROL_ANSWER_NS_MAX: u64 = 2 * SECOND;
+
+/// Subjects of which a connection with permissions remembers whether it may publish them; then
+/// it forgets them all.
+pub const PUBLISH_VERDICTS_KEPT: usize = 128;
+/// Replies that a connection with `allow_responses` may send; the oldest give way to new ones.
+pub const REPLY_GRANTS_MAX: usize = 64 * 1024;
+/// Logins that wait for their bcrypt or signature check; more are refused.
+pub const LOGIN_PROOFS_MAX: usize = 4096;
+/// Logins checked at once, each on a thread of its own beside the cores.
+pub const LOGIN_PROVERS: usize = 2;
+
+/// Configuration text of one start or reload: all files and what variables expand to. More is
+/// refused, so neither an include loop nor a variable of variables can fill the memory.
+pub const CONFIG_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Maps, arrays, includes and variables inside each other; deeper is refused.
+pub const CONFIG_DEPTH_MAX: usize = 64;
+
+/// Rotated log files looked at when old ones are removed; more are left alone.
+pub const LOG_BACKUPS_MAX: usize = 10_000;
 
 /// The smallest and the largest segment; in between they grow with the log. A larger record gets
 /// a segment of its own size.

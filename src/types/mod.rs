@@ -3,12 +3,15 @@
 pub mod close;
 pub mod ids;
 pub mod limits;
+pub mod mutation;
 pub mod pattern;
+pub mod shard_set;
 pub mod subject;
 pub mod time;
 
 pub use close::CloseReason;
 pub use ids::{AccountId, ClientId, ConnKey, ShardId};
 pub use pattern::Pattern;
+pub use shard_set::ShardSet;
 pub use subject::Subject;
-pub use time::{Mono, Now, Wall};
+pub use time::{Mono, Now, Wall, rfc3339};

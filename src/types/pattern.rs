@@ -59,18 +59,23 @@ impl<'a> Pattern<'a> {
     /// Whether the pattern covers a subject. The slow, obvious definition: routing uses indexes,
     /// and is tested against this.
     pub fn matches(self, subject: &[u8]) -> bool {
-        let mut subject_tokens = subject.split(|&byte| byte == SEPARATOR);
-        for token in self.tokens() {
-            match (token, subject_tokens.next()) {
-                (_, None) => return false,
-                (b">", Some(_)) => return true,
-                (b"*", Some(_)) => {}
-                (token, Some(other)) if token == other => {}
-                _ => return false,
-            }
-        }
-        subject_tokens.next().is_none()
+        covers(self.raw, subject)
     }
+}
+
+/// [`Pattern::matches`] for text that was a pattern when it was looked at.
+pub fn covers(pattern: &[u8], subject: &[u8]) -> bool {
+    let mut subject_tokens = subject.split(|&byte| byte == SEPARATOR);
+    for token in pattern.split(|&byte| byte == SEPARATOR) {
+        match (token, subject_tokens.next()) {
+            (_, None) => return false,
+            (b">", Some(_)) => return true,
+            (b"*", Some(_)) => {}
+            (token, Some(other)) if token == other => {}
+            _ => return false,
+        }
+    }
+    subject_tokens.next().is_none()
 }
 
 #[cfg(test)]

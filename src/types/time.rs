@@ -43,3 +43,51 @@ impl Now {
 pub const MICROSECOND: u64 = 1_000;
 pub const MILLISECOND: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000_000_000;
+
+/// `2026-11-22T01:01:33.818989331Z`, with as many fraction digits as needed, as Go prints it.
+pub fn rfc3339(at: Wall) -> String {
+    let (days, nanos_of_day) = (at.0 / (86_400 * SECOND), at.0 % (86_400 * SECOND));
+    let (year, month, day) = civil_from_days(days);
+    let seconds = nanos_of_day / SECOND;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    let fraction = nanos_of_day % SECOND;
+    if fraction > 0 {
+        let digits = format!(".{fraction:09}");
+        text.push_str(digits.trim_end_matches('0'));
+    }
+    text.push('Z');
+    text
+}
+
+/// The proleptic Gregorian date of a day since 1970 (Howard Hinnant's algorithm, for days ≥ 0).
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_prints_as_go_does() {
+        let rows = [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400 * SECOND, "2000-02-29T00:00:00Z"),
+            (1_795_309_293 * SECOND + 818_989_330, "2026-11-22T01:01:33.81898933Z"),
+        ];
+        for (ns, text) in rows {
+            assert_eq!(rfc3339(Wall(ns)), text);
+        }
+    }
+}

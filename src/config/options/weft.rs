@@ -1,0 +1,248 @@
+//! The `weft { … }` block: what the reference has no key for, because it has no cores.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::Options;
+use super::field::{self, Field, Key};
+use crate::config::file::Data;
+use crate::config::{ConfigError, duration};
+use crate::types::limits::SHARDS_MAX;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WeftOptions {
+    /// CPUs to run on. Default `None`: those the affinity mask allows.
+    pub cores: Option<CoreSet>,
+    /// Default `None`: one for each CPU allowed, at most the CPU quota rounded up. More shards
+    /// than CPUs share them.
+    pub shards: Option<usize>,
+    /// How long an idle core watches its ring before it sleeps. Default 0: at once. Spinning buys
+    /// latency with CPU, and pays only where cores are not shared with the clients.
+    pub spin: Duration,
+    /// Which core gets a new connection.
+    pub placement: Placement,
+    /// How much of io_uring is used.
+    pub ring_features: RingFeatures,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Placement {
+    /// The core with the fewest connections.
+    #[default]
+    Fewest,
+    /// One after the other.
+    RoundRobin,
+}
+
+/// The newest kernel whose io_uring may be assumed after probing. Older settings force the
+/// ladder down, for tests.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum RingFeatures {
+    Linux5_10,
+    Linux5_13,
+    Linux5_19,
+    Linux6_1,
+    /// Whatever probing finds.
+    Auto,
+}
+
+impl Default for WeftOptions {
+    fn default() -> Self {
+        Self {
+            cores: None,
+            shards: None,
+            spin: Duration::ZERO,
+            placement: Placement::Fewest,
+            ring_features: RingFeatures::Auto,
+        }
+    }
+}
+
+const KEYS: &[Key<WeftOptions>] = &[
+    Key { names: &["cores"], read: read_cores },
+    Key { names: &["shards"], read: read_shards },
+    Key { names: &["spin"], read: read_spin },
+    Key { names: &["placement"], read: |o, f| read_choice(&mut o.placement, f) },
+    Key { names: &["ring_features"], read: |o, f| read_choice(&mut o.ring_features, f) },
+];
+
+pub(super) fn read(options: &mut Options, field: &Field<'_>) -> Result<(), ConfigError> {
+    let Data::Map(map) = &field.value.data else {
+        let found = field.value.data.type_name();
+        return Err(field.error(format!("Expected map to define weft, got {found}")));
+    };
+    field::read_all(&mut options.weft, map, KEYS, &[])
+}
+
+fn read_cores(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
+    let text = match &field.value.data {
+        Data::Integer(core) => core.to_string(),
+        _ => field.text()?.to_owned(),
+    };
+    options.cores = Some(text.parse().map_err(|text: String| field.error(text))?);
+    Ok(())
+}
+
+fn read_shards(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
+    let shards = field.unsigned::<usize>()?;
+    options.shards = shards_from(shards).map_err(|text| field.error(text))?;
+    Ok(())
+}
+
+/// 0 is "as many as CPUs". The error is for people.
+pub(super) fn shards_from(shards: usize) -> Result<Option<usize>, String> {
+    if shards > SHARDS_MAX {
+        return Err(format!("{shards} shards are more than {SHARDS_MAX}"));
+    }
+    Ok((shards > 0).then_some(shards))
+}
+
+fn read_spin(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
+    options.spin = match field.value.data {
+        Data::Integer(0) => Duration::ZERO,
+        _ => field.duration()?,
+    };
+    options.spin = checked_spin(options.spin).map_err(|text| field.error(text))?;
+    Ok(())
+}
+
+fn checked_spin(spin: Duration) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_millis(10);
+    if spin > MAX {
+        return Err(format!("a spin of {} is more than 10ms", duration::format(spin)));
+    }
+    Ok(spin)
+}
+
+fn read_choice<T: FromStr<Err = String>>(
+    place: &mut T,
+    field: &Field<'_>,
+) -> Result<(), ConfigError> {
+    let text = match &field.value.data {
+        // `6.1` without quotes.
+        Data::Float(number) => format!("{number:?}"),
+        _ => field.text()?.to_owned(),
+    };
+    // `5.10` reads as the float 5.1, and no kernel 5.1 is a step of the ladder.
+    let text = if text == "5.1" { "5.10".to_owned() } else { text };
+    *place = text.parse().map_err(|text: String| field.error(text))?;
+    Ok(())
+}
+
+impl WeftOptions {
+    /// `--spin 50us`.
+    pub fn set_spin(&mut self, text: &str) -> Result<(), String> {
+        let (spin, negative) = duration::parse(text)?;
+        if negative {
+            return Err("spin needs to be positive".to_owned());
+        }
+        self.spin = checked_spin(spin)?;
+        Ok(())
+    }
+
+    /// `--shards 4`.
+    pub fn set_shards(&mut self, shards: i64) -> Result<(), String> {
+        let shards = usize::try_from(shards).map_err(|_| "shards can not be negative")?;
+        self.shards = shards_from(shards)?;
+        Ok(())
+    }
+}
+
+impl FromStr for Placement {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "fewest" => Ok(Self::Fewest),
+            "round_robin" => Ok(Self::RoundRobin),
+            _ => Err(format!("placement must be 'fewest' or 'round_robin', got '{text}'")),
+        }
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fewest => "fewest",
+            Self::RoundRobin => "round_robin",
+        })
+    }
+}
+
+const RING_FEATURES: &[(&str, RingFeatures)] = &[
+    ("auto", RingFeatures::Auto),
+    ("5.10", RingFeatures::Linux5_10),
+    ("5.13", RingFeatures::Linux5_13),
+    ("5.19", RingFeatures::Linux5_19),
+    ("6.1", RingFeatures::Linux6_1),
+];
+
+impl FromStr for RingFeatures {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = RING_FEATURES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, features)| *features).ok_or_else(|| {
+            format!("ring_features must be 'auto', '5.10', '5.13', '5.19' or '6.1', got '{text}'")
+        })
+    }
+}
+
+impl fmt::Display for RingFeatures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = RING_FEATURES.iter().find(|(_, features)| features == self);
+        f.write_str(found.map_or("auto", |(name, _)| name))
+    }
+}
+
+/// CPU numbers, ascending, each once, at least one: `0-3,6`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CoreSet(Vec<usize>);
+
+impl CoreSet {
+    /// The kernel's own bound on CPU numbers.
+    const CORE_MAX: usize = 8191;
+
+    pub fn cores(&self) -> &[usize] {
+        &self.0
+    }
+}
+
+impl FromStr for CoreSet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("cores must be like '0-3,6', got '{text}'");
+        let number = |part: &str| {
+            let number = part.trim().parse::<usize>().ok();
+            number.filter(|&core| core <= Self::CORE_MAX).ok_or_else(bad)
+        };
+        let mut cores = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = (number(first)?, number(last)?);
+            if first > last {
+                return Err(bad());
+            }
+            cores.extend(first..=last);
+        }
+        cores.sort_unstable();
+        cores.dedup();
+        Ok(Self(cores))
+    }
+}
+
+impl fmt::Display for CoreSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, run) in self.0.chunk_by(|a, b| a + 1 == *b).enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            match run {
+                [only] => write!(f, "{separator}{only}")?,
+                [first, .., last] => write!(f, "{separator}{first}-{last}")?,
+                [] => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! The bytes a connection owes its client, and the judgement of a slow one.
+//!
+//! ```text
+//!   filling ──full, or a shared payload comes──▶ runs ──take()──▶ in flight (the socket's) ──▶ sent()
+//! ```
+//! A small message is one copy: from the read buffer into `filling`.
+//! Invariant: `owed = filling + runs + in flight`.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::types::limits::{
+    DRAIN_WINDOW_NS, OUTBOUND_RUN_BYTES, POOLED_BUFFER_BYTES_MAX, POOLED_BUFFERS, SEND_BYTES_MAX,
+};
+use crate::types::time::Mono;
+
+/// A stretch of outbound bytes.
+#[derive(Debug)]
+pub enum Run {
+    /// Messages put together for this connection.
+    Owned(Vec<u8>),
+    /// A large payload that other connections may be sending too.
+    Shared(Bytes),
+}
+
+impl Run {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Buffers that no connection needs now, so that an idle connection owns none.
+#[derive(Debug, Default)]
+pub struct BufferPool {
+    free: Vec<Vec<u8>>,
+}
+
+impl BufferPool {
+    pub fn take(&mut self) -> Vec<u8> {
+        self.free.pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer for reuse; a large one, or one too many, is given back to the allocator.
+    pub fn give(&mut self, mut buffer: Vec<u8>) {
+        let worth = buffer.capacity() > 0 && buffer.capacity() <= POOLED_BUFFER_BYTES_MAX;
+        if worth && self.free.len() < POOLED_BUFFERS {
+            buffer.clear();
+            self.free.push(buffer);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Outbound {
+    filling: Vec<u8>,
+    runs: VecDeque<Run>,
+    /// Bytes in `runs`.
+    runs_bytes: usize,
+    /// Bytes lent to the socket and not yet reported as sent.
+    in_flight: usize,
+    /// When the send in flight began.
+    send_began: Mono,
+    drain: DrainRate,
+}
+
+impl Outbound {
+    /// Where the next message is written. The caller appends whole protocol units only.
+    pub fn buffer(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
+        if self.filling.len() >= OUTBOUND_RUN_BYTES {
+            self.close_run();
+        }
+        if self.filling.capacity() == 0 {
+            self.filling = pool.take();
+        }
+        &mut self.filling
+    }
+
+    /// Queues a large payload behind what is written so far.
+    pub fn share(&mut self, payload: Bytes) {
+        self.close_run();
+        self.runs_bytes += payload.len();
+        self.runs.push_back(Run::Shared(payload));
+    }
+
+    /// All bytes not yet taken by the kernel.
+    pub fn owed(&self) -> u64 {
+        (self.filling.len() + self.runs_bytes + self.in_flight) as u64
+    }
+
+    /// There are bytes to send that are not in flight.
+    pub fn is_waiting(&self) -> bool {
+        !self.filling.is_empty() || !self.runs.is_empty()
+    }
+
+    /// Nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.owed() == 0
+    }
+
+    /// A send is in flight and was begun before `now - deadline`.
+    pub fn is_overdue(&self, now: Mono, deadline_ns: u64) -> bool {
+        self.in_flight > 0 && now.since(self.send_began) > deadline_ns
+    }
+
+    /// Lends the oldest bytes, at most [`SEND_BYTES_MAX`] of them (or one run), to the socket.
+    /// Until [`Outbound::on_sent`] has reported all of them no more may be taken.
+    pub fn take(&mut self, now: Mono, into: &mut Vec<Run>) {
+        assert!(self.in_flight == 0, "one send at a time");
+        if self.runs.is_empty() && !self.filling.is_empty() {
+            self.in_flight = self.filling.len();
+            into.push(Run::Owned(std::mem::take(&mut self.filling)));
+        } else {
+            self.close_run();
+            while let Some(run) = self.runs.front() {
+                let len = run.bytes().len();
+                if self.in_flight > 0 && self.in_flight + len > SEND_BYTES_MAX {
+                    break;
+                }
+                self.in_flight += len;
+                self.runs_bytes -= len;
+                into.extend(self.runs.pop_front());
+            }
+        }
+        self.send_began = now;
+    }
+
+    /// The kernel took `bytes` of what was lent.
+    pub fn on_sent(&mut self, bytes: usize, now: Mono) {
+        assert!(bytes <= self.in_flight, "sent {bytes} of {} lent", self.in_flight);
+        self.in_flight -= bytes;
+        self.send_began = now;
+        self.drain.add(bytes as u64, now);
+    }
+
+    /// Whether the reader has lately taken `bytes_min`, enough to deserve that producers wait for it.
+    pub fn is_draining(&mut self, now: Mono, bytes_min: u64) -> bool {
+        self.drain.is_draining(now, bytes_min)
+    }
+
+    /// Drops what is owed but not in flight.
+    pub fn discard(&mut self, pool: &mut BufferPool) {
+        pool.give(std::mem::take(&mut self.filling));
+        self.runs.clear();
+        self.runs_bytes = 0;
+    }
+
+    fn close_run(&mut self) {
+        if !self.filling.is_empty() {
+            self.runs_bytes += self.filling.len();
+            self.runs.push_back(Run::Owned(std::mem::take(&mut self.filling)));
+        }
+    }
+}
+
+/// Bytes drained in the current and the previous window.
+#[derive(Debug, Default)]
+struct DrainRate {
+    window: u64,
+    current: u64,
+    previous: u64,
+}
+
+impl DrainRate {
+    fn add(&mut self, bytes: u64, now: Mono) {
+        self.turn_to(now);
+        self.current += bytes;
+    }
+
+    fn is_draining(&mut self, now: Mono, bytes_min: u64) -> bool {
+        self.turn_to(now);
+        self.current + self.previous >= bytes_min
+    }
+
+    fn turn_to(&mut self, now: Mono) {
+        let window = now.0 / DRAIN_WINDOW_NS;
+        if window == self.window {
+            return;
+        }
+        self.previous = if window == self.window + 1 { self.current } else { 0 };
+        self.current = 0;
+        self.window = window;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::limits::DRAIN_BYTES_MIN;
+
+    fn taken(outbound: &mut Outbound) -> Vec<u8> {
+        let mut runs = Vec::new();
+        outbound.take(Mono(0), &mut runs);
+        runs.iter().flat_map(|run| run.bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn bytes_leave_in_the_order_they_came() {
+        let (mut outbound, mut pool) = (Outbound::default(), BufferPool::default());
+        outbound.buffer(&mut pool).extend_from_slice(b"one ");
+        outbound.share(Bytes::from_static(b"two "));
+        outbound.buffer(&mut pool).extend_from_slice(b"three");
+        assert_eq!(outbound.owed(), 13);
+        assert_eq!(taken(&mut outbound), b"one two three");
+        assert_eq!(outbound.owed(), 13);
+        outbound.on_sent(13, Mono(1));
+        assert!(outbound.is_empty());
+    }
+
+    #[test]
+    fn a_send_is_bounded_but_takes_at_least_one_run() {
+        let (mut outbound, mut pool) = (Outbound::default(), BufferPool::default());
+        outbound.share(Bytes::from(vec![1; SEND_BYTES_MAX + 1]));
+        outbound.buffer(&mut pool).push(2);
+        assert_eq!(taken(&mut outbound).len(), SEND_BYTES_MAX + 1);
+        outbound.on_sent(SEND_BYTES_MAX + 1, Mono(1));
+        assert_eq!(taken(&mut outbound), [2]);
+    }
+
+    #[test]
+    fn a_reader_that_takes_nothing_is_not_draining() {
+        let mut outbound = Outbound::default();
+        outbound.share(Bytes::from(vec![0; DRAIN_BYTES_MIN as usize]));
+        assert!(!outbound.is_draining(Mono(0), DRAIN_BYTES_MIN));
+        taken(&mut outbound);
+        outbound.on_sent(DRAIN_BYTES_MIN as usize, Mono(5));
+        assert!(outbound.is_draining(Mono(DRAIN_WINDOW_NS), DRAIN_BYTES_MIN));
+        assert!(!outbound.is_draining(Mono(3 * DRAIN_WINDOW_NS), DRAIN_BYTES_MIN));
+    }
+}

@@ -1,0 +1,210 @@
+//! A connection and what its client has said about itself.
+//!
+//! ```text
+//!   Open ──violation, slow, stale, kicked, shutdown──▶ Closing(reason) ──socket gone──▶ (slot free)
+//!     └──────────── socket gone ─────────────────────────────────────────────────────▶ (slot free)
+//! ```
+//! A closing connection has no subscriptions, takes no input, and sends only its last words.
+
+use std::net::SocketAddr;
+
+use super::identity::Profile;
+use super::inbound::Inbound;
+use super::keepalive::Keepalive;
+use super::outbound::Outbound;
+use super::sids::Sids;
+use crate::protocol::Violation;
+use crate::security::Permit;
+use crate::types::time::{Mono, Wall};
+use crate::types::{AccountId, ClientId, CloseReason, ConnKey, ShardId};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    Open,
+    Closing(CloseReason),
+}
+
+/// Why a connection is not read at present. It is read again when none is left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Pauses(u8);
+
+impl Pauses {
+    /// The turn's budget is spent; the rest of the read is in the stash.
+    pub const BUDGET: Self = Self(1);
+    /// A core this connection publishes to has given no credit.
+    pub const CREDIT: Self = Self(2);
+    /// A slow but draining subscriber is given time, until a deadline.
+    pub const STALL: Self = Self(4);
+    /// Its login is being checked.
+    pub const LOGIN: Self = Self(8);
+
+    pub fn any(self) -> bool {
+        self.0 != 0
+    }
+
+    pub fn contains(self, pause: Self) -> bool {
+        self.0 & pause.0 != 0
+    }
+
+    /// Paused for the sake of somebody else, not merely for the rest of this turn.
+    pub fn waits_for_others(self) -> bool {
+        self.0 & (Self::CREDIT.0 | Self::STALL.0 | Self::LOGIN.0) != 0
+    }
+
+    pub fn add(&mut self, pause: Self) {
+        self.0 |= pause.0;
+    }
+
+    /// Whether this was the last one.
+    pub fn remove(&mut self, pause: Self) -> bool {
+        let had = self.0 != 0;
+        self.0 &= !pause.0;
+        had && self.0 == 0
+    }
+}
+
+/// Whether commands are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gate {
+    /// Of everybody, or of a user that was admitted.
+    Open,
+    /// Only CONNECT, and that before long.
+    Connect,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    pub in_msgs: u64,
+    pub in_bytes: u64,
+    pub out_msgs: u64,
+    pub out_bytes: u64,
+    pub stalls: u64,
+}
+
+/// What of CONNECT the data path asks. Before CONNECT the reference's defaults hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Manners {
+    pub verbose: bool,
+    pub pedantic: bool,
+    pub echo: bool,
+    pub headers: bool,
+    pub no_responders: bool,
+    /// Understands INFO at any time.
+    pub async_info: bool,
+    /// CONNECT has been received.
+    pub introduced: bool,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            verbose: true,
+            pedantic: true,
+            echo: true,
+            headers: false,
+            no_responders: false,
+            async_info: false,
+            introduced: false,
+        }
+    }
+}
+
+/// A producer that was asked to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct StalledProducer {
+    pub shard: ShardId,
+    /// Its connection there.
+    pub conn: ConnKey,
+    /// When it was last asked.
+    pub asked: Mono,
+}
+
+#[derive(Debug)]
+pub struct Connection {
+    pub key: ConnKey,
+    pub account: AccountId,
+    /// `None`: it may publish and subscribe to everything.
+    pub permit: Option<Box<Permit>>,
+    pub manners: Manners,
+    pub phase: Phase,
+    pub gate: Gate,
+    pub pauses: Pauses,
+    /// On the list of connections to flush at the end of this turn.
+    pub flush_listed: bool,
+    /// A subscriber asked for a stall while this read was executed.
+    pub stall_asked: bool,
+    /// A timer looks whether its sends make progress.
+    pub write_watched: bool,
+    /// The first PONG went out, and after it the INFO that answers CONNECT.
+    pub greeted: bool,
+    /// Other shards (one bit each) whose lane has not yet taken what this connection published.
+    /// Its replies wait for them.
+    pub unpushed: u64,
+    pub counters: Counters,
+    pub outbound: Outbound,
+    pub inbound: Inbound,
+    pub keepalive: Keepalive,
+    pub sids: Sids,
+    /// Until when [`Pauses::STALL`] lasts, if nobody ends it before.
+    pub stalled_until: Mono,
+    /// Producers that wait for this subscriber to drain.
+    pub stalled_producers: Vec<StalledProducer>,
+    pub client: ClientId,
+    pub profile: Box<Profile>,
+}
+
+impl Connection {
+    pub fn new(key: ConnKey, client: ClientId, peer: SocketAddr, start: Wall, now: Mono) -> Self {
+        Self {
+            key,
+            account: AccountId::GLOBAL,
+            permit: None,
+            manners: Manners::default(),
+            phase: Phase::Open,
+            gate: Gate::Open,
+            pauses: Pauses::default(),
+            flush_listed: false,
+            stall_asked: false,
+            write_watched: false,
+            greeted: false,
+            unpushed: 0,
+            counters: Counters::default(),
+            outbound: Outbound::default(),
+            inbound: Inbound::default(),
+            keepalive: Keepalive::new(now),
+            sids: Sids::default(),
+            stalled_until: Mono::default(),
+            stalled_producers: Vec::new(),
+            client,
+            profile: Box::new(Profile::new(peer, start)),
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Behaves from now on as CONNECT asked; said of an admitted client.
+    pub fn introduce(&mut self, headers_supported: bool) -> Result<(), Violation> {
+        let options = &self.profile.options;
+        if !options.credentials.account.is_empty() {
+            // Accounts are not for clients to choose.
+            return Err(Violation::UNAUTHORIZED);
+        }
+        options.check()?;
+        let headers = options.headers && headers_supported;
+        if options.no_responders && !headers {
+            return Err(Violation::NO_RESPONDERS_WITHOUT_HEADERS);
+        }
+        self.manners = Manners {
+            verbose: options.verbose,
+            pedantic: options.pedantic,
+            echo: options.echo,
+            headers,
+            no_responders: options.no_responders,
+            async_info: options.protocol >= 1,
+            introduced: true,
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! The options that concern connections, as the shards hold them. Replaced whole by a reload.
+
+use std::sync::Arc;
+
+use crate::protocol::ParserLimits;
+use crate::security::Access;
+
+/// Shared by all connections of all shards; read on the data path, never written there.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub parser: ParserLimits,
+    /// Bytes a connection may owe before it is cut as a slow consumer.
+    pub max_pending: u64,
+    /// Subscriptions of one connection; 0 = no limit.
+    pub max_subscriptions: usize,
+    /// Tokens of a subscription's pattern; 0 = no limit.
+    pub max_sub_tokens: usize,
+    /// Closed connections remembered by each shard.
+    pub closed_kept: usize,
+    pub ping_interval_ns: u64,
+    /// Unanswered pings after which a connection is stale.
+    pub ping_max: u32,
+    /// A send that takes longer ends the connection.
+    pub write_deadline_ns: u64,
+    /// HPUB is refused and no client gets headers.
+    pub no_header_support: bool,
+    /// Producers are never delayed for a slow subscriber.
+    pub no_stall: bool,
+    /// Log each protocol line.
+    pub trace: bool,
+    /// Bytes of a payload shown in a trace line; 0 = all.
+    pub max_traced_msg_len: usize,
+    pub identity: Arc<Identity>,
+    /// Who may connect; the same one as long as that does not change.
+    pub access: Arc<Access>,
+}
+
+/// What INFO says of the server (facts/core-protocol.md §3).
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// A public server nkey, new at each start.
+    pub server_id: String,
+    pub server_name: String,
+    /// The version of the reference that we stand in for: clients gate features on it.
+    pub version: String,
+    pub git_commit: String,
+    pub go: String,
+    pub host: String,
+    pub port: u16,
+    /// A public curve nkey.
+    pub xkey: String,
+    pub connect_urls: Vec<String>,
+    /// The server is about to go: clients should leave.
+    pub lame_duck: bool,
+}

@@ -1,0 +1,159 @@
+//! Times and durations as Go prints them: clients of the reference parse these texts.
+
+use std::fmt::Write;
+
+use crate::types::Wall;
+use crate::types::time::{MICROSECOND, MILLISECOND, SECOND};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const YEAR: u64 = 365 * DAY;
+
+/// RFC 3339 in UTC, nanoseconds without trailing zeros: `2026-11-21T22:47:07.8094Z`.
+pub fn timestamp(at: Wall) -> String {
+    let (seconds, nanos) = (at.0 / SECOND, at.0 % SECOND);
+    let (year, month, day) = civil_date(seconds / DAY);
+    let (hour, minute, second) = (seconds % DAY / HOUR, seconds % HOUR / MINUTE, seconds % MINUTE);
+    let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    push_fraction(&mut text, nanos, 9);
+    text.push('Z');
+    text
+}
+
+/// The date of a day counted from 1970, by Howard Hinnant's `civil_from_days`: years begin in
+/// March, so that the leap day is the last of its year.
+fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
+    let days = days_since_1970 + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+/// A Go duration: `0s`, `442µs`, `1.212669ms`, `1.5s`, `1m2s`, `26h0m1s`.
+pub fn duration(ns: u64) -> String {
+    let mut text = String::new();
+    let (unit_ns, digits, unit) = match ns {
+        0 => return "0s".into(),
+        _ if ns < MICROSECOND => (1, 0, "ns"),
+        _ if ns < MILLISECOND => (MICROSECOND, 3, "µs"),
+        _ if ns < SECOND => (MILLISECOND, 6, "ms"),
+        _ => (SECOND, 9, "s"),
+    };
+    let mut whole = ns / unit_ns;
+    if unit_ns == SECOND {
+        if whole >= HOUR {
+            let _ = write!(text, "{}h", whole / HOUR);
+        }
+        if whole >= MINUTE {
+            let _ = write!(text, "{}m", whole % HOUR / MINUTE);
+        }
+        whole %= MINUTE;
+    }
+    let _ = write!(text, "{whole}");
+    push_fraction(&mut text, ns % unit_ns, digits);
+    text.push_str(unit);
+    text
+}
+
+/// A round trip: below a millisecond the reference keeps whole microseconds.
+pub fn round_trip(ns: u64) -> String {
+    duration(if ns < MILLISECOND { ns - ns % MICROSECOND } else { ns })
+}
+
+/// How long something lasts, in whole seconds: `7s`, `1m5s`, `3d4h5m6s`, `1y2d0h0m9s`.
+pub fn uptime(ns: u64) -> String {
+    let seconds = ns / SECOND;
+    let mut text = String::new();
+    if seconds >= YEAR {
+        let _ = write!(text, "{}y", seconds / YEAR);
+    }
+    if seconds >= DAY {
+        let _ = write!(text, "{}d", seconds % YEAR / DAY);
+    }
+    if seconds >= HOUR {
+        let _ = write!(text, "{}h", seconds % DAY / HOUR);
+    }
+    if seconds >= MINUTE {
+        let _ = write!(text, "{}m", seconds % HOUR / MINUTE);
+    }
+    let _ = write!(text, "{}s", seconds % MINUTE);
+    text
+}
+
+/// `.25` for 250 of 3 digits; nothing for 0.
+fn push_fraction(text: &mut String, value: u64, digits: usize) {
+    if value > 0 {
+        let fraction = format!("{value:0digits$}");
+        text.push('.');
+        text.push_str(fraction.trim_end_matches('0'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps() {
+        let rows = [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_795_301_227_819_725_408, "2026-11-21T22:47:07.819725408Z"),
+            (1_795_301_227_800_000_000, "2026-11-21T22:47:07.8Z"),
+            (1_795_301_227_000_000_001, "2026-11-21T22:47:07.000000001Z"),
+            (1_709_164_800 * SECOND, "2024-02-29T00:00:00Z"),
+            (1_735_689_599 * SECOND, "2024-12-31T23:59:59Z"),
+            (4_107_542_400 * SECOND, "2100-03-01T00:00:00Z"),
+        ];
+        for (ns, expected) in rows {
+            assert_eq!(timestamp(Wall(ns)), expected);
+        }
+    }
+
+    #[test]
+    fn durations() {
+        let rows = [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5µs"),
+            (442_000, "442µs"),
+            (1_212_669, "1.212669ms"),
+            (150_000_000, "150ms"),
+            (1_500_689_394, "1.500689394s"),
+            (62 * SECOND, "1m2s"),
+            (60 * SECOND, "1m0s"),
+            (26 * 3600 * SECOND + SECOND / 2, "26h0m0.5s"),
+        ];
+        for (ns, expected) in rows {
+            assert_eq!(duration(ns), expected);
+        }
+    }
+
+    #[test]
+    fn round_trips_below_a_millisecond_are_whole_microseconds() {
+        let rows = [(0, "0s"), (999, "0s"), (442_999, "442µs"), (1_212_669, "1.212669ms")];
+        for (ns, expected) in rows {
+            assert_eq!(round_trip(ns), expected);
+        }
+    }
+
+    #[test]
+    fn uptimes() {
+        let rows = [
+            (999_999_999, "0s"),
+            (65 * SECOND, "1m5s"),
+            (3600 * SECOND, "1h0m0s"),
+            ((3 * DAY + 4 * HOUR + 5 * MINUTE + 6) * SECOND, "3d4h5m6s"),
+            ((YEAR + 2 * DAY + 9) * SECOND, "1y2d0h0m9s"),
+        ];
+        for (ns, expected) in rows {
+            assert_eq!(uptime(ns), expected);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Starting: the cores' threads, the lanes between them, and how they end.
+
+use std::io;
+use std::sync::Arc;
+
+use glommio::{LocalExecutorBuilder, Placement};
+use tokio::sync::mpsc;
+
+use super::clock::Clock;
+use super::control::cores::CoreHandle;
+use super::control::{Cores, Load, Prover};
+use super::core::{self, Core};
+use super::ring::Ladder;
+use super::syscalls::EventFd;
+use crate::connection::Settings;
+use crate::mesh::{MeshSettings, mesh};
+use crate::shard::{Shard, ShardSeed};
+use crate::types::ShardId;
+use crate::types::limits::{CONTROL_REQUESTS_MAX, LANE_SLOTS, Tuning};
+
+/// What the cores are started with.
+pub struct Plan {
+    pub settings: Arc<Settings>,
+    /// Per shard the CPU it is pinned to, if any.
+    pub cpus: Vec<Option<usize>>,
+    pub ladder: Ladder,
+    pub spin_ns: u64,
+    pub cache_enabled: bool,
+    /// Known to no client: keys the hash tables.
+    pub secret: u64,
+    pub clock: Clock,
+}
+
+/// Running cores.
+pub struct Running {
+    pub cores: Cores,
+    threads: Vec<glommio::ExecutorJoinHandle<()>>,
+}
+
+/// glommio's own buffers: only its eventfd reads use them.
+const EXECUTOR_IO_MEMORY: usize = 1 << 20;
+
+/// Starts one executor per shard.
+pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
+    let shards = plan.cpus.len();
+    let wakers: Arc<[EventFd]> =
+        (0..shards).map(|_| EventFd::new()).collect::<io::Result<Vec<_>>>()?.into();
+    let mut handles = Vec::new();
+    let mut threads = Vec::new();
+    let ports = mesh(shards, MeshSettings { lane_slots: LANE_SLOTS });
+    let bell = ports.first().expect("at least one shard").bell();
+    for (index, (port, cpu)) in ports.into_iter().zip(&plan.cpus).enumerate() {
+        let (requests, inbox) = mpsc::channel(CONTROL_REQUESTS_MAX);
+        let load = Arc::new(Load::default());
+        handles.push(CoreHandle { requests, load: Arc::clone(&load) });
+        let seed = ShardSeed {
+            id: ShardId(index as u16),
+            shards,
+            random: plan.secret.rotate_left(index as u32) ^ 0x9E37_79B9_7F4A_7C15,
+            hash: plan.secret,
+            cache_enabled: plan.cache_enabled,
+            tuning: Tuning::default(),
+        };
+        let prover = prover.clone();
+        let (settings, wakers) = (Arc::clone(&plan.settings), Arc::clone(&wakers));
+        let (clock, ladder, spin_ns) = (plan.clock, plan.ladder, plan.spin_ns);
+        let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
+        let thread = LocalExecutorBuilder::new(placement)
+            .name(&format!("weft-{index}"))
+            .io_memory(EXECUTOR_IO_MEMORY)
+            .spawn(move || async move {
+                let shard = Shard::new(&seed, settings);
+                core::run(Core {
+                    shard,
+                    port,
+                    requests: inbox,
+                    prover,
+                    wakers,
+                    load,
+                    clock,
+                    ladder,
+                    spin_ns,
+                })
+                .await;
+            })
+            .map_err(|fault| io::Error::other(format!("starting core {index}: {fault}")))?;
+        threads.push(thread);
+    }
+    Ok(Running { cores: Cores { handles: handles.into(), bell, wakers }, threads })
+}
+
+impl Running {
+    /// Waits until all cores have ended.
+    pub fn join(self) {
+        for thread in self.threads {
+            // A core that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}

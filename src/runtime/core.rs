@@ -1,0 +1,194 @@
+//! One core: a turn after the other while there is work, and sleep without losing a wake-up.
+//!
+//! A core sleeps in its own ring, where completions, deadlines and an eventfd wake it; that costs
+//! a fraction of parking the executor. glommio's reactor gets a pass ten times a second: nothing
+//! on the message path lives in it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use glommio::timer::Timer;
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use super::clock::Clock;
+use super::control::Prover;
+use super::ring::{self, Ladder, Ring};
+use super::sockets::{IGNORED, Sockets};
+use super::syscalls::EventFd;
+use crate::connection::Settings;
+use crate::mesh::Port;
+use crate::shard::effects::Wish;
+use crate::shard::snapshot::{Answer, Query};
+use crate::shard::turn::turn;
+use crate::shard::{Opened, Shard};
+use crate::types::ConnKey;
+use crate::types::limits::REACTOR_PASS_NS;
+use crate::types::time::{Mono, SECOND};
+
+/// What the control thread can ask of a core.
+pub enum Request {
+    /// A connection for this core.
+    Adopt(OwnedFd, Opened),
+    Ask(Query, oneshot::Sender<Answer>),
+    /// New settings; `true`: clients are told by INFO.
+    Settings(Arc<Settings>, bool),
+    /// The answer to a login's proof.
+    Proved(ConnKey, bool),
+    /// Close so many connections.
+    Shed(usize),
+    /// Close all, send what is owed for a moment, and end.
+    Stop,
+}
+
+/// All that a core is made of, gathered before its thread starts.
+pub struct Core {
+    pub shard: Shard,
+    pub port: Port,
+    pub requests: mpsc::Receiver<Request>,
+    /// Where logins are checked.
+    pub prover: Prover,
+    /// By shard: what wakes it. The own one is read here.
+    pub wakers: Arc<[EventFd]>,
+    /// Connections of this core, as placement counts them.
+    pub load: Arc<super::control::Load>,
+    pub clock: Clock,
+    pub ladder: Ladder,
+    /// How long an idle core watches memory before it sleeps.
+    pub spin_ns: u64,
+}
+
+/// After a stop, what clients are owed is sent for so long.
+const STOP_NS: u64 = SECOND;
+/// Long enough to make the executor look at its reactor.
+const REACTOR_PASS: Duration = Duration::from_micros(1);
+
+/// Runs a core until it is stopped. To be called in its executor.
+pub async fn run(core: Core) {
+    let shard = core.shard.id();
+    match Driver::new(core) {
+        Ok(driver) => driver.run().await,
+        Err(fault) => {
+            error!(fatal = true, "core {shard} cannot start its io_uring: {fault}");
+            std::process::exit(1);
+        }
+    }
+}
+
+struct Driver {
+    core: Core,
+    sockets: Sockets,
+    /// A timeout is with the kernel that ends a sleep at this time.
+    timeout_at: Mono,
+    stop_at: Option<Mono>,
+}
+
+impl Driver {
+    fn new(core: Core) -> io::Result<Self> {
+        let ring = Ring::new(core.ladder)?;
+        let wakers = Arc::clone(&core.wakers);
+        let sockets = Sockets::new(ring, Arc::clone(&core.load), wakers, core.shard.id());
+        Ok(Self { core, sockets, timeout_at: Mono(0), stop_at: None })
+    }
+
+    async fn run(mut self) {
+        let mut reactor_at = Mono(0);
+        let mut idle_since = None;
+        loop {
+            self.take_requests();
+            let now = self.core.clock.now();
+            let Core { shard, port, .. } = &mut self.core;
+            let wish = turn(shard, port, &mut self.sockets, now);
+            for peer in port.take_wakes().iter() {
+                self.core.wakers[peer.index()].signal();
+            }
+            if self.is_stopped(now.mono) {
+                return;
+            }
+            if now.mono.since(reactor_at) > REACTOR_PASS_NS {
+                // The executor's own reactor lives while its only task lets go of it.
+                Timer::new(REACTOR_PASS).await;
+                reactor_at = now.mono;
+            }
+            let due = matches!(wish, Wish::At(at) if at <= now.mono);
+            if self.sockets.was_active() || wish == Wish::AtOnce || due {
+                idle_since = None;
+            } else if now.mono.since(*idle_since.get_or_insert(now.mono)) >= self.core.spin_ns {
+                self.park(wish, now.mono);
+                idle_since = None;
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    fn take_requests(&mut self) {
+        self.core.prover.take_on(&mut self.core.shard);
+        while let Ok(request) = self.core.requests.try_recv() {
+            let shard = &mut self.core.shard;
+            match request {
+                Request::Adopt(fd, opened) => self.sockets.open(shard, fd, opened),
+                Request::Ask(query, reply) => {
+                    // Nobody waits any more: then nobody needs it.
+                    let _ = reply.send(shard.answer(&query));
+                }
+                Request::Settings(settings, announce) => {
+                    shard.set_settings(settings);
+                    if announce {
+                        shard.announce();
+                    }
+                }
+                Request::Proved(key, holds) => shard.on_proved(key, holds),
+                Request::Shed(count) => {
+                    shard.shed(count);
+                }
+                Request::Stop => {
+                    shard.shed(usize::MAX);
+                    self.stop_at = Some(self.core.clock.mono().plus(STOP_NS));
+                }
+            }
+        }
+    }
+
+    fn is_stopped(&self, now: Mono) -> bool {
+        self.stop_at.is_some_and(|at| now >= at || self.sockets.is_empty())
+    }
+
+    /// Sleeps until a completion, a peer, the control thread or a deadline.
+    fn park(&mut self, wish: Wish, now: Mono) {
+        let reactor = now.plus(REACTOR_PASS_NS);
+        let until = match wish {
+            Wish::At(at) => at.min(reactor),
+            _ => reactor,
+        };
+        if until < self.timeout_at || self.timeout_at <= now {
+            self.arm_timeout(until, now);
+        }
+        // Said first, looked after: whoever leaves something in between sees that we sleep, and
+        // signals the eventfd, which completes a read in the ring.
+        self.core.port.prepare_park();
+        if self.core.port.may_sleep() {
+            // The turn's look may have answered a bell that announced a request.
+            if self.core.requests.is_empty() {
+                self.sockets.wait();
+            }
+            self.core.port.unpark();
+        }
+    }
+
+    fn arm_timeout(&mut self, until: Mono, now: Mono) {
+        let ns = until.since(now);
+        let time = io_uring::types::Timespec::new()
+            .sec(ns / SECOND)
+            .nsec(u32::try_from(ns % SECOND).expect("below a second"));
+        let entry = ring::timeout(&time, IGNORED);
+        // SAFETY: the kernel copies `time` when it takes the entry, in the `enter` below.
+        let queued = unsafe { self.sockets.ring.push(&entry) };
+        if let Err(fault) = queued.and_then(|()| self.sockets.ring.enter()) {
+            error!("io_uring timeout failed: {fault}; timers of this core run up to 100 ms late");
+        }
+        self.timeout_at = until;
+    }
+}

@@ -1,0 +1,405 @@
+//! A message on its way through one core: to the subscribers here, and to the cores that have more.
+//!
+//! Cost of a small message: one route look-up, and per subscriber one copy from the read buffer
+//! into its outbound bytes; per other core one copy into its batch.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::Shard;
+use super::frame::{self, GroupPart, Groups, Message, Origin};
+use crate::connection::{Pauses, Phase};
+use crate::protocol::encode::{self, Kind};
+use crate::routing::{Fanout, GroupFanout, Pick, SubKey, Subscription};
+use crate::types::mutation::{self, Mutation};
+use crate::types::{AccountId, CloseReason, ConnKey, ShardId, ShardSet, Subject};
+
+/// Forms of one message that are made at most once, however many subscribers there are.
+#[derive(Debug, Default)]
+pub struct Forms {
+    /// A large tail, for all to refer to.
+    tail: Option<Bytes>,
+    /// The tail with the headers taken out, for clients that don't understand them.
+    stripped: Option<Bytes>,
+}
+
+/// A part of a message for another core.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    shard: ShardId,
+    /// Which of the fan-out's groups it serves.
+    group: usize,
+}
+
+/// Lists used while one message is delivered, kept for their capacity.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    parts: Vec<Part>,
+    /// Subscriptions that had their last message.
+    spent: Vec<SubKey>,
+    /// Subscribers that owe too much.
+    doomed: Vec<ConnKey>,
+    /// Subscribers that would like their producer to wait.
+    crowded: Vec<ConnKey>,
+}
+
+/// Who got a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reached {
+    Somebody,
+    /// Other cores were asked, and will say if nobody is there.
+    Unknown,
+    Nobody,
+}
+
+impl Shard {
+    /// Who wants a message. `None`: its subject is none, and matches nothing.
+    pub(super) fn route(&mut self, account: AccountId, subject: &[u8]) -> Option<Rc<Fanout>> {
+        if let Some(fanout) = self.router.again(account, subject) {
+            return Some(fanout);
+        }
+        Subject::parse(subject).map(|subject| self.router.route(account, subject))
+    }
+
+    /// Delivers a message that was published on this core.
+    /// `asking`: the publisher wants to know if nobody gets it.
+    pub(super) fn fan_out(
+        &mut self,
+        mut message: Message<'_>,
+        fanout: &Rc<Fanout>,
+        whole: Option<&Bytes>,
+        asking: bool,
+    ) -> Reached {
+        let mut forms = Forms::default();
+        let mut delivered = false;
+        for &sub in &fanout.plain {
+            delivered |= self.deliver(sub, &message, whole, &mut forms);
+        }
+        for (group, members) in fanout.groups.iter().enumerate() {
+            match self.pick(members, &message, whole, &mut forms) {
+                Chosen::Delivered => delivered = true,
+                Chosen::Remote(shard) => self.scratch.parts.push(Part { shard, group }),
+                Chosen::Nobody => {}
+            }
+        }
+        let mut reached = if delivered { Reached::Somebody } else { Reached::Nobody };
+        if !fanout.remote.is_empty() || !self.scratch.parts.is_empty() {
+            if asking && !delivered {
+                message.ask = self.peers.asks.open(message.origin.conn);
+            }
+            self.forward(&message, fanout);
+            if !delivered {
+                reached = Reached::Unknown;
+            }
+        }
+        self.settle(&message.origin);
+        reached
+    }
+
+    /// Serves the subscribers of this core with a message from another one.
+    /// Returns whether each part that was meant for this core found somebody, or went on.
+    pub(super) fn deliver_from_peer(
+        &mut self,
+        message: &Message<'_>,
+        plain: bool,
+        groups: Groups<'_>,
+    ) {
+        let Some(fanout) = self.route(message.account, message.publish.subject) else { return };
+        let mut forms = Forms::default();
+        if plain {
+            let mut delivered = false;
+            for &sub in &fanout.plain {
+                delivered |= self.deliver(sub, message, None, &mut forms);
+            }
+            if !delivered {
+                self.report_nobody(message);
+            }
+        }
+        for part in groups {
+            self.serve_group(message, &fanout, part, &mut forms);
+        }
+        self.settle(&message.origin);
+    }
+
+    /// One member here, or another core that has not been tried, or a report to the origin.
+    fn serve_group(
+        &mut self,
+        message: &Message<'_>,
+        fanout: &Fanout,
+        part: GroupPart<'_>,
+        forms: &mut Forms,
+    ) {
+        let members = fanout.group(part.name);
+        if members.is_some_and(|members| self.pick_here(members, message, forms)) {
+            return;
+        }
+        let mut tried = ShardSet::from_bits(part.tried);
+        tried.insert(self.id);
+        let random = self.random.next();
+        let next = members
+            .filter(|_| !mutation::active(Mutation::DropReroute))
+            .and_then(|members| members.pick_among(random, self.id, tried, |_| false));
+        if let Some(Pick::Remote(shard)) = next {
+            let part = GroupPart { name: part.name, tried: tried.to_bits() };
+            let peer = self.peers.of(shard);
+            frame::push_message(&mut peer.data, message, false, false, std::iter::once(part));
+        } else {
+            self.report_nobody(message);
+        }
+    }
+
+    /// A part of the message met nobody here; its origin may be waiting to hear that.
+    fn report_nobody(&mut self, message: &Message<'_>) {
+        if message.ask == 0 {
+            return;
+        }
+        let (subject, reply) = (message.publish.subject, message.publish.reply.unwrap_or_default());
+        if message.origin.shard == self.id {
+            self.on_nobody(message.ask, subject, reply);
+        } else {
+            let peer = self.peers.of(message.origin.shard);
+            frame::push_nobody(&mut peer.data, message.ask, subject, reply);
+        }
+    }
+
+    /// A core reports that its part of a message met nobody.
+    pub(super) fn on_nobody(&mut self, ask: u32, subject: &[u8], reply: &[u8]) {
+        if mutation::active(Mutation::NobodyUnheard) {
+            return;
+        }
+        if let Some(publisher) = self.peers.asks.on_nobody(ask) {
+            self.no_responders(publisher, subject, reply);
+        }
+    }
+
+    /// Tells a requester that nobody is there, on its own subscription for the reply. The caller
+    /// sees to [`Shard::cut_doomed`].
+    pub(super) fn no_responders(&mut self, requester: ConnKey, subject: &[u8], reply: &[u8]) {
+        let Some(reply_subject) = Subject::parse(reply) else { return };
+        let Some(account) = self.connections.get(requester).map(|found| found.account) else {
+            return;
+        };
+        let fanout = self.router.route(account, reply_subject);
+        let own = fanout
+            .plain
+            .iter()
+            .find(|sub| self.router.subscription(**sub).owner() == requester.slot)
+            .copied();
+        let (Some(sub), Some(conn)) = (own, self.connections.get_mut(requester)) else { return };
+        if !conn.is_open() {
+            return;
+        }
+        let sid = self.router.subscription(sub).sid();
+        encode::no_responders(conn.outbound.buffer(&mut self.pool), reply, sid, subject);
+        if conn.outbound.owed() > self.settings.max_pending {
+            conn.phase = Phase::Closing(CloseReason::SlowConsumerPendingBytes);
+            self.scratch.doomed.push(requester);
+        }
+        self.list_flush(requester);
+    }
+
+    /// Picks a member of a queue group among all cores: one of this core gets the message at
+    /// once.
+    fn pick(
+        &mut self,
+        members: &GroupFanout,
+        message: &Message<'_>,
+        whole: Option<&Bytes>,
+        forms: &mut Forms,
+    ) -> Chosen {
+        let random = self.random.next();
+        let subject = message.publish.subject;
+        match members.pick(random, |sub| !self.takes(sub, subject, &message.origin)) {
+            Some(Pick::Local(sub)) if self.deliver(sub, message, whole, forms) => Chosen::Delivered,
+            Some(Pick::Remote(shard)) => Chosen::Remote(shard),
+            _ => Chosen::Nobody,
+        }
+    }
+
+    /// Picks among the members of this core only.
+    fn pick_here(
+        &mut self,
+        members: &GroupFanout,
+        message: &Message<'_>,
+        forms: &mut Forms,
+    ) -> bool {
+        let random = self.random.next();
+        let subject = message.publish.subject;
+        members
+            .pick_local(random, |sub| !self.takes(sub, subject, &message.origin))
+            .is_some_and(|sub| self.deliver(sub, message, None, forms))
+    }
+
+    /// Whether a subscription would get a message of this origin.
+    fn takes(&self, sub: SubKey, subject: &[u8], origin: &Origin) -> bool {
+        let subscription = self.router.subscription(sub);
+        let conn = self.connections.owner(subscription.owner());
+        let takes =
+            conn.is_open() && !is_spent(subscription) && !refuses_own(conn.key, origin, self.id);
+        takes
+            && conn
+                .permit
+                .as_ref()
+                .is_none_or(|permit| permit.delivers(subject, self.router.queue_of(sub)))
+    }
+
+    /// Writes the message into one subscriber's outbound bytes.
+    fn deliver(
+        &mut self,
+        sub: SubKey,
+        message: &Message<'_>,
+        whole: Option<&Bytes>,
+        forms: &mut Forms,
+    ) -> bool {
+        let subscription = self.router.subscription(sub);
+        let conn = self.connections.owner_mut(subscription.owner());
+        let own = refuses_own(conn.key, &message.origin, self.id);
+        if own || !conn.is_open() || is_spent(subscription) {
+            return false;
+        }
+        if let Some(permit) = &mut conn.permit {
+            if !permit.delivers(message.publish.subject, self.router.queue_of(sub)) {
+                return false;
+            }
+            if let Some(reply) = message.publish.reply {
+                permit.on_delivered(reply, self.now.mono);
+            }
+        }
+        let subscription = self.router.subscription_mut(sub);
+        if subscription.count_delivery() {
+            self.scratch.spent.push(sub);
+        }
+        let publish = message.publish;
+        let kind = if conn.manners.headers { Kind::of(publish) } else { Kind::Msg };
+        let body_len = if kind == Kind::of(publish) {
+            let out = conn.outbound.buffer(&mut self.pool);
+            if publish.payload.len() < self.tuning.shared_payload_bytes {
+                encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), message.tail);
+            } else {
+                encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), b"");
+                let tail = forms.tail.get_or_insert_with(|| share(message.tail, whole));
+                conn.outbound.share(tail.clone());
+            }
+            publish.payload.len()
+        } else {
+            let tail = forms.stripped.get_or_insert_with(|| {
+                let mut tail = Vec::new();
+                encode::build_stripped_tail(&mut tail, publish);
+                Bytes::from(tail)
+            });
+            let out = conn.outbound.buffer(&mut self.pool);
+            if publish.payload.len() < self.tuning.shared_payload_bytes {
+                encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), tail);
+            } else {
+                encode::msg_with_tail(out, kind, publish.subject, subscription.sid(), b"");
+                conn.outbound.share(tail.clone());
+            }
+            publish.payload.len() - publish.header_len
+        };
+        conn.counters.out_msgs += 1;
+        conn.counters.out_bytes += body_len as u64;
+        self.totals.out_msgs += 1;
+        self.totals.out_bytes += body_len as u64;
+        self.effects.outbound_bytes += message.tail.len();
+        if !conn.flush_listed {
+            conn.flush_listed = true;
+            self.effects.flush.push(conn.key);
+        }
+        let owed = conn.outbound.owed();
+        if owed > self.settings.max_pending {
+            conn.phase = Phase::Closing(CloseReason::SlowConsumerPendingBytes);
+            self.scratch.doomed.push(conn.key);
+        } else if owed > self.settings.max_pending / 4 * 3 && !self.settings.no_stall {
+            self.scratch.crowded.push(conn.key);
+        }
+        true
+    }
+
+    /// One frame per core that has plain subscribers or was picked for a group.
+    fn forward(&mut self, message: &Message<'_>, fanout: &Rc<Fanout>) {
+        let parts = std::mem::take(&mut self.scratch.parts);
+        let mut targets = fanout.remote;
+        for part in &parts {
+            targets.insert(part.shard);
+        }
+        for shard in targets.iter() {
+            let plain = fanout.remote.contains(shard);
+            let groups = parts.iter().filter(|part| part.shard == shard);
+            if message.ask != 0 {
+                let count = u32::from(plain) + groups.clone().count() as u32;
+                (0..count).for_each(|_| self.peers.asks.add_part(message.ask));
+            }
+            let names =
+                groups.map(|part| GroupPart { name: &fanout.groups[part.group].queue, tried: 0 });
+            let peer = self.peers.of(shard);
+            let bytes = frame::push_message(&mut peer.data, message, plain, true, names);
+            self.effects.outbound_bytes += bytes;
+            self.totals.peer_msgs += 1;
+            self.charge(shard, bytes, message.origin.conn);
+        }
+        self.scratch.parts = parts;
+        self.scratch.parts.clear();
+    }
+
+    /// Socket input for another core uses up credit; without it its publisher is not read.
+    fn charge(&mut self, shard: ShardId, bytes: usize, publisher: ConnKey) {
+        let peer = self.peers.of(shard);
+        let exhausted = peer.charge(bytes) && !mutation::active(Mutation::IgnoreCredit);
+        let Some(conn) = self.connections.get_mut(publisher) else { return };
+        let bit = 1 << shard.0;
+        if conn.unpushed & bit == 0 {
+            conn.unpushed |= bit;
+            peer.contributors.push(publisher);
+        }
+        if exhausted && !peer.waiting.contains(&publisher) {
+            peer.waiting.push(publisher);
+            conn.pauses.add(Pauses::CREDIT);
+        }
+    }
+
+    /// Ends those who turned out to owe too much while a list of subscribers was walked.
+    pub(super) fn cut_doomed(&mut self) {
+        while let Some(key) = self.scratch.doomed.pop() {
+            self.cut_slow_consumer(key, CloseReason::SlowConsumerPendingBytes);
+        }
+    }
+
+    /// What a delivery brought about, done when no list of subscribers is being walked any more.
+    fn settle(&mut self, origin: &Origin) {
+        while let Some(sub) = self.scratch.spent.pop() {
+            self.unsubscribe(sub);
+        }
+        self.cut_doomed();
+        while let Some(key) = self.scratch.crowded.pop() {
+            self.ask_stall(key, *origin);
+        }
+    }
+}
+
+enum Chosen {
+    Delivered,
+    Remote(ShardId),
+    Nobody,
+}
+
+/// It has had all the messages its `UNSUB max` allows, and is about to go.
+fn is_spent(subscription: &Subscription) -> bool {
+    let max = subscription.max();
+    max != 0 && subscription.delivered() >= max
+}
+
+/// The publisher's own connection, with echo off.
+fn refuses_own(conn: ConnKey, origin: &Origin, here: ShardId) -> bool {
+    !origin.echo && conn == origin.conn && origin.shard == here
+}
+
+/// The tail as a counted reference: of the publisher's own buffer where the message has one, and
+/// is most of it (a subscriber that owes a little must not keep a lot).
+fn share(tail: &[u8], whole: Option<&Bytes>) -> Bytes {
+    let is_most = |whole: &Bytes| tail.len() >= whole.len() / 2;
+    match whole.filter(|whole| is_most(whole)) {
+        Some(whole) if whole.as_ptr_range().contains(&tail.as_ptr()) => whole.slice_ref(tail),
+        _ => Bytes::copy_from_slice(tail),
+    }
+}

@@ -1,0 +1,376 @@
+//! The bytes cores send each other: frames in a batch.
+//!
+//! ```text
+//!   frame   = length u32 · kind u8 · rest
+//!   message = flags u8 · groups u16 · origin shard u16 · origin connection u64 · account u32
+//!           · ask u32 · header_len u32 · subject u32 · reply u32 · header_len text u8
+//!           · size text u8 · groups × (tried u64 · length u32 · name) · subject · tail
+//!   nobody  = ask u32 · subject u32 · subject · reply
+//!   credit  = bytes u64          stall, release = connection u64
+//! ```
+//! Lengths first, little endian. Both ends are this process, so a malformed frame is a bug.
+
+use crate::protocol::Publish;
+use crate::types::{AccountId, ConnKey, ShardId};
+
+/// A message with where it came from: what delivery works on, on any core.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    pub origin: Origin,
+    pub account: AccountId,
+    pub publish: &'a Publish<'a>,
+    /// The tail, put together where the publisher did not write it in canonical form.
+    pub tail: &'a [u8],
+    /// Names a pending question "did anybody get it?" at the origin; 0 where nobody asks.
+    pub ask: u32,
+}
+
+/// The connection that published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    pub shard: ShardId,
+    pub conn: ConnKey,
+    /// Its own messages come back to it.
+    pub echo: bool,
+}
+
+/// A queue group that the receiving core must serve with one member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GroupPart<'a> {
+    pub name: &'a [u8],
+    /// Cores that had no member left, one bit each.
+    pub tried: u64,
+}
+
+#[derive(Debug)]
+pub enum Frame<'a> {
+    Message {
+        origin: Origin,
+        account: AccountId,
+        ask: u32,
+        /// Always with its tail.
+        publish: Publish<'a>,
+        /// Plain subscribers of the receiving core get it too.
+        plain: bool,
+        /// Counts against the sender's credit.
+        charged: bool,
+        groups: Groups<'a>,
+    },
+    /// A part of a message met nobody.
+    Nobody {
+        ask: u32,
+        subject: &'a [u8],
+        reply: &'a [u8],
+    },
+    /// The sender of this frame has consumed so many charged bytes.
+    Credit(u64),
+    /// Stop reading this connection for a while; or read on.
+    Stall(ConnKey),
+    Release(ConnKey),
+}
+
+const MESSAGE: u8 = 1;
+const NOBODY: u8 = 2;
+const CREDIT: u8 = 3;
+const STALL: u8 = 4;
+const RELEASE: u8 = 5;
+
+const PLAIN: u8 = 1;
+const HPUB: u8 = 2;
+const ECHO: u8 = 4;
+const CHARGED: u8 = 8;
+
+/// Bytes of a message frame before its groups.
+const MESSAGE_HEAD: usize = 5 + 1 + 2 + 2 + 8 + 4 + 4 + 4 + 4 + 4 + 1 + 1;
+
+/// Appends a message frame and returns its length.
+pub fn push_message<'g>(
+    out: &mut Vec<u8>,
+    message: &Message<'_>,
+    plain: bool,
+    charged: bool,
+    groups: impl Iterator<Item = GroupPart<'g>>,
+) -> usize {
+    let start = out.len();
+    let publish = message.publish;
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    let flags = flag(plain, PLAIN)
+        | flag(publish.is_hpub, HPUB)
+        | flag(message.origin.echo, ECHO)
+        | flag(charged, CHARGED);
+    let mut head = [0u8; MESSAGE_HEAD];
+    head[4] = MESSAGE;
+    head[5] = flags;
+    head[8..10].copy_from_slice(&message.origin.shard.0.to_le_bytes());
+    head[10..18].copy_from_slice(&message.origin.conn.to_bits().to_le_bytes());
+    head[18..22].copy_from_slice(&message.account.0.to_le_bytes());
+    head[22..26].copy_from_slice(&message.ask.to_le_bytes());
+    head[26..30].copy_from_slice(&(publish.header_len as u32).to_le_bytes());
+    head[30..34].copy_from_slice(&(publish.subject.len() as u32).to_le_bytes());
+    head[34..38].copy_from_slice(&(publish.reply.map_or(0, <[u8]>::len) as u32).to_le_bytes());
+    // As in the tail: an HPUB of no headers is delivered, and crosses, as a plain message.
+    let header_text_len = if publish.header_len > 0 { publish.header_len_text.len() } else { 0 };
+    head[38] = header_text_len as u8;
+    head[39] = publish.size_text.len() as u8;
+    out.reserve(MESSAGE_HEAD + publish.subject.len() + message.tail.len());
+    out.extend_from_slice(&head);
+    let mut count = 0u16;
+    for group in groups {
+        out.extend_from_slice(&group.tried.to_le_bytes());
+        out.extend_from_slice(&(group.name.len() as u32).to_le_bytes());
+        out.extend_from_slice(group.name);
+        count += 1;
+    }
+    out.extend_from_slice(publish.subject);
+    out.extend_from_slice(message.tail);
+    out[start + 6..start + 8].copy_from_slice(&count.to_le_bytes());
+    close(out, start)
+}
+
+pub fn push_nobody(out: &mut Vec<u8>, ask: u32, subject: &[u8], reply: &[u8]) {
+    let start = open(out, NOBODY);
+    out.extend_from_slice(&ask.to_le_bytes());
+    out.extend_from_slice(&(subject.len() as u32).to_le_bytes());
+    out.extend_from_slice(subject);
+    out.extend_from_slice(reply);
+    close(out, start);
+}
+
+pub fn push_credit(out: &mut Vec<u8>, bytes: u64) {
+    let start = open(out, CREDIT);
+    out.extend_from_slice(&bytes.to_le_bytes());
+    close(out, start);
+}
+
+pub fn push_stall(out: &mut Vec<u8>, conn: ConnKey) {
+    let start = open(out, STALL);
+    out.extend_from_slice(&conn.to_bits().to_le_bytes());
+    close(out, start);
+}
+
+pub fn push_release(out: &mut Vec<u8>, conn: ConnKey) {
+    let start = open(out, RELEASE);
+    out.extend_from_slice(&conn.to_bits().to_le_bytes());
+    close(out, start);
+}
+
+fn open(out: &mut Vec<u8>, kind: u8) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, kind]);
+    start
+}
+
+fn close(out: &mut [u8], start: usize) -> usize {
+    let length = out.len() - start;
+    let field = u32::try_from(length).expect("a frame is bounded by max_payload and control line");
+    out[start..start + 4].copy_from_slice(&field.to_le_bytes());
+    length
+}
+
+/// The first frame of `batch` and its length; `None` at the end.
+pub fn first(batch: &[u8]) -> Option<(Frame<'_>, usize)> {
+    let mut reader = Reader(batch);
+    if batch.is_empty() {
+        return None;
+    }
+    let length = reader.u32() as usize;
+    let mut reader = Reader(&batch[4..length]);
+    let frame = match reader.u8() {
+        MESSAGE => message(reader),
+        NOBODY => {
+            let ask = reader.u32();
+            let subject_len = reader.u32() as usize;
+            let subject = reader.bytes(subject_len);
+            Frame::Nobody { ask, subject, reply: reader.0 }
+        }
+        CREDIT => Frame::Credit(reader.u64()),
+        STALL => Frame::Stall(ConnKey::from_bits(reader.u64())),
+        RELEASE => Frame::Release(ConnKey::from_bits(reader.u64())),
+        kind => unreachable!("frame kind {kind}"),
+    };
+    Some((frame, length))
+}
+
+fn message(mut reader: Reader<'_>) -> Frame<'_> {
+    let flags = reader.u8();
+    let group_count = reader.u16();
+    let shard = ShardId(reader.u16());
+    let conn = ConnKey::from_bits(reader.u64());
+    let account = AccountId(reader.u32());
+    let ask = reader.u32();
+    let header_len = reader.u32() as usize;
+    let subject_len = reader.u32() as usize;
+    let reply_len = reader.u32() as usize;
+    let header_text_len = usize::from(reader.u8());
+    let size_text_len = usize::from(reader.u8());
+    let groups = reader.0;
+    for _ in 0..group_count {
+        reader.u64();
+        let len = reader.u32() as usize;
+        reader.bytes(len);
+    }
+    let subject = reader.bytes(subject_len);
+    let tail = reader.0;
+
+    // " [reply ][header_len ]size\r\npayload\r\n"
+    let mut line = Reader(&tail[1..]);
+    let mut word = |len: usize| {
+        let text = line.bytes(len);
+        line.bytes(1);
+        text
+    };
+    let reply = (reply_len > 0).then(|| word(reply_len));
+    let header_len_text = if header_text_len > 0 { word(header_text_len) } else { &[] };
+    let size_text = word(size_text_len);
+    let payload = &line.0[1..line.0.len() - 2];
+
+    let publish = Publish {
+        subject,
+        reply,
+        header_len,
+        size_text,
+        header_len_text,
+        payload,
+        tail: Some(tail),
+        is_hpub: flags & HPUB != 0,
+    };
+    let origin = Origin { shard, conn, echo: flags & ECHO != 0 };
+    Frame::Message {
+        origin,
+        account,
+        ask,
+        publish,
+        plain: flags & PLAIN != 0,
+        charged: flags & CHARGED != 0,
+        groups: Groups { reader: Reader(groups), left: group_count },
+    }
+}
+
+/// The queue groups of a message frame.
+#[derive(Debug)]
+pub struct Groups<'a> {
+    reader: Reader<'a>,
+    left: u16,
+}
+
+impl<'a> Iterator for Groups<'a> {
+    type Item = GroupPart<'a>;
+
+    fn next(&mut self) -> Option<GroupPart<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let tried = self.reader.u64();
+        let len = self.reader.u32() as usize;
+        Some(GroupPart { name: self.reader.bytes(len), tried })
+    }
+}
+
+#[derive(Debug)]
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn bytes(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(len);
+        self.0 = rest;
+        taken
+    }
+
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        self.bytes(N).try_into().expect("split at N")
+    }
+
+    fn u8(&mut self) -> u8 {
+        self.array::<1>()[0]
+    }
+
+    fn u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.array())
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.array())
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.array())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish<'a>(reply: Option<&'a [u8]>, header: &'a [u8], tail: &'a [u8]) -> Publish<'a> {
+        Publish {
+            subject: b"a.b",
+            reply,
+            header_len: 4,
+            size_text: b"007",
+            header_len_text: header,
+            payload: b"payload",
+            tail: Some(tail),
+            is_hpub: !header.is_empty(),
+        }
+    }
+
+    #[test]
+    fn an_hpub_of_no_headers_crosses_as_a_plain_message() {
+        let (tail, conn) = (b" 0\r\n\r\n", ConnKey { slot: 0, generation: 0 });
+        let publish = Publish {
+            subject: b"a",
+            reply: None,
+            header_len: 0,
+            size_text: b"0",
+            header_len_text: b"0",
+            payload: b"",
+            tail: None,
+            is_hpub: true,
+        };
+        let origin = Origin { shard: ShardId(0), conn, echo: true };
+        let message = Message { origin, account: AccountId(0), publish: &publish, tail, ask: 0 };
+        let mut batch = Vec::new();
+        push_message(&mut batch, &message, true, true, std::iter::empty());
+        let Some((Frame::Message { publish: got, .. }, _)) = first(&batch) else { panic!() };
+        assert_eq!((got.payload, got.size_text), (&b""[..], &b"0"[..]));
+    }
+
+    #[test]
+    fn a_message_crosses_whole() {
+        type Row = (Option<&'static [u8]>, &'static [u8], &'static [u8]);
+        let rows: [Row; 3] = [
+            (None, b"", b" 007\r\npayload\r\n"),
+            (Some(b"in.1"), b"", b" in.1 007\r\npayload\r\n"),
+            (Some(b"in.1"), b"4", b" in.1 4 007\r\npayload\r\n"),
+        ];
+        for (reply, header, tail) in rows {
+            let origin =
+                Origin { shard: ShardId(3), conn: ConnKey { slot: 9, generation: 2 }, echo: true };
+            let publish = publish(reply, header, tail);
+            let message =
+                Message { origin, account: AccountId(7), publish: &publish, tail, ask: 5 };
+            let parts = [GroupPart { name: b"g1", tried: 1 }, GroupPart { name: b"", tried: 6 }];
+            let mut batch = Vec::new();
+            push_credit(&mut batch, 77);
+            push_message(&mut batch, &message, true, false, parts.into_iter());
+            push_nobody(&mut batch, 8, b"s", b"r");
+
+            let (frame, used) = first(&batch).unwrap();
+            assert!(matches!(frame, Frame::Credit(77)));
+            let (frame, more) = first(&batch[used..]).unwrap();
+            let Frame::Message { publish: got, plain: true, charged: false, groups, .. } = frame
+            else {
+                panic!("{frame:?}");
+            };
+            let Frame::Message { origin: from, account, ask, .. } =
+                first(&batch[used..]).unwrap().0
+            else {
+                panic!("a message");
+            };
+            assert_eq!((from, account, ask), (origin, AccountId(7), 5));
+            assert_eq!(got, publish);
+            assert_eq!(groups.collect::<Vec<_>>(), parts);
+            let (frame, rest) = first(&batch[used + more..]).unwrap();
+            assert!(matches!(frame, Frame::Nobody { ask: 8, subject: b"s", reply: b"r" }));
+            assert!(first(&batch[used + more + rest..]).is_none());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! From bytes of a socket to commands, and their dispatch.
+
+use bytes::Bytes;
+use tracing::trace;
+
+use super::Shard;
+use crate::connection::Pauses;
+use crate::connection::inbound::Missing;
+use crate::protocol::{Command, Step, parser};
+use crate::types::ConnKey;
+use crate::types::mutation::{self, Mutation};
+
+/// Whether to look at the next command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    Go,
+    /// The connection is closing, or must not be read for a while.
+    Stop,
+}
+
+impl Shard {
+    /// Executes the commands in `bytes`, which follow those received before.
+    pub fn on_received(&mut self, key: ConnKey, mut bytes: &[u8]) {
+        let now = self.now.mono;
+        let Some(conn) = self.connections.get_mut(key) else { return };
+        conn.keepalive.on_bytes(now);
+        while !bytes.is_empty() {
+            let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+                return;
+            };
+            if conn.pauses.contains(Pauses::BUDGET) {
+                conn.inbound.append(bytes);
+                return;
+            }
+            if conn.inbound.is_empty() {
+                self.run(key, bytes, None);
+                break;
+            }
+            let taken = conn.inbound.complete_from(bytes);
+            bytes = &bytes[taken..];
+            self.run_stashed(key);
+        }
+        self.end_of_read(key);
+    }
+
+    /// Bytes were read straight into the stash ([`Shard::direct_read`]).
+    pub fn on_received_direct(&mut self, key: ConnKey) {
+        let now = self.now.mono;
+        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+            return;
+        };
+        conn.keepalive.on_bytes(now);
+        self.run_stashed(key);
+        self.end_of_read(key);
+    }
+
+    /// Where the rest of a large payload may be read to, and how many bytes of it are missing.
+    pub fn direct_read(&mut self, key: ConnKey) -> Option<(&mut Vec<u8>, usize)> {
+        let inbound = &mut self.connections.get_mut(key)?.inbound;
+        let len = inbound.direct_read_len()?;
+        Some((inbound.direct(), len))
+    }
+
+    /// Whether the socket may be read: nothing pauses it and it is not closing.
+    pub fn wants_read(&self, key: ConnKey) -> bool {
+        self.connections.get(key).is_some_and(|conn| conn.is_open() && !conn.pauses.any())
+    }
+
+    /// Goes on with connections whose read was cut short by the turn's budget.
+    pub fn run_backlog(&mut self) {
+        for key in std::mem::take(&mut self.backlog) {
+            let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+                continue;
+            };
+            if conn.pauses.waits_for_others() {
+                continue; // `unpause` lists it again.
+            }
+            if conn.pauses.remove(Pauses::BUDGET) {
+                self.effects.resume.push(key);
+            }
+            self.run_stashed(key);
+            self.end_of_read(key);
+        }
+    }
+
+    /// Ends one reason not to read a connection.
+    pub(super) fn unpause(&mut self, key: ConnKey, pause: Pauses) {
+        let Some(conn) = self.connections.get_mut(key) else { return };
+        if !conn.pauses.contains(pause) || mutation::active(Mutation::LosePause) {
+            return;
+        }
+        if conn.pauses.remove(pause) {
+            self.effects.resume.push(key);
+        } else if !conn.pauses.waits_for_others() && !self.backlog.contains(&key) {
+            self.backlog.push(key);
+        }
+    }
+
+    /// Executes the front of the stash, if it is whole.
+    fn run_stashed(&mut self, key: ConnKey) {
+        let Some(conn) = self.connections.get_mut(key) else { return };
+        if let Missing::Bytes(_) = conn.inbound.missing() {
+            return;
+        }
+        let stash = conn.inbound.take();
+        if stash.len() < self.tuning.shared_payload_bytes {
+            match parser::next(&stash, &self.settings.parser) {
+                Ok(Step::Incomplete { needed }) => conn.inbound.restore(stash, needed),
+                _ => {
+                    self.run(key, &stash, None);
+                    self.pool.give(stash);
+                }
+            }
+        } else {
+            // The payload is in a buffer of its own: subscribers share it without a copy.
+            let whole = Bytes::from(stash);
+            self.run(key, &whole, Some(&whole));
+        }
+    }
+
+    /// Executes commands until the bytes end, a budget is spent, or the connection must wait.
+    /// What is left goes to the stash.
+    fn run(&mut self, key: ConnKey, bytes: &[u8], whole: Option<&Bytes>) {
+        let mut at = 0;
+        let mut needed = 0;
+        let mut guarded = self.is_guarded(key);
+        while at < bytes.len() {
+            if guarded && !self.pass_gate(key, bytes[at]) {
+                return;
+            }
+            match parser::next(&bytes[at..], &self.settings.parser) {
+                Ok(Step::Command { command, consumed }) => {
+                    at += consumed;
+                    if self.execute(key, &command, whole) == Flow::Stop
+                        || self.effects.outbound_bytes > self.tuning.turn_outbound_bytes
+                    {
+                        break;
+                    }
+                    guarded = guarded && self.is_guarded(key);
+                }
+                Ok(Step::Incomplete { needed: bytes_needed }) => {
+                    needed = bytes_needed;
+                    break;
+                }
+                Err(violation) => {
+                    self.violate(key, violation);
+                    return;
+                }
+            }
+        }
+        self.keep_rest(key, &bytes[at..], needed);
+    }
+
+    /// Stashes what was not executed, and decides when to go on with it.
+    fn keep_rest(&mut self, key: ConnKey, rest: &[u8], needed: usize) {
+        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+            return;
+        };
+        if rest.is_empty() {
+            return;
+        }
+        conn.inbound.stash(rest, needed);
+        let cut_short =
+            self.effects.outbound_bytes > self.tuning.turn_outbound_bytes || conn.pauses.any();
+        if cut_short && needed == 0 && !conn.pauses.contains(Pauses::BUDGET) {
+            conn.pauses.add(Pauses::BUDGET);
+            if !conn.pauses.waits_for_others() {
+                self.backlog.push(key);
+            }
+        }
+    }
+
+    fn execute(&mut self, key: ConnKey, command: &Command<'_>, whole: Option<&Bytes>) -> Flow {
+        if self.settings.trace {
+            self.trace_in(key, command);
+        }
+        match command {
+            Command::Publish(publish) => self.publish(key, publish, whole),
+            Command::Subscribe { subject, queue, sid } => {
+                self.subscribe_command(key, subject, *queue, sid)
+            }
+            Command::Unsubscribe { sid, max } => self.unsubscribe_command(key, sid, *max),
+            Command::Ping => self.ping(key),
+            Command::Pong => self.pong(key),
+            Command::Connect(json) => self.connect(key, json),
+            Command::Ignored => Flow::Go,
+            Command::Error => self.client_error(key),
+        }
+    }
+
+    fn trace_in(&self, key: ConnKey, command: &Command<'_>) {
+        let text = match command {
+            Command::Connect(json) => format!("CONNECT {}", json.escape_ascii()),
+            Command::Publish(publish) => {
+                let verb = if publish.is_hpub { "HPUB" } else { "PUB" };
+                let reply = publish.reply.map(|reply| format!(" {}", reply.escape_ascii()));
+                let sizes = [publish.header_len_text, publish.size_text]
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .map(|text| format!(" {}", text.escape_ascii()))
+                    .collect::<String>();
+                let subject = publish.subject.escape_ascii();
+                format!("{verb} {subject}{}{sizes}", reply.unwrap_or_default())
+            }
+            Command::Subscribe { subject, queue, sid } => format!(
+                "SUB {} {} {}",
+                subject.escape_ascii(),
+                queue.unwrap_or_default().escape_ascii(),
+                sid.escape_ascii()
+            ),
+            Command::Unsubscribe { sid, max } => {
+                let max = max.map(|max| format!(" {max}")).unwrap_or_default();
+                format!("UNSUB {}{max}", sid.escape_ascii())
+            }
+            Command::Ping => "PING".to_owned(),
+            Command::Pong => "PONG".to_owned(),
+            Command::Ignored | Command::Error => return,
+        };
+        trace!("{} - <<- [{text}]", self.label(key));
+        if let Command::Publish(publish) = command {
+            let max = self.settings.max_traced_msg_len;
+            let shown = publish.payload.len().min(if max == 0 { usize::MAX } else { max });
+            let more = if shown < publish.payload.len() { "..." } else { "" };
+            let payload = publish.payload[..shown].escape_ascii();
+            trace!("{} - <<- MSG_PAYLOAD: [\"{payload}{more}\"]", self.label(key));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The broker simulated: many shards, sockets and clients in one thread, from one seed each.
+//!
+//! `WEFT_SIM_SEEDS=10000` runs so many seeds, `WEFT_SIM_SEED=123` one of them with its trace.
+
+use weft::testing::{Extent, Mutation, Scenario, breaks, is_mutated, mutate, simulate};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs seeds of a scenario; a failure tells its seed and what happened last.
+fn run(scenario: Scenario, default_seeds: u64) {
+    let seeds = match number("WEFT_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("WEFT_SIM_SEEDS").unwrap_or(default_seeds),
+    };
+    let mut sum = Extent::default();
+    for seed in seeds.clone() {
+        match simulate(scenario, seed) {
+            Ok(extent) => sum.add(extent),
+            Err(failure) => {
+                let tail = failure.trace.join("\n");
+                panic!("{tail}\n\n{scenario:?} seed {seed}: {}", failure.rule);
+            }
+        }
+    }
+    println!("{scenario:?}: {} seeds: {sum:?}", seeds.end - seeds.start);
+}
+
+#[test]
+fn everyone_gets_exactly_what_they_must() {
+    run(Scenario::Mixed, 500);
+}
+
+#[test]
+fn saturation_through_lanes_of_one_slot_never_stops() {
+    run(Scenario::Saturation, 50);
+}
+
+#[test]
+fn a_live_reader_is_never_cut() {
+    run(Scenario::LiveReader, 20);
+}
+
+/// Each mistake, and the seeds within which it must be seen.
+#[test]
+fn every_mutation_is_caught() {
+    let rows = [
+        (Mutation::SendBeforePush, 500),
+        (Mutation::LookAfterProcessing, 500),
+        (Mutation::SkipLane, 500),
+        (Mutation::DropReroute, 500),
+        (Mutation::IgnoreCredit, 500),
+        (Mutation::LosePause, 500),
+        (Mutation::InterestAfterData, 500),
+        (Mutation::SubmitWhileBlocked, 500),
+        (Mutation::RepliesNotHeld, 500),
+        (Mutation::StallOnce, 100),
+        (Mutation::NoWake, 500),
+        (Mutation::NobodyUnheard, 500),
+    ];
+    // A mutated broker may well trip over its own assertions.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !is_mutated() {
+            usual(info);
+        }
+    }));
+    let mut missed = Vec::new();
+    for (mutation, seeds) in rows {
+        mutate(Some(mutation));
+        let scenario = match mutation {
+            Mutation::StallOnce => Scenario::LiveReader,
+            _ => Scenario::Mixed,
+        };
+        match (0..seeds).find(|seed| breaks(scenario, *seed)) {
+            Some(seed) => println!("{mutation:?}: caught by seed {seed}"),
+            None => missed.push(mutation),
+        }
+        mutate(None);
+    }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
