@@ -8,6 +8,7 @@ mod mesh;
 mod protocol;
 mod routing;
 mod security;
+mod storage;
 
 pub mod config;
 

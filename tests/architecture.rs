@@ -24,6 +24,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/mesh/ring.rs",
     "src/routing/tests/memory.rs",
     "src/runtime/core.rs",
+    "src/runtime/disk/standalone.rs",
     "src/runtime/ring.rs",
     "src/runtime/sockets.rs",
     "src/runtime/syscalls.rs",

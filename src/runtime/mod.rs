@@ -6,9 +6,11 @@
 //!   sockets   connections as file descriptors and operations  clock    both clocks, once per turn
 //!   control   accept, monitoring: the control thread        server    its life: start, signals, stop
 //!   checks    is this machine fit, before anything starts   cpus      which cores
+//!   disk      a log's files, driven by the core's ring
 //!   logging   the reference's log lines                     process   pid and ports files, signals
 //! ```
 
+pub mod disk;
 pub mod logging;
 pub mod process;
 pub mod server;

@@ -6,8 +6,12 @@
 //!   socket   splits, delays, windows     client   what clients do      reader   what they read
 //!   history  what happened, when         oracle   what must have happened
 //! ```
+//!
+//! The log has a simulator of its own, on a disk that does its worst: `log_sim`, `disk`.
 
+pub mod disk;
 pub mod fuzz;
+pub mod log_sim;
 
 mod client;
 mod history;

@@ -99,3 +99,36 @@ pub const CONFIG_DEPTH_MAX: usize = 64;
 
 /// Rotated log files looked at when old ones are removed; more are left alone.
 pub const LOG_BACKUPS_MAX: usize = 10_000;
+
+/// The smallest and the largest segment; in between they grow with the log. A larger record gets
+/// a segment of its own size.
+pub const SEGMENT_BYTES_MIN: u32 = 1024 * 1024;
+pub const SEGMENT_BYTES_MAX: u32 = 256 * 1024 * 1024;
+/// A batch closes at this size; the next one gathers behind it.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes appended but not yet durable. At it publishes are refused until the disk has caught up.
+pub const GATHER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Records that are made durable together (an atomic batch, a large message). Larger is refused.
+pub const ATOMIC_BYTES_MAX: usize = 72 * 1024 * 1024;
+/// Durable batches kept in memory for readers at the tail; the oldest is dropped.
+pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
+/// Chunks of a stream's index that lie open; the least recently used is packed.
+pub const INDEX_OPEN_CHUNKS: usize = 4;
+/// What a compaction holds in memory to sort; a larger segment is sorted piece by piece.
+pub const COMPACTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+/// Copies that go into one write, so that publishers wait at most for so much.
+pub const COPY_BATCH_BYTES: usize = 256 * 1024;
+/// A read-ahead of a sequential reader.
+pub const READ_AHEAD_BYTES: u32 = 512 * 1024;
+/// Reads under way for one log; more are refused until one is done.
+pub const READS_MAX: usize = 1024;
+/// Retired files kept for reuse; more are deleted.
+pub const SPARE_SLOTS: usize = 2;
+/// Progress that nobody waits for is written at the latest after this.
+pub const RIDE_ALONG_NS: u64 = 100 * MILLISECOND;
+/// An idle log closes its tail with an empty batch after this.
+pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
+/// How often the log looks for segments to retire or to empty.
+pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
+/// How often a full disk is asked again.
+pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;

@@ -1,0 +1,328 @@
+//! Figures of the log on a real disk, each beside the bare device in the same run. By hand:
+//! `cargo test --release --lib -- --ignored --nocapture bench_`, with `WEFT_CRASH_PARENT` naming
+//! a directory on the disk in question.
+
+#![expect(clippy::disallowed_methods, reason = "real time, real disk")]
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::*;
+use crate::storage::{
+    Buffer, Health, LogId, LogSettings, Lsn, Message, Recovery, Refusal, Seq, SlotId, StreamId,
+    Urgency,
+};
+
+const ID: LogId = LogId(3);
+
+fn parent() -> PathBuf {
+    std::env::var_os("WEFT_CRASH_PARENT").map_or("target".into(), PathBuf::from)
+}
+
+struct Bench {
+    disk: Standalone,
+    log: Log,
+    began: Instant,
+}
+
+impl Bench {
+    fn open(path: &Path, settings: LogSettings) -> (Self, crate::storage::Report) {
+        let directory = Directory::open(path, false).unwrap();
+        let files = directory.files();
+        let (log, report) = directory.recover(Recovery::new(ID, settings, files));
+        let disk = Standalone::new(directory).unwrap();
+        let mut bench = Self { disk, log, began: Instant::now() };
+        while bench.log.health() == Health::Starting {
+            bench.turn();
+        }
+        (bench, report)
+    }
+
+    fn now(&self) -> Mono {
+        Mono(self.began.elapsed().as_nanos() as u64)
+    }
+
+    fn turn(&mut self) {
+        let now = self.now();
+        self.log.on_turn_end(now);
+        self.log.on_tick(now);
+        self.disk.drive(&mut self.log, now).unwrap();
+    }
+
+    fn append(&mut self, stream: StreamId, subject: &[u8], payload: &[u8]) -> Lsn {
+        let seq = self.log.stream(stream).map_or(Seq(0), |index| index.last_seq()).next();
+        let message = Message { stream, seq, time: 1, subject, headers: b"", payload };
+        loop {
+            let now = self.now();
+            match self.log.append(&message, Urgency::Now, now) {
+                Ok(lsn) => return lsn,
+                Err(Refusal::Behind | Refusal::NoSpace) => self.turn(),
+                Err(refusal) => panic!("{refusal:?}"),
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        loop {
+            let now = self.now();
+            let is_done = self.log.stop(now);
+            self.disk.drive(&mut self.log, now).unwrap();
+            if is_done && self.disk.disk().pending() == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Lets compaction catch up.
+    fn settle(&mut self) {
+        let mut quiet = 0;
+        while quiet < 40 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            let before = self.log.counters();
+            self.turn();
+            let pending = self.disk.disk().pending() > 0;
+            quiet = if before == self.log.counters() && !pending { quiet + 1 } else { 0 };
+        }
+    }
+}
+
+fn percentiles(times: &mut [u64]) -> String {
+    times.sort_unstable();
+    let at = |part: usize| times[(times.len() * part / 1000).min(times.len() - 1)] / 1000;
+    format!("p50 {} p99 {} p99.9 {} µs", at(500), at(990), at(999))
+}
+
+/// The device alone: flushed writes of `bytes`, one at a time.
+fn bare(path: &Path, bytes: usize, seconds: f64) -> String {
+    let mut disk = Standalone::new(Directory::open(path, false).unwrap()).unwrap();
+    let (slot, len) = (SlotId(1), 64 * 1024 * 1024);
+    let mut header = Buffer::new();
+    header.resize(4096, 0);
+    let op = OpId(0);
+    let header = Rc::new(header);
+    let mut run = |disk: &mut Standalone, effect| {
+        disk.disk().push(effect);
+        while disk.disk().pending() > 0 {
+            disk.turn().unwrap();
+            while disk.disk().take_done().is_some() {}
+        }
+    };
+    run(&mut disk, Effect::Prepare { op, slot, len, header, fresh: true, erase: false });
+    let mut buffer = Buffer::new();
+    buffer.resize(bytes, 7);
+    let buffer = Rc::new(buffer);
+    let (began, mut times, mut offset) = (Instant::now(), Vec::new(), 0u32);
+    while began.elapsed().as_secs_f64() < seconds {
+        let start = Instant::now();
+        let bytes = Rc::clone(&buffer);
+        run(&mut disk, Effect::Write { op, slot, offset, bytes, flush: true });
+        times.push(start.elapsed().as_nanos() as u64);
+        offset = (offset + buffer.len() as u32) % len;
+    }
+    let rate = times.len() as f64 / began.elapsed().as_secs_f64();
+    let mb = rate * bytes as f64 / 1e6;
+    format!("bare {bytes} B: {rate:.0}/s {mb:.0} MB/s {}", percentiles(&mut times))
+}
+
+fn closed_loop(path: &Path, outstanding: usize, seconds: f64) -> String {
+    let (mut bench, _) = Bench::open(path, LogSettings::default());
+    let payload = [7u8; 128];
+    // The first segments are small and are made while we write; the figures begin behind them.
+    let warm = Instant::now();
+    let mut waiting: VecDeque<(Lsn, Instant)> = VecDeque::new();
+    let (mut times, mut before, mut began) = (Vec::new(), bench.log.counters(), Instant::now());
+    let mut is_warm = false;
+    let mut done = 0u64;
+    loop {
+        if !is_warm && warm.elapsed().as_secs_f64() > 0.5 {
+            (is_warm, before, began, done) = (true, bench.log.counters(), Instant::now(), 0);
+            times.clear();
+        }
+        if is_warm && began.elapsed().as_secs_f64() > seconds {
+            break;
+        }
+        while waiting.len() < outstanding {
+            let lsn = bench.append(StreamId(1), b"bench.subject", &payload);
+            waiting.push_back((lsn, Instant::now()));
+        }
+        bench.turn();
+        while waiting.front().is_some_and(|(lsn, _)| *lsn <= bench.log.settled()) {
+            if let Some((_, sent)) = waiting.pop_front() {
+                times.push(sent.elapsed().as_nanos() as u64);
+                done += 1;
+            }
+        }
+    }
+    let (after, elapsed) = (bench.log.counters(), began.elapsed().as_secs_f64());
+    let batches = after.batches - before.batches;
+    let bytes = after.batch_bytes - before.batch_bytes;
+    format!(
+        "{outstanding} outstanding: {:.0} records/s, {} batches/s, {} B written per record, {:.0} MB/s, {}",
+        done as f64 / elapsed,
+        (batches as f64 / elapsed) as u64,
+        bytes / done.max(1),
+        bytes as f64 / elapsed / 1e6,
+        percentiles(&mut times)
+    )
+}
+
+#[test]
+#[ignore = "a minute"]
+fn bench_append() {
+    for _ in 0..2 {
+        for bytes in [4096, 65536] {
+            let directory = tempfile::tempdir_in(parent()).unwrap();
+            println!("{}", bare(directory.path(), bytes, 2.0));
+        }
+        for outstanding in [1, 64, 1000, 20_000] {
+            let directory = tempfile::tempdir_in(parent()).unwrap();
+            println!("{}", closed_loop(directory.path(), outstanding, 2.0));
+        }
+    }
+}
+
+#[test]
+#[ignore = "2 GB of disk"]
+fn bench_recovery() {
+    let count = std::env::var("WEFT_BENCH_MESSAGES").map_or(10_000_000, |n| n.parse().unwrap());
+    let directory = tempfile::tempdir_in(parent()).unwrap();
+    let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+    let began = Instant::now();
+    let payload = [7u8; 128];
+    for n in 0..count {
+        bench.append(StreamId(1), b"bench.subject", &payload);
+        if n % 2000 == 0 {
+            bench.turn();
+        }
+    }
+    let memory = bench.log.stream(StreamId(1)).unwrap().memory();
+    println!(
+        "{count} appended in {:?}, index {:.2} B per message",
+        began.elapsed(),
+        memory as f64 / f64::from(count)
+    );
+    drop(bench);
+    for stop in ["killed", "stopped", "stopped"] {
+        let began = Instant::now();
+        let (mut bench, report) = Bench::open(directory.path(), LogSettings::default());
+        println!(
+            "after it was {stop}: open in {:?}, {} of {} segments from footers, {} MB read, {} messages, {:?}",
+            began.elapsed(),
+            report.footers,
+            report.segments,
+            report.bytes_read / 1_000_000,
+            bench.log.stream(StreamId(1)).unwrap().messages(),
+            report.damages
+        );
+        bench.append(StreamId(1), b"bench.subject", &payload);
+        bench.stop();
+    }
+}
+
+#[test]
+#[ignore = "a minute"]
+fn bench_subjects() {
+    let directory = tempfile::tempdir_in(parent()).unwrap();
+    let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+    let began = Instant::now();
+    for n in 0..1_000_000u32 {
+        bench.append(StreamId(1), format!("kv.bucket.key-{n:07}").as_bytes(), &[1; 32]);
+        if n % 2000 == 0 {
+            bench.turn();
+        }
+    }
+    let memory = bench.log.stream(StreamId(1)).unwrap().memory();
+    println!(
+        "a million subjects in {:?}: {} B each, index in all",
+        began.elapsed(),
+        memory / 1_000_000
+    );
+}
+
+/// KV-style: keys are overwritten, the old value is deleted.
+#[test]
+#[ignore = "a minute"]
+fn bench_overwrite() {
+    let seconds = std::env::var("WEFT_BENCH_SECONDS").map_or(20.0, |n| n.parse().unwrap());
+    let directory = tempfile::tempdir_in(parent()).unwrap();
+    let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+    let (began, mut puts, mut key) = (Instant::now(), 0u64, 1u64);
+    let mut last: Vec<Seq> = vec![Seq(0); 100_000];
+    let mut disk_max = 0;
+    while began.elapsed().as_secs_f64() < seconds {
+        for _ in 0..500 {
+            key =
+                key.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = (key >> 33) as usize % last.len();
+            bench.append(StreamId(1), format!("kv.b.{at}").as_bytes(), &[3; 128]);
+            let seq = bench.log.stream(StreamId(1)).unwrap().last_seq();
+            let old = std::mem::replace(&mut last[at], seq);
+            if old > Seq(0) {
+                let now = bench.now();
+                while bench.log.delete(StreamId(1), &[old], false, now).is_err() {
+                    bench.turn();
+                }
+            }
+            puts += 1;
+        }
+        bench.turn();
+        disk_max = disk_max.max(bench.log.disk_bytes());
+    }
+    let elapsed = began.elapsed().as_secs_f64();
+    bench.settle();
+    let counters = bench.log.counters();
+    println!(
+        "{:.0} puts/s; live {} MB; disk at most {} MB, settled {} MB; {} MB of batches, {} MB of them copies, for {} MB of records",
+        puts as f64 / elapsed,
+        bench.log.live_bytes() / 1_000_000,
+        disk_max / 1_000_000,
+        bench.log.disk_bytes() / 1_000_000,
+        counters.batch_bytes / 1_000_000,
+        counters.copied_bytes / 1_000_000,
+        puts * 190 / 1_000_000,
+    );
+}
+
+/// A hundred streams in turn, and what replaying one of them costs.
+#[test]
+#[ignore = "a minute"]
+fn bench_streams() {
+    for streams in [1u64, 100] {
+        let directory = tempfile::tempdir_in(parent()).unwrap();
+        let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+        let total = 2_000_000u64;
+        let began = Instant::now();
+        for n in 0..total {
+            bench.append(StreamId(1 + n % streams), b"bench.subject", &[7; 128]);
+            if n % 1000 == 0 {
+                bench.turn();
+            }
+        }
+        bench.stop();
+        let counters = bench.log.counters();
+        println!("{streams} streams: {:?}, {} batches", began.elapsed(), counters.batches);
+        drop(bench);
+        let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+        bench.settle();
+        let (began, mut from, mut read, mut reads) = (Instant::now(), Seq(1), 0u64, 0u64);
+        while let Some(op) = bench.log.read(StreamId(1), from).unwrap() {
+            while !bench.log.has_read(op) {
+                bench.turn();
+            }
+            let run = bench.log.take_read(op).unwrap().unwrap();
+            for entry in run.entries() {
+                read += run.message(entry).unwrap().payload.len() as u64 / 128;
+                from = entry.seq.next();
+            }
+            reads += 1;
+        }
+        let after = bench.log.counters();
+        println!(
+            "  replay of one: {read} messages, {reads} reads, {:.0} messages/s; copied {} MB of {} MB",
+            read as f64 / began.elapsed().as_secs_f64(),
+            after.copied_bytes / 1_000_000,
+            after.batch_bytes / 1_000_000
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! On the real disk: a process killed at any moment finds everything it had acknowledged.
+
+#![expect(clippy::disallowed_methods, reason = "real time, real disk")]
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::storage::{
+    Health, LogId, LogSettings, Message, Recovery, Refusal, Seq, StreamId, Urgency,
+};
+
+const ID: LogId = LogId(3);
+const STREAMS: u64 = 8;
+const DIRECTORY: &str = "WEFT_CRASH_DIRECTORY";
+
+fn settings() -> LogSettings {
+    LogSettings { segment_bytes_min: 1 << 20, segment_bytes_max: 8 << 20, ..LogSettings::default() }
+}
+
+/// The payload says which message it is.
+fn payload(stream: StreamId, seq: Seq) -> Vec<u8> {
+    let mut out = vec![0; 64 + (seq.0 * 31 + stream.0 * 7) as usize % 200];
+    for (at, byte) in out.iter_mut().enumerate() {
+        *byte = (seq.0.wrapping_mul(0x9e37_79b9) >> (at % 24)) as u8 ^ stream.0 as u8 ^ at as u8;
+    }
+    out
+}
+
+fn start(path: &Path) -> (Standalone, Log, crate::storage::Report) {
+    let directory = Directory::open(path, false).unwrap();
+    let files = directory.files();
+    let (mut log, report) = directory.recover(Recovery::new(ID, settings(), files));
+    let mut standalone = Standalone::new(directory).unwrap();
+    while log.health() == Health::Starting {
+        standalone.drive(&mut log, Mono(1)).unwrap();
+    }
+    (standalone, log, report)
+}
+
+/// Publishes on all streams until it is killed; tells each acknowledged message on its output.
+#[test]
+#[ignore = "run by the test below in a process of its own"]
+fn child() {
+    let Some(path) = std::env::var_os(DIRECTORY) else { return };
+    let (mut standalone, mut log, _) = start(&PathBuf::from(path));
+    let began = Instant::now();
+    let mut waiting = VecDeque::new();
+    let mut out = std::io::stderr();
+    loop {
+        let now = Mono(began.elapsed().as_nanos() as u64);
+        for stream in (1..=STREAMS).map(StreamId) {
+            let seq = log.stream(stream).map_or(Seq(0), |index| index.last_seq()).next();
+            let payload = payload(stream, seq);
+            let message = Message {
+                stream,
+                seq,
+                time: 0,
+                subject: b"crash.test",
+                headers: b"",
+                payload: &payload,
+            };
+            match log.append(&message, Urgency::Now, now) {
+                Ok(lsn) => waiting.push_back((lsn, stream, seq)),
+                Err(Refusal::Behind | Refusal::NoSpace) => {}
+                Err(refusal) => panic!("{refusal:?}"),
+            }
+            // Some deletes, so that segments die and are used again.
+            if seq.0.is_multiple_of(2000) && seq.0 > 4000 {
+                let _ = log.trim(stream, Seq(seq.0 - 3000), now);
+            }
+        }
+        log.on_turn_end(now);
+        log.on_tick(now);
+        standalone.drive(&mut log, now).unwrap();
+        let mut told = Vec::new();
+        while waiting.front().is_some_and(|(lsn, ..)| *lsn <= log.settled()) {
+            let Some((_, stream, seq)) = waiting.pop_front() else { break };
+            told.extend_from_slice(&stream.0.to_le_bytes());
+            told.extend_from_slice(&seq.0.to_le_bytes());
+        }
+        out.write_all(&told).unwrap();
+    }
+}
+
+/// `WEFT_CRASH_ROUNDS` rounds on the disk of `WEFT_CRASH_PARENT`; the default is a few.
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let rounds = std::env::var("WEFT_CRASH_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
+    let parent = std::env::var_os("WEFT_CRASH_PARENT").map_or("target".into(), PathBuf::from);
+    let directory = tempfile::tempdir_in(parent).unwrap();
+    let mut acknowledged = [0u64; STREAMS as usize + 1];
+    let mut total = 0;
+    for round in 0..rounds {
+        let told = killed_child(directory.path(), Duration::from_millis(15 + round * 37 % 120));
+        for pair in told.chunks_exact(16) {
+            let stream = u64::from_le_bytes(pair[..8].try_into().unwrap());
+            let seq = u64::from_le_bytes(pair[8..].try_into().unwrap());
+            assert_eq!(acknowledged[stream as usize].max(seq), seq, "round {round}: out of order");
+            acknowledged[stream as usize] = seq;
+            total += 1;
+        }
+        verify(directory.path(), &mut acknowledged, round);
+    }
+    println!("{rounds} rounds, {total} acknowledged messages, all found");
+    assert!(total > 0);
+}
+
+fn killed_child(directory: &Path, life: Duration) -> Vec<u8> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "runtime::disk::crash_tests::child", "--ignored", "--nocapture"])
+        .env(DIRECTORY, directory)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = child.stderr.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut told = Vec::new();
+        output.read_to_end(&mut told).map(|_| told)
+    });
+    // The first acks show that it has started.
+    std::thread::sleep(Duration::from_millis(30) + life);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap().unwrap()
+}
+
+fn verify(directory: &Path, acknowledged: &mut [u64], round: u64) {
+    let (mut standalone, mut log, report) = start(directory);
+    let lost =
+        report.damages.iter().find(|damage| damage.certainty == crate::storage::Certainty::Lost);
+    assert!(lost.is_none(), "round {round}: {lost:?}");
+    for stream in (1..=STREAMS).map(StreamId) {
+        let Some(index) = log.stream(stream) else {
+            assert_eq!(acknowledged[stream.0 as usize], 0, "round {round}: {stream:?} is gone");
+            continue;
+        };
+        let (first, last) = (index.first_seq(), index.last_seq());
+        let acked = acknowledged[stream.0 as usize];
+        assert!(last.0 >= acked, "round {round}: {stream:?} ends at {last:?}, acked {acked}");
+        let mut expected = first;
+        while let Some(op) = log.read(stream, expected).unwrap() {
+            while !log.has_read(op) {
+                standalone.drive(&mut log, Mono(1)).unwrap();
+            }
+            let run = log.take_read(op).unwrap().unwrap();
+            for entry in run.entries() {
+                assert_eq!(entry.seq, expected, "round {round}: a hole in {stream:?}");
+                let message = run.message(entry).unwrap();
+                assert_eq!(message.payload, payload(stream, entry.seq), "round {round}");
+                expected = expected.next();
+            }
+        }
+        assert_eq!(expected, last.next(), "round {round}: {stream:?}");
+        acknowledged[stream.0 as usize] = last.0;
+    }
+}
+
+#[test]
+fn a_log_has_one_owner() {
+    let directory = tempfile::tempdir_in("target").unwrap();
+    let first = Directory::open(directory.path(), false).unwrap();
+    assert!(matches!(Directory::open(directory.path(), false), Err(OpenError::InUse(_))));
+    drop(first);
+    assert!(Directory::open(directory.path(), false).is_ok());
+}
+
+#[test]
+fn memory_is_used_through_the_cache() {
+    let Ok(directory) = tempfile::tempdir_in("/dev/shm") else { return };
+    assert_eq!(Directory::open(directory.path(), false).unwrap().access(), Access::Buffered);
+}
+
+#[test]
+fn a_disk_can_be_measured() {
+    let directory = tempfile::tempdir_in("target").unwrap();
+    let began = Instant::now();
+    let checks = DiskCheck::run(directory.path(), 20, || began.elapsed()).unwrap();
+    assert_eq!(checks.len(), 2);
+    assert!(checks.iter().all(|check| check.p50 <= check.p99 && check.p99 <= check.max));
+}

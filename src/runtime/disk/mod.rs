@@ -1,0 +1,151 @@
+//! A log's directory on a real disk: effects become io_uring operations, completions come back.
+//!
+//! It owns no ring: a core's loop has one ring for everything. [`Disk::queue`] hands its entries
+//! to the loop, [`Disk::complete`] takes their results, [`Disk::take_done`] says what that means
+//! for the log. Buffers belong to their operation until it has completed.
+//!
+//! | file | knows |
+//! |---|---|
+//! | `directory` | the lock, the files, how they may be opened |
+//! | `work` | the steps of one effect |
+//! | `standalone` | a ring of its own, for start-up, tests and `weft disk-check` |
+
+mod directory;
+mod standalone;
+mod work;
+
+#[cfg(test)]
+mod bench_tests;
+#[cfg(test)]
+mod crash_tests;
+
+use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
+
+use io_uring::squeue::Entry;
+
+use crate::storage::{Effect, IoFault, Log, OpId};
+use crate::types::Mono;
+
+pub use directory::{Access, Directory, OpenError};
+pub use standalone::{DiskCheck, Standalone};
+use work::{Progress, Work};
+
+/// An operation that has ended.
+#[derive(Debug)]
+pub enum Done {
+    Written(OpId),
+    Synced(OpId),
+    Prepared(OpId),
+    Read(OpId, crate::storage::Buffer),
+    Fault(OpId, IoFault),
+}
+
+impl Done {
+    /// Tells the log.
+    pub fn tell(self, log: &mut Log, now: Mono) {
+        match self {
+            Self::Written(op) => log.on_written(op, now),
+            Self::Synced(op) => log.on_synced(op, now),
+            Self::Prepared(op) => log.on_prepared(op, now),
+            Self::Read(op, bytes) => log.on_read(op, &bytes, now),
+            Self::Fault(op, fault) => log.on_fault(op, fault, now),
+        }
+    }
+}
+
+/// One log's files, and what is being done to them.
+pub struct Disk {
+    directory: Directory,
+    /// Marks this disk's completions among those of the ring; its low 32 bits are zero.
+    tag: u64,
+    /// Left alone when dropped: the kernel may still be writing into the buffers.
+    running: ManuallyDrop<Vec<Option<Work>>>,
+    free: Vec<u32>,
+    /// Work whose next step waits for room in the ring.
+    ready: VecDeque<u32>,
+    done: VecDeque<Done>,
+    in_ring: usize,
+}
+
+impl Disk {
+    pub fn new(directory: Directory, tag: u64) -> Self {
+        Self {
+            directory,
+            tag: tag & !u64::from(u32::MAX),
+            running: ManuallyDrop::new(Vec::new()),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            done: VecDeque::new(),
+            in_ring: 0,
+        }
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Takes an effect of the log on. Nothing happens before [`Disk::queue`].
+    pub fn push(&mut self, effect: Effect) {
+        let work = match Work::new(effect, &mut self.directory) {
+            Ok(Some(work)) => work,
+            Ok(None) => return,
+            Err((op, fault)) => {
+                self.done.push_back(Done::Fault(op, fault));
+                return;
+            }
+        };
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.running.push(None);
+            (self.running.len() - 1) as u32
+        });
+        self.running[at as usize] = Some(work);
+        self.ready.push_back(at);
+    }
+
+    /// Hands entries to the ring until `push` answers false: no room.
+    ///
+    /// What an entry points to stays in place until [`Disk::complete`] was called for it.
+    pub fn queue(&mut self, mut push: impl FnMut(&Entry) -> bool) {
+        while let Some(&at) = self.ready.front() {
+            let work = self.running[at as usize].as_mut().expect("ready work is running");
+            let entry = work.entry(&self.directory).user_data(self.tag | u64::from(at));
+            if !push(&entry) {
+                return;
+            }
+            self.in_ring += 1;
+            self.ready.pop_front();
+        }
+    }
+
+    /// Whether a completion is of this disk.
+    pub fn owns(&self, user_data: u64) -> bool {
+        user_data & !u64::from(u32::MAX) == self.tag
+    }
+
+    /// The result of an entry. Follow with [`Disk::take_done`] and [`Disk::queue`].
+    pub fn complete(&mut self, user_data: u64, result: i32) {
+        let at = user_data as u32;
+        let Some(work) = self.running.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        self.in_ring -= 1;
+        match work.advance(result) {
+            Progress::Again => self.ready.push_back(at),
+            Progress::Done => {
+                let work = self.running[at as usize].take();
+                self.free.push(at);
+                if let Some(work) = work {
+                    self.done.push_back(work.into_done(&mut self.directory));
+                }
+            }
+        }
+    }
+
+    pub fn take_done(&mut self) -> Option<Done> {
+        self.done.pop_front()
+    }
+
+    /// Operations under way or waiting.
+    pub fn pending(&self) -> usize {
+        self.in_ring + self.ready.len() + self.done.len()
+    }
+}

@@ -1,0 +1,398 @@
+//! Commands: what streams ask the log to remember. Each appends records to the gathering batch,
+//! changes the index, and returns the batch that has to become durable before anyone is told.
+
+use std::collections::BTreeMap;
+
+use super::batch::{BATCH_HEADER, round_up};
+use super::fault::Refusal;
+use super::ids::{Lsn, Place, SegmentNo, Seq, StreamId};
+use super::index::keys::{KeyRecord, KeyState};
+use super::log::{Health, Log};
+use super::mutation::{self, Mutation};
+use super::record::{Manifest, Message, RECORD_HEADER, Record, SeqList};
+use super::segment::{SEGMENT_HEADER, Stage};
+use crate::types::limits::ATOMIC_BYTES_MAX;
+use crate::types::{Mono, Pattern};
+
+/// Bytes of a manifest's entry.
+const MANIFEST_ENTRY: usize = 13;
+/// Sequences in one `Delete` record.
+const DELETE_SEQS_MAX: usize = 4096;
+
+/// How soon a record must be on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Urgency {
+    /// Somebody waits.
+    Now,
+    /// Nobody waits: with the next batch, at the latest after `RIDE_ALONG_NS`.
+    RideAlong,
+}
+
+/// What may use the segment kept for a full disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Class {
+    Publish,
+    /// Makes room, or belongs to something already accepted.
+    Essential,
+}
+
+impl Log {
+    /// Stores a message. Its sequence must be above the stream's last one.
+    pub fn append(
+        &mut self,
+        message: &Message<'_>,
+        urgency: Urgency,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        self.append_all(std::slice::from_ref(message), urgency, now)
+    }
+
+    /// Stores messages that count together or not at all: they share a batch.
+    pub fn append_all(
+        &mut self,
+        messages: &[Message<'_>],
+        urgency: Urgency,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        let len = messages.iter().map(Message::record_len).sum();
+        self.admit(len, Class::Publish, now)?;
+        for message in messages {
+            let index = self.stream_entry(message.stream);
+            assert!(message.seq > index.last_seq(), "a sequence is given out once");
+            let place = self.put(&Record::Message(*message), urgency);
+            let has_headers = !message.headers.is_empty();
+            self.stream_entry(message.stream).add(message.seq, place, message.subject, has_headers);
+            self.count_in(place);
+            if let Some(gather) = &mut self.commit.gather {
+                gather.show(message.stream, message.seq);
+            }
+        }
+        Ok(self.appended())
+    }
+
+    /// Deletes messages. Those at the stream's front raise its first sequence.
+    /// Sequences that are not there are passed over.
+    pub fn delete(
+        &mut self,
+        stream: StreamId,
+        seqs: &[Seq],
+        erase: bool,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
+        let mut seqs: Vec<Seq> =
+            seqs.iter().copied().filter(|&seq| index.get(seq).is_some()).collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        let front = self.front_of(stream, &seqs);
+        for chunk in seqs[front..].chunks(DELETE_SEQS_MAX) {
+            self.delete_inside(stream, chunk, erase, now)?;
+        }
+        if let Some(&last) = seqs[..front].last() {
+            let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
+            let next = index.next(last.next()).map_or(index.last_seq().next(), |entry| entry.seq);
+            if erase {
+                self.mark_for_erasure(stream, &seqs[..front]);
+            }
+            return self.trim(stream, next, now);
+        }
+        Ok(self.appended())
+    }
+
+    /// How many of the sequences are the stream's first messages.
+    fn front_of(&self, stream: StreamId, seqs: &[Seq]) -> usize {
+        let Some(index) = self.streams.get(&stream) else { return 0 };
+        let mut from = index.first_seq();
+        for (at, &seq) in seqs.iter().enumerate() {
+            match index.next(from) {
+                Some(entry) if entry.seq == seq => from = seq.next(),
+                _ => return at,
+            }
+        }
+        seqs.len()
+    }
+
+    fn mark_for_erasure(&mut self, stream: StreamId, seqs: &[Seq]) {
+        let Some(index) = self.streams.get(&stream) else { return };
+        for entry in seqs.iter().filter_map(|&seq| index.get(seq)) {
+            if let Some(segment) = self.segments.get_mut(&entry.place.segment) {
+                segment.erase = true;
+            }
+        }
+    }
+
+    fn delete_inside(
+        &mut self,
+        stream: StreamId,
+        seqs: &[Seq],
+        erase: bool,
+        now: Mono,
+    ) -> Result<(), Refusal> {
+        let mut by_segment: BTreeMap<SegmentNo, Vec<Seq>> = BTreeMap::new();
+        for &seq in seqs {
+            let Some(entry) = self.streams.get(&stream).and_then(|index| index.get(seq)) else {
+                continue;
+            };
+            // A copy under way is named instead: its segment outlives the original's.
+            let place = self.commit.copy_of(stream, seq).map_or(entry.place, |copied| copied.to);
+            by_segment.entry(place.segment).or_default().push(seq);
+        }
+        if erase {
+            self.mark_for_erasure(stream, seqs);
+        }
+        for (victims, seqs) in by_segment {
+            let len = RECORD_HEADER + 12 + seqs.len() * 10;
+            self.admit(len, Class::Essential, now)?;
+            let record = Record::Delete { stream, victims, seqs: SeqList::Plain(&seqs) };
+            let place = self.put(&record, Urgency::Now);
+            self.bury(place, victims);
+            for seq in seqs {
+                let removed = self.stream_entry(stream).remove(seq);
+                if let Some(entry) = removed {
+                    self.count_out(entry.place);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A record at `place` lives as long as the segment of its victims: not at all if that is its
+    /// own.
+    pub(super) fn bury(&mut self, place: Place, victims: SegmentNo) {
+        if victims == place.segment || !self.segments.contains_key(&victims) {
+            return;
+        }
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.tombs.entry(victims).or_default().insert(place.offset, place.len);
+            segment.count_in(place);
+        }
+    }
+
+    /// Removes everything before `first_seq`, for good. It never goes back.
+    pub fn trim(&mut self, stream: StreamId, first_seq: Seq, now: Mono) -> Result<Lsn, Refusal> {
+        let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
+        if first_seq <= index.first_seq() {
+            return Ok(self.appended());
+        }
+        self.admit(64, Class::Essential, now)?;
+        let mut removed = Vec::new();
+        self.stream_entry(stream).trim(first_seq, |entry| removed.push(entry.place));
+        removed.into_iter().for_each(|place| self.count_out(place));
+        if !mutation::is(Mutation::TrimNotLogged) {
+            self.put_bounds(stream, Urgency::Now);
+        }
+        Ok(self.appended())
+    }
+
+    /// Removes the messages of a pattern below `below`, all but the newest `keep`. How many.
+    pub fn purge(
+        &mut self,
+        stream: StreamId,
+        pattern: Option<Pattern<'_>>,
+        below: Seq,
+        keep: usize,
+        now: Mono,
+    ) -> Result<(u64, Lsn), Refusal> {
+        let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
+        let seqs = index.purge_list(pattern, below, keep);
+        let lsn = self.delete(stream, &seqs, false, now)?;
+        Ok((seqs.len() as u64, lsn))
+    }
+
+    /// Appends the stream's bounds; the record before is dead. Room must have been made.
+    pub(super) fn put_bounds(&mut self, stream: StreamId, urgency: Urgency) {
+        let index = self.stream_entry(stream);
+        let (first_seq, last_seq) = (index.first_seq(), index.last_seq());
+        let place = self.put(&Record::Bounds { stream, first_seq, last_seq }, urgency);
+        self.count_in(place);
+        let old = self.stream_entry(stream).bounds.replace((place, last_seq));
+        if let Some((old, _)) = old {
+            self.count_out(old);
+        }
+    }
+
+    /// Sets the value of a key of the stream: its config, a consumer's whole state.
+    pub fn put_state(
+        &mut self,
+        stream: StreamId,
+        key: &[u8],
+        value: &[u8],
+        urgency: Urgency,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        self.put_keyed(stream, key, value, KeyRecord::State, urgency, now)
+    }
+
+    /// Adds to the value of a key: a consumer's progress. The next `put_state` replaces it all.
+    pub fn put_delta(
+        &mut self,
+        stream: StreamId,
+        key: &[u8],
+        value: &[u8],
+        urgency: Urgency,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        self.put_keyed(stream, key, value, KeyRecord::Delta, urgency, now)
+    }
+
+    /// Forgets a key.
+    pub fn drop_key(&mut self, stream: StreamId, key: &[u8], now: Mono) -> Result<Lsn, Refusal> {
+        let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
+        if !index.keys.get(key).is_some_and(KeyState::has_value) {
+            return Err(Refusal::NotFound);
+        }
+        self.put_keyed(stream, key, &[], KeyRecord::Gone, Urgency::Now, now)
+    }
+
+    fn put_keyed(
+        &mut self,
+        stream: StreamId,
+        key: &[u8],
+        value: &[u8],
+        kind: KeyRecord,
+        urgency: Urgency,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        let len = RECORD_HEADER + 20 + key.len() + value.len();
+        self.admit(len, Class::Essential, now)?;
+        let version = self.stream_entry(stream).keys.next_version();
+        let record = match kind {
+            KeyRecord::State => Record::State { stream, key, version, value },
+            KeyRecord::Delta => Record::Delta { stream, key, version, value },
+            KeyRecord::Gone => Record::Gone { stream, key, version },
+        };
+        let place = self.put(&record, urgency);
+        let shifts = self.stream_entry(stream).keys.put(key, kind, version, place);
+        self.apply_shifts(shifts);
+        Ok(self.appended())
+    }
+
+    pub(super) fn apply_shifts(&mut self, shifts: Vec<(Place, bool)>) {
+        for (place, counts) in shifts {
+            if counts { self.count_in(place) } else { self.count_out(place) }
+        }
+    }
+
+    /// Deletes the stream and everything of it. Its id is never used again.
+    pub fn drop_stream(&mut self, stream: StreamId, now: Mono) -> Result<Lsn, Refusal> {
+        if !self.streams.contains_key(&stream) {
+            return Err(Refusal::NotFound);
+        }
+        self.admit(64, Class::Essential, now)?;
+        let place = self.put(&Record::StreamGone { stream }, Urgency::Now);
+        self.count_in(place);
+        self.gone_streams.insert(stream, place);
+        self.forget_stream(stream);
+        Ok(self.appended())
+    }
+
+    pub(super) fn forget_stream(&mut self, stream: StreamId) {
+        let Some(mut index) = self.streams.remove(&stream) else { return };
+        let mut dead: Vec<Place> = index.keys.places().collect();
+        dead.extend(index.bounds.map(|(place, _)| place));
+        index.trim(Seq(u64::MAX), |entry| dead.push(entry.place));
+        dead.into_iter().for_each(|place| self.count_out(place));
+    }
+
+    /// Makes room for records of `len` bytes in the gathering batch.
+    pub(super) fn admit(&mut self, len: usize, class: Class, now: Mono) -> Result<(), Refusal> {
+        match self.health {
+            Health::Starting => return Err(Refusal::Starting),
+            Health::Poisoned(_) => return Err(Refusal::Poisoned),
+            Health::Running => {}
+        }
+        if len > ATOMIC_BYTES_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        let pending = self.commit.pending_bytes();
+        let pending_max = match class {
+            Class::Publish => self.settings.gather_bytes_max,
+            Class::Essential => self.settings.gather_bytes_max * 2,
+        };
+        if pending > 0 && pending + len > pending_max {
+            return Err(Refusal::Behind);
+        }
+        if self.gather_takes(len) {
+            return Ok(());
+        }
+        self.close_gather();
+        if !self.head_takes(len) {
+            self.roll(self.len_for(len), class)?;
+        }
+        let (segment, offset) = self.head_end().ok_or(Refusal::NoSpace)?;
+        self.commit.begin(segment, offset, now);
+        if offset == SEGMENT_HEADER {
+            self.put_manifest();
+        }
+        Ok(())
+    }
+
+    fn gather_takes(&self, len: usize) -> bool {
+        let Some(gather) = &self.commit.gather else { return false };
+        let total = gather.bytes.len() + len;
+        let Some(segment) = self.segments.get(&gather.segment) else { return false };
+        let is_empty = gather.bytes.len() == BATCH_HEADER;
+        (total <= self.settings.batch_bytes_max || is_empty)
+            && round_up(total as u32) <= segment.room()
+    }
+
+    fn head_end(&self) -> Option<(SegmentNo, u32)> {
+        let segment = self.segments.get(&self.head?)?;
+        Some((segment.no, segment.end))
+    }
+
+    fn head_takes(&self, len: usize) -> bool {
+        let segment = self.head.and_then(|head| self.segments.get(&head));
+        segment.is_some_and(|segment| round_up((BATCH_HEADER + len) as u32) <= segment.room())
+    }
+
+    /// A segment's length that surely takes a record of `len` behind a manifest.
+    fn len_for(&self, len: usize) -> u32 {
+        let manifest = RECORD_HEADER + (self.segments.len() + 2) * MANIFEST_ENTRY;
+        SEGMENT_HEADER + round_up((BATCH_HEADER + manifest + len) as u32) + 4 * SEGMENT_HEADER
+    }
+
+    fn put_manifest(&mut self) {
+        let head = self.head;
+        // A retiring one is left out: its `Retired` record is durable before this is written.
+        let in_use = self.segments.values().filter(|segment| {
+            matches!(segment.stage, Stage::Open | Stage::Sealed)
+                && Some(segment.no) != head
+                && segment.end > SEGMENT_HEADER
+        });
+        let manifest =
+            Manifest { segments: in_use.map(|segment| segment.manifest_entry()).collect() };
+        if let Some(gather) = &mut self.commit.gather {
+            gather.wait_for_flush();
+            self.manifest_lsn = gather.lsn;
+        }
+        // It does not count as alive: a segment retires by a record in a later head, whose
+        // manifest is newer.
+        self.put(&Record::Manifest(manifest), Urgency::RideAlong);
+    }
+
+    /// Puts a record into the gathering batch, for which room was made.
+    pub(super) fn put(&mut self, record: &Record<'_>, urgency: Urgency) -> Place {
+        let gather = self.commit.gather.as_mut().expect("admit() began a batch");
+        if urgency == Urgency::Now {
+            gather.hurry();
+        }
+        let place = gather.push(record);
+        let lsn = gather.lsn;
+        let at = (place.offset - gather.offset) as usize;
+        self.counters.records += 1;
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.list(record, lsn, place, &gather.bytes[at..]);
+        }
+        place
+    }
+
+    /// The gathering batch is complete: its segment ends behind it.
+    pub(super) fn close_gather(&mut self) {
+        if let Some((segment, end, lsn)) = self.commit.close()
+            && let Some(segment) = self.segments.get_mut(&segment)
+        {
+            segment.add_batch(lsn, end);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Group commit: what gathers, what waits, what is in flight. One write at a time; while it is
+//! under way the next batch gathers. So batches become durable in the order of their numbers,
+//! and a batch on disk proves all before it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use super::batch::{self, BATCH_HEADER, BatchHeader, Buffer};
+use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, StreamId, position};
+use super::record::Record;
+use crate::types::Mono;
+
+/// A copy on its way: once durable, the index points to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Copied {
+    pub from: Place,
+    pub to: Place,
+}
+
+/// The batch that records are being added to.
+#[derive(Debug)]
+pub struct Gather {
+    pub segment: SegmentNo,
+    pub offset: u32,
+    pub lsn: Lsn,
+    pub bytes: Buffer,
+    records: u32,
+    /// The highest sequence of each stream in it: visible once it has landed.
+    shown: BTreeMap<StreamId, Seq>,
+    copies: BTreeMap<(StreamId, Seq), Copied>,
+    /// Somebody waits for it.
+    is_urgent: bool,
+    began: Mono,
+    /// It may be written only when everything before it is durable.
+    after_flush: bool,
+}
+
+impl Gather {
+    pub fn new(segment: SegmentNo, offset: u32, lsn: Lsn, began: Mono) -> Self {
+        let mut bytes = Buffer::new();
+        bytes.resize(BATCH_HEADER, 0);
+        Self {
+            segment,
+            offset,
+            lsn,
+            bytes,
+            records: 0,
+            shown: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            is_urgent: false,
+            began,
+            after_flush: false,
+        }
+    }
+
+    pub fn push(&mut self, record: &Record<'_>) -> Place {
+        let offset = self.offset + self.bytes.len() as u32;
+        let len = record.encode(&mut self.bytes, position(self.segment, offset));
+        self.records += 1;
+        Place { segment: self.segment, offset, len }
+    }
+
+    pub fn show(&mut self, stream: StreamId, seq: Seq) {
+        let shown = self.shown.entry(stream).or_default();
+        *shown = (*shown).max(seq);
+    }
+
+    pub fn copied(&mut self, stream: StreamId, seq: Seq, copied: Copied) {
+        self.copies.insert((stream, seq), copied);
+    }
+
+    pub fn wait_for_flush(&mut self) {
+        self.after_flush = true;
+        self.is_urgent = true;
+    }
+
+    pub fn hurry(&mut self) {
+        self.is_urgent = true;
+    }
+
+    pub fn is_due(&self, now: Mono, ride_along_ns: u64) -> bool {
+        self.is_urgent || now.since(self.began) >= ride_along_ns
+    }
+
+    pub fn began(&self) -> Mono {
+        self.began
+    }
+
+    pub fn is_urgent(&self) -> bool {
+        self.is_urgent
+    }
+}
+
+/// A batch under way.
+#[derive(Debug)]
+pub struct Flight {
+    pub lsn: Lsn,
+    pub segment: SegmentNo,
+    pub offset: u32,
+    pub bytes: Rc<Buffer>,
+    pub records: u32,
+    pub shown: BTreeMap<StreamId, Seq>,
+    pub copies: BTreeMap<(StreamId, Seq), Copied>,
+    pub is_flushed: bool,
+}
+
+/// Invariant: `durable <= submitted <= appended`.
+#[derive(Debug)]
+pub struct Commit {
+    log: LogId,
+    epoch: Epoch,
+    epoch_first: Lsn,
+    /// The newest batch that has a record in it.
+    appended: Lsn,
+    /// Taken by the device, perhaps not yet flushed.
+    submitted: Lsn,
+    /// On stable storage: safe to acknowledge.
+    durable: Lsn,
+    pub gather: Option<Gather>,
+    queue: VecDeque<Gather>,
+    pub flight: Option<Flight>,
+    /// Bytes in the queue and in flight.
+    waiting_bytes: usize,
+}
+
+impl Commit {
+    /// A log whose last durable batch is `last`.
+    pub fn new(log: LogId, epoch: Epoch, last: Lsn) -> Self {
+        Self {
+            log,
+            epoch,
+            epoch_first: last.next(),
+            appended: last,
+            submitted: last,
+            durable: last,
+            gather: None,
+            queue: VecDeque::new(),
+            flight: None,
+            waiting_bytes: 0,
+        }
+    }
+
+    /// This run of the log, and its first batch.
+    pub fn epoch(&self) -> (Epoch, Lsn) {
+        (self.epoch, self.epoch_first)
+    }
+
+    pub fn appended(&self) -> Lsn {
+        self.appended
+    }
+
+    pub fn submitted(&self) -> Lsn {
+        self.submitted
+    }
+
+    pub fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// Bytes that are appended and have not landed.
+    pub fn pending_bytes(&self) -> usize {
+        self.waiting_bytes + self.gather.as_ref().map_or(0, |gather| gather.bytes.len())
+    }
+
+    /// Begins a batch; it takes the next number.
+    pub fn begin(&mut self, segment: SegmentNo, offset: u32, now: Mono) -> &mut Gather {
+        debug_assert!(self.gather.is_none());
+        self.appended = self.appended.next();
+        self.gather.insert(Gather::new(segment, offset, self.appended, now))
+    }
+
+    /// The gathering batch is complete. Returns its segment and where it ends there.
+    pub fn close(&mut self) -> Option<(SegmentNo, u32, Lsn)> {
+        let gather = self.gather.take()?;
+        let end = gather.offset + batch::round_up(gather.bytes.len() as u32);
+        let closed = (gather.segment, end, gather.lsn);
+        self.waiting_bytes += gather.bytes.len();
+        self.queue.push_back(gather);
+        Some(closed)
+    }
+
+    /// The segment that the next write goes to, and whether a flush must come first.
+    pub fn next_write(&self) -> Option<(SegmentNo, bool)> {
+        if self.flight.is_some() {
+            return None;
+        }
+        let next = self.queue.front()?;
+        Some((next.segment, next.after_flush && self.durable < next.lsn.previous()))
+    }
+
+    pub fn has_queue(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Sends the next batch off.
+    pub fn launch(&mut self, is_flushed: bool) -> Option<&Flight> {
+        let mut gather = self.queue.pop_front()?;
+        let header = BatchHeader {
+            log: self.log,
+            epoch: self.epoch,
+            epoch_first: self.epoch_first,
+            segment: gather.segment,
+            offset: gather.offset,
+            lsn: gather.lsn,
+            durable: self.durable,
+            body_len: 0,
+            records: gather.records,
+            body_check: 0,
+        };
+        self.waiting_bytes -= gather.bytes.len();
+        batch::seal(&mut gather.bytes, header);
+        self.waiting_bytes += gather.bytes.len();
+        Some(self.flight.insert(Flight {
+            lsn: gather.lsn,
+            segment: gather.segment,
+            offset: gather.offset,
+            bytes: Rc::new(gather.bytes),
+            records: gather.records,
+            shown: gather.shown,
+            copies: gather.copies,
+            is_flushed,
+        }))
+    }
+
+    /// The flight has come down.
+    pub fn land(&mut self) -> Option<Flight> {
+        let flight = self.flight.take()?;
+        self.waiting_bytes -= flight.bytes.len();
+        assert!(self.submitted < flight.lsn);
+        assert!(flight.lsn <= self.appended);
+        self.submitted = flight.lsn;
+        if flight.is_flushed {
+            assert!(self.durable == flight.lsn.previous());
+            self.durable = flight.lsn;
+        }
+        Some(flight)
+    }
+
+    /// A flush that was asked for when `submitted` was `up_to` has ended.
+    pub fn flushed(&mut self, up_to: Lsn) {
+        self.durable = self.durable.max(up_to);
+        assert!(self.durable <= self.submitted);
+    }
+
+    /// The place where a message is being copied to, if it is on its way.
+    pub fn copy_of(&self, stream: StreamId, seq: Seq) -> Option<Copied> {
+        let key = (stream, seq);
+        let flight = self.flight.iter().filter_map(|flight| flight.copies.get(&key));
+        let queue = self.queue.iter().filter_map(|gather| gather.copies.get(&key));
+        flight.chain(queue).next().copied()
+    }
+
+    /// The bytes of a record that has not landed.
+    pub fn bytes_at(&self, place: Place) -> Option<&[u8]> {
+        let parts = (self.gather.iter().chain(&self.queue))
+            .map(|gather| (gather.segment, gather.offset, &*gather.bytes))
+            .chain(
+                self.flight.iter().map(|flight| (flight.segment, flight.offset, &**flight.bytes)),
+            );
+        for (segment, offset, bytes) in parts {
+            if segment != place.segment || place.offset < offset {
+                continue;
+            }
+            let at = (place.offset - offset) as usize;
+            if let Some(found) = bytes.get(at..at + place.len as usize) {
+                return Some(found);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,12 @@
+//! What the log knows of its streams without reading: sequence → place, per-subject state, keys.
+//! All of it can be rebuilt from the segments.
+
+pub mod entries;
+pub mod keys;
+pub mod sequences;
+pub mod stream;
+pub mod subjects;
+
+pub use entries::Entry;
+pub use stream::StreamIndex;
+pub use subjects::{SubjectId, SubjectState};

@@ -1,0 +1,221 @@
+//! Sequence → place of the live messages of one stream, in chunks of consecutive sequences. The
+//! few chunks in use lie open; the rest is packed, one to three bytes a message.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::storage::ids::Seq;
+use crate::types::limits::INDEX_OPEN_CHUNKS;
+
+use super::entries::{Entry, Packer, Unpacker};
+
+/// Sequences that share a chunk.
+const CHUNK: u64 = 256;
+
+#[derive(Default, Debug)]
+pub struct Sequences {
+    packed: BTreeMap<u64, Box<[u8]>>,
+    /// Sorted by sequence inside; the most recently used last. None of them is in `packed`.
+    open: Vec<(u64, Vec<Entry>)>,
+    count: u64,
+}
+
+impl Sequences {
+    pub fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// Bytes of memory, roughly.
+    pub fn memory(&self) -> usize {
+        let packed: usize = self.packed.values().map(|bytes| bytes.len() + 40).sum();
+        let open: usize =
+            self.open.iter().map(|(_, chunk)| chunk.capacity() * size_of::<Entry>()).sum();
+        packed + open
+    }
+
+    /// Adds or replaces. The entry that stood there is returned.
+    pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
+        let chunk = self.open(entry.seq.0 / CHUNK);
+        if chunk.last().is_none_or(|last| last.seq < entry.seq) {
+            chunk.push(entry);
+            self.count += 1;
+            return None;
+        }
+        let at = chunk.partition_point(|other| other.seq < entry.seq);
+        match chunk.get_mut(at) {
+            Some(other) if other.seq == entry.seq => Some(std::mem::replace(other, entry)),
+            _ => {
+                chunk.insert(at, entry);
+                self.count += 1;
+                None
+            }
+        }
+    }
+
+    pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
+        let chunk = self.open(seq.0 / CHUNK);
+        let at = chunk.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+        let entry = chunk.remove(at);
+        self.count -= 1;
+        Some(entry)
+    }
+
+    pub fn get(&self, seq: Seq) -> Option<Entry> {
+        let number = seq.0 / CHUNK;
+        if let Some(chunk) = self.open_chunk(number) {
+            let at = chunk.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+            return Some(chunk[at]);
+        }
+        self.unpack(number).find(|entry| entry.seq == seq)
+    }
+
+    /// Calls `visit` with the entries from `from` on, in order, until it breaks.
+    pub fn walk(&self, from: Seq, mut visit: impl FnMut(Entry) -> ControlFlow<()>) {
+        let mut number = from.0 / CHUNK;
+        while let Some(next) = self.chunk_from(number) {
+            let flow = match self.open_chunk(next) {
+                Some(chunk) => {
+                    let at = chunk.partition_point(|entry| entry.seq < from);
+                    chunk[at..].iter().try_for_each(|&entry| visit(entry))
+                }
+                None => {
+                    self.unpack(next).filter(|entry| entry.seq >= from).try_for_each(&mut visit)
+                }
+            };
+            if flow.is_break() {
+                return;
+            }
+            number = next + 1;
+        }
+    }
+
+    /// As [`Self::walk`], from `from` downwards.
+    pub fn walk_back(&self, from: Seq, mut visit: impl FnMut(Entry) -> ControlFlow<()>) {
+        let mut end = from.0 / CHUNK + 1;
+        while let Some(next) = self.chunk_before(end) {
+            let flow = match self.open_chunk(next) {
+                Some(chunk) => {
+                    let at = chunk.partition_point(|entry| entry.seq <= from);
+                    chunk[..at].iter().rev().try_for_each(|&entry| visit(entry))
+                }
+                None => {
+                    let chunk: Vec<_> =
+                        self.unpack(next).filter(|entry| entry.seq <= from).collect();
+                    chunk.into_iter().rev().try_for_each(&mut visit)
+                }
+            };
+            if flow.is_break() {
+                return;
+            }
+            end = next;
+        }
+    }
+
+    /// The first live message from `from` on.
+    pub fn next(&self, from: Seq) -> Option<Entry> {
+        let mut found = None;
+        self.walk(from, |entry| {
+            found = Some(entry);
+            ControlFlow::Break(())
+        });
+        found
+    }
+
+    /// The last live message up to `from`.
+    pub fn previous(&self, from: Seq) -> Option<Entry> {
+        let mut found = None;
+        self.walk_back(from, |entry| {
+            found = Some(entry);
+            ControlFlow::Break(())
+        });
+        found
+    }
+
+    fn open_chunk(&self, number: u64) -> Option<&Vec<Entry>> {
+        self.open.iter().find(|(open, _)| *open == number).map(|(_, chunk)| chunk)
+    }
+
+    fn unpack(&self, number: u64) -> Unpacker<'_> {
+        Unpacker::new(self.packed.get(&number).map_or(&[], |packed| packed))
+    }
+
+    fn chunk_from(&self, number: u64) -> Option<u64> {
+        let open = self.open.iter().map(|(open, _)| *open).filter(|open| *open >= number).min();
+        let packed = self.packed.range(number..).next().map(|(number, _)| *number);
+        open.into_iter().chain(packed).min()
+    }
+
+    fn chunk_before(&self, end: u64) -> Option<u64> {
+        let open = self.open.iter().map(|(open, _)| *open).filter(|open| *open < end).max();
+        let packed = self.packed.range(..end).next_back().map(|(number, _)| *number);
+        open.into_iter().chain(packed).max()
+    }
+
+    /// The chunk laid open and most recently used; another is packed for it if need be.
+    fn open(&mut self, number: u64) -> &mut Vec<Entry> {
+        let is_last = self.open.last().is_some_and(|(open, _)| *open == number);
+        if is_last {
+            // As it is.
+        } else if let Some(at) = self.open.iter().position(|(open, _)| *open == number) {
+            let chunk = self.open.remove(at);
+            self.open.push(chunk);
+        } else {
+            if self.open.len() >= INDEX_OPEN_CHUNKS {
+                let (oldest, chunk) = self.open.remove(0);
+                self.pack(oldest, &chunk);
+            }
+            let chunk = self.packed.remove(&number);
+            let chunk = chunk.map(|packed| Unpacker::new(&packed).collect()).unwrap_or_default();
+            self.open.push((number, chunk));
+        }
+        let last = self.open.len() - 1;
+        &mut self.open[last].1
+    }
+
+    fn pack(&mut self, number: u64, chunk: &[Entry]) {
+        if chunk.is_empty() {
+            return;
+        }
+        let mut packer = Packer::default();
+        chunk.iter().for_each(|&entry| packer.push(entry));
+        self.packed.insert(number, packer.into_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::ids::{Place, SegmentNo};
+    use crate::storage::index::SubjectId;
+    use proptest::prelude::*;
+
+    fn entry(seq: u64) -> Entry {
+        Entry {
+            seq: Seq(seq),
+            place: Place { segment: SegmentNo(1), offset: seq as u32 * 7, len: 7 },
+            subject: SubjectId(seq as u32 % 3),
+            has_headers: seq % 5 == 0,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_map(steps in proptest::collection::vec((0u64..4000, any::<bool>()), 1..400)) {
+            let mut real = Sequences::default();
+            let mut model = BTreeMap::new();
+            for (seq, add) in steps {
+                if add {
+                    prop_assert_eq!(real.insert(entry(seq)), model.insert(seq, entry(seq)));
+                } else {
+                    prop_assert_eq!(real.remove(Seq(seq)), model.remove(&seq));
+                }
+                prop_assert_eq!(real.len(), model.len() as u64);
+                let next = model.range(seq..).next().map(|(_, entry)| *entry);
+                prop_assert_eq!(real.next(Seq(seq)), next);
+                let previous = model.range(..=seq).next_back().map(|(_, entry)| *entry);
+                prop_assert_eq!(real.previous(Seq(seq)), previous);
+                prop_assert_eq!(real.get(Seq(seq)), model.get(&seq).copied());
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Everything the index knows of one stream.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use crate::storage::ids::{Place, Seq};
+use crate::types::Pattern;
+
+use super::entries::Entry;
+use super::keys::Keys;
+use super::sequences::Sequences;
+use super::subjects::{SubjectId, Subjects};
+
+#[derive(Debug)]
+pub struct StreamIndex {
+    pub keys: Keys,
+    sequences: Sequences,
+    subjects: Subjects,
+    first_seq: Seq,
+    last_seq: Seq,
+    /// The last message a reader may see.
+    visible_seq: Seq,
+    /// Bytes of live message records.
+    bytes: u64,
+    /// The newest record of the bounds, and the last sequence it tells.
+    pub bounds: Option<(Place, Seq)>,
+}
+
+impl StreamIndex {
+    pub fn new(hash_seed: u64) -> Self {
+        Self {
+            keys: Keys::default(),
+            sequences: Sequences::default(),
+            subjects: Subjects::new(hash_seed),
+            first_seq: Seq(1),
+            last_seq: Seq(0),
+            visible_seq: Seq(0),
+            bytes: 0,
+            bounds: None,
+        }
+    }
+
+    pub fn first_seq(&self) -> Seq {
+        self.first_seq
+    }
+
+    pub fn last_seq(&self) -> Seq {
+        self.last_seq
+    }
+
+    pub fn visible_seq(&self) -> Seq {
+        self.visible_seq
+    }
+
+    pub fn messages(&self) -> u64 {
+        self.sequences.len()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
+    pub fn memory(&self) -> usize {
+        self.sequences.memory() + self.subjects.memory()
+    }
+
+    pub fn get(&self, seq: Seq) -> Option<Entry> {
+        self.sequences.get(seq)
+    }
+
+    pub fn next(&self, from: Seq) -> Option<Entry> {
+        self.sequences.next(from.max(self.first_seq))
+    }
+
+    pub fn walk(&self, from: Seq, visit: impl FnMut(Entry) -> ControlFlow<()>) {
+        self.sequences.walk(from, visit);
+    }
+
+    /// A message, new or found at recovery. If its sequence stands there already, this copy of it
+    /// counts from now on, and the place of the other is returned.
+    pub fn add(
+        &mut self,
+        seq: Seq,
+        place: Place,
+        subject: &[u8],
+        has_headers: bool,
+    ) -> Option<Place> {
+        let entry = Entry { seq, place, subject: SubjectId(0), has_headers };
+        self.adopt(entry, subject, &mut None)
+    }
+
+    /// As [`Self::add`]; `known` keeps the subject's id from one call to the next.
+    pub fn adopt(
+        &mut self,
+        entry: Entry,
+        subject: &[u8],
+        known: &mut Option<SubjectId>,
+    ) -> Option<Place> {
+        let seq = entry.seq;
+        if seq <= self.last_seq
+            && let Some(old) = self.sequences.get(seq)
+        {
+            self.sequences.insert(Entry { place: entry.place, ..old });
+            return Some(old.place);
+        }
+        self.last_seq = self.last_seq.max(seq);
+        let id = match *known {
+            Some(id) => {
+                self.subjects.count_in(id, seq);
+                id
+            }
+            None => self.subjects.add(subject, seq),
+        };
+        *known = Some(id);
+        self.sequences.insert(Entry { subject: id, ..entry });
+        self.bytes += u64::from(entry.place.len);
+        None
+    }
+
+    /// A copy has become durable. False: the message has gone meanwhile.
+    pub fn relocate(&mut self, seq: Seq, from: Place, to: Place) -> bool {
+        match self.sequences.get(seq) {
+            Some(entry) if entry.place == from => {
+                self.sequences.insert(Entry { place: to, ..entry });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
+        let entry = self.sequences.remove(seq)?;
+        self.subjects.remove(entry.subject, seq);
+        self.bytes -= u64::from(entry.place.len);
+        Some(entry)
+    }
+
+    /// Raises the first sequence; what falls below is removed and told.
+    pub fn trim(&mut self, first_seq: Seq, mut removed: impl FnMut(Entry)) {
+        while let Some(entry) = self.sequences.next(Seq(0)).filter(|entry| entry.seq < first_seq) {
+            self.remove(entry.seq);
+            removed(entry);
+        }
+        self.first_seq = self.first_seq.max(first_seq);
+        self.last_seq = self.last_seq.max(first_seq.previous());
+    }
+
+    pub fn raise_last(&mut self, last_seq: Seq) {
+        self.last_seq = self.last_seq.max(last_seq);
+    }
+
+    pub fn show(&mut self, visible_seq: Seq) {
+        self.visible_seq = self.visible_seq.max(visible_seq);
+    }
+
+    /// First and last of a subject, exact. A walk where a bound's message was deleted.
+    pub fn subject_range(&mut self, id: SubjectId) -> Option<(Seq, Seq, u64)> {
+        let state = self.subjects.get(id)?;
+        let (from, to) = (state.first, state.last);
+        let find = |wanted: bool, walk: &dyn Fn(&mut dyn FnMut(Entry) -> ControlFlow<()>)| {
+            let mut found = None;
+            if wanted {
+                walk(&mut |entry| {
+                    if entry.subject != id {
+                        return ControlFlow::Continue(());
+                    }
+                    found = Some(entry.seq);
+                    ControlFlow::Break(())
+                });
+            }
+            found
+        };
+        let first = find(state.first_is_stale, &|visit| self.sequences.walk(from, visit));
+        let last = find(state.last_is_stale, &|visit| self.sequences.walk_back(to, visit));
+        self.subjects.freshen(id, first, last);
+        let state = self.subjects.get(id)?;
+        Some((state.first, state.last, state.count))
+    }
+
+    /// Sequences to remove for a purge: those of the pattern below `below`, all but the newest
+    /// `keep` of them.
+    pub fn purge_list(&self, pattern: Option<Pattern<'_>>, below: Seq, keep: usize) -> Vec<Seq> {
+        let ids: Option<BTreeSet<SubjectId>> =
+            pattern.map(|pattern| self.subjects.matching(pattern).map(|(id, _)| id).collect());
+        let mut seqs = Vec::new();
+        self.walk(self.first_seq, |entry| {
+            if entry.seq >= below {
+                return ControlFlow::Break(());
+            }
+            if ids.as_ref().is_none_or(|ids| ids.contains(&entry.subject)) {
+                seqs.push(entry.seq);
+            }
+            ControlFlow::Continue(())
+        });
+        seqs.truncate(seqs.len().saturating_sub(keep));
+        seqs
+    }
+}

@@ -1,0 +1,340 @@
+//! The log of one core: state and questions. Commands are in `append`, the way to the disk in
+//! `flush`, files in `segments`, tidying in `compaction`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::commit::Commit;
+use super::compaction::Compaction;
+use super::effects::{Effect, Event, OpId};
+use super::fault::{IoFault, Poison, ReadError};
+use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, SlotId, StreamId};
+use super::index::{Entry, StreamIndex};
+use super::segment::Segment;
+use super::tail::TailCache;
+use crate::types::Mono;
+use crate::types::limits;
+
+/// When an ack may go out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncMode {
+    /// When its record is on stable storage. The default.
+    Always,
+    /// When its record is written; flushes come at this interval, in nanoseconds.
+    Every(u64),
+}
+
+/// Settings of a log; the defaults are the limits.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSettings {
+    pub sync: SyncMode,
+    pub segment_bytes_min: u32,
+    pub segment_bytes_max: u32,
+    pub batch_bytes_max: usize,
+    pub gather_bytes_max: usize,
+    pub tail_cache_bytes: usize,
+    pub compaction_window_bytes: u32,
+    pub copy_batch_bytes: usize,
+    pub spare_slots: usize,
+    /// How often the log looks for segments to retire or to empty.
+    pub tidy_interval_ns: u64,
+    /// Seeds the hash tables of subjects.
+    pub hash_seed: u64,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            sync: SyncMode::Always,
+            segment_bytes_min: limits::SEGMENT_BYTES_MIN,
+            segment_bytes_max: limits::SEGMENT_BYTES_MAX,
+            batch_bytes_max: limits::BATCH_BYTES_MAX,
+            gather_bytes_max: limits::GATHER_BYTES_MAX,
+            tail_cache_bytes: limits::TAIL_CACHE_BYTES,
+            compaction_window_bytes: limits::COMPACTION_WINDOW_BYTES,
+            copy_batch_bytes: limits::COPY_BATCH_BYTES,
+            spare_slots: limits::SPARE_SLOTS,
+            tidy_interval_ns: limits::TIDY_INTERVAL_NS,
+            hash_seed: 0,
+        }
+    }
+}
+
+/// ```text
+/// Starting ─→ Running ─→ Poisoned (until a restart)
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// What recovery found is being flushed; nothing may be read or written yet.
+    Starting,
+    Running,
+    Poisoned(Poison),
+}
+
+/// What an operation under way is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Errand {
+    Batch,
+    /// A flush of everything submitted up to here.
+    Flush(Lsn),
+    /// The flush after recovery.
+    StartFlush,
+    Prepare(SegmentNo),
+    Name(SegmentNo),
+    Footer,
+    Read,
+    CompactionRead,
+}
+
+/// A file that holds nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct FreeSlot {
+    pub slot: SlotId,
+    pub len: u32,
+    pub erase: bool,
+}
+
+/// A read that has ended.
+#[derive(Debug)]
+pub(super) struct DoneRead {
+    pub entries: Vec<Entry>,
+    pub offset: u32,
+    pub result: Result<Vec<u8>, ReadError>,
+}
+
+/// A read of a reader that is under way.
+#[derive(Clone, Debug)]
+pub(super) struct OpenRead {
+    pub segment: SegmentNo,
+    pub offset: u32,
+    /// What the reader wants out of the bytes.
+    pub entries: Vec<Entry>,
+}
+
+/// Counters for `/varz`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    pub batches: u64,
+    pub records: u64,
+    pub batch_bytes: u64,
+    pub copied_bytes: u64,
+    pub flushes: u64,
+    pub segments_retired: u64,
+}
+
+/// The log of one core. It does no I/O: commands and completions go in, [`Effect`]s and
+/// [`Event`]s come out.
+#[derive(Debug)]
+pub struct Log {
+    pub(super) id: LogId,
+    pub(super) settings: LogSettings,
+    pub(super) health: Health,
+    pub(super) commit: Commit,
+    pub(super) streams: BTreeMap<StreamId, StreamIndex>,
+    /// Deleted streams that some segment still mentions, and the record that says so.
+    pub(super) gone_streams: BTreeMap<StreamId, Place>,
+    pub(super) segments: BTreeMap<SegmentNo, Segment>,
+    pub(super) head: Option<SegmentNo>,
+    /// The open segment that copies go to.
+    pub(super) sorted: Option<SegmentNo>,
+    /// The batch of the newest manifest.
+    pub(super) manifest_lsn: Lsn,
+    pub(super) free_slots: Vec<FreeSlot>,
+    /// Files to delete once what recovery found is flushed: the record that says they are not
+    /// needed may be part of it.
+    pub(super) doomed: Vec<SlotId>,
+    pub(super) next_segment: SegmentNo,
+    pub(super) next_slot: SlotId,
+    pub(super) compaction: Compaction,
+    pub(super) tail: TailCache,
+    /// Files written since the last flush.
+    pub(super) unflushed: BTreeSet<SlotId>,
+    pub(super) flush_under_way: bool,
+    pub(super) flush_at: Mono,
+    /// The tail ends in a batch that no later one vouches for.
+    pub(super) tail_is_open: bool,
+    pub(super) idle_since: Mono,
+    /// Nothing is tidied any more.
+    pub(super) is_stopping: bool,
+    /// When a full disk is asked again.
+    pub(super) full_until: Option<Mono>,
+    pub(super) reads: BTreeMap<OpId, OpenRead>,
+    pub(super) done_reads: BTreeMap<OpId, DoneRead>,
+    pub(super) errands: BTreeMap<OpId, Errand>,
+    pub(super) next_op: u64,
+    pub(super) effects: Vec<Effect>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) counters: Counters,
+}
+
+impl Log {
+    /// An empty log. One that may have files comes from [`super::Recovery`].
+    pub fn new(id: LogId, settings: LogSettings) -> Self {
+        Self {
+            id,
+            settings,
+            health: Health::Running,
+            commit: Commit::new(id, Epoch(1), Lsn(0)),
+            streams: BTreeMap::new(),
+            gone_streams: BTreeMap::new(),
+            segments: BTreeMap::new(),
+            head: None,
+            sorted: None,
+            manifest_lsn: Lsn(0),
+            free_slots: Vec::new(),
+            doomed: Vec::new(),
+            next_segment: SegmentNo(1),
+            next_slot: SlotId(1),
+            compaction: Compaction::default(),
+            tail: TailCache::new(settings.tail_cache_bytes),
+            unflushed: BTreeSet::new(),
+            flush_under_way: false,
+            flush_at: Mono::NEVER,
+            tail_is_open: false,
+            idle_since: Mono(0),
+            is_stopping: false,
+            full_until: None,
+            reads: BTreeMap::new(),
+            done_reads: BTreeMap::new(),
+            errands: BTreeMap::new(),
+            next_op: 1,
+            effects: Vec::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub fn id(&self) -> LogId {
+        self.id
+    }
+
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// The newest batch with a record in it.
+    pub fn appended(&self) -> Lsn {
+        self.commit.appended()
+    }
+
+    pub fn submitted(&self) -> Lsn {
+        self.commit.submitted()
+    }
+
+    pub fn durable(&self) -> Lsn {
+        self.commit.durable()
+    }
+
+    /// Acks and answers that rest on batches up to this one may go out.
+    pub fn settled(&self) -> Lsn {
+        if super::mutation::is(super::Mutation::AckBeforeFlush) {
+            return self.commit.appended();
+        }
+        match self.settings.sync {
+            SyncMode::Always => self.commit.durable(),
+            SyncMode::Every(_) => self.commit.submitted(),
+        }
+    }
+
+    pub fn stream(&self, stream: StreamId) -> Option<&StreamIndex> {
+        self.streams.get(&stream)
+    }
+
+    /// For questions that tidy up as they answer, such as a subject's range.
+    pub fn stream_mut(&mut self, stream: StreamId) -> Option<&mut StreamIndex> {
+        self.streams.get_mut(&stream)
+    }
+
+    pub fn streams(&self) -> impl Iterator<Item = (StreamId, &StreamIndex)> {
+        self.streams.iter().map(|(id, stream)| (*id, stream))
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Bytes of files, used or spare.
+    pub fn disk_bytes(&self) -> u64 {
+        let segments: u64 = self.segments.values().map(|segment| u64::from(segment.len)).sum();
+        let free: u64 = self.free_slots.iter().map(|free| u64::from(free.len)).sum();
+        segments + free
+    }
+
+    /// Bytes of records that count.
+    pub fn live_bytes(&self) -> u64 {
+        self.segments.values().map(|segment| segment.live_bytes).sum()
+    }
+
+    /// Segments in use, oldest first.
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.values()
+    }
+
+    /// Bytes of memory: index, cache, buffers.
+    pub fn memory(&self) -> usize {
+        let index: usize = self.streams.values().map(StreamIndex::memory).sum();
+        index + self.tail.bytes() + self.commit.pending_bytes()
+    }
+
+    /// What is to be done to files, in the order it was decided.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub fn take_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Log::on_tick`] must be called at the latest.
+    pub fn wake_at(&self) -> Mono {
+        let gather = self.commit.gather.as_ref().map(|gather| match gather.is_urgent() {
+            true => gather.began(),
+            false => gather.began().plus(limits::RIDE_ALONG_NS),
+        });
+        let idle = self.tail_is_open.then(|| self.idle_since.plus(limits::IDLE_CLOSE_NS));
+        gather.into_iter().chain(idle).chain(self.full_until).fold(self.flush_at, Mono::min)
+    }
+
+    pub(super) fn op(&mut self, errand: Errand) -> OpId {
+        let op = OpId(self.next_op);
+        self.next_op += 1;
+        self.errands.insert(op, errand);
+        op
+    }
+
+    pub(super) fn poison(&mut self, poison: Poison) {
+        if !matches!(self.health, Health::Poisoned(_)) {
+            self.health = Health::Poisoned(poison);
+            self.events.push_back(Event::Poisoned(poison));
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.health == Health::Running
+    }
+
+    pub(super) fn stream_entry(&mut self, stream: StreamId) -> &mut StreamIndex {
+        let hash_seed = self.settings.hash_seed;
+        self.streams.entry(stream).or_insert_with(|| StreamIndex::new(hash_seed))
+    }
+
+    pub(super) fn count_in(&mut self, place: Place) {
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.count_in(place);
+        }
+    }
+
+    pub(super) fn count_out(&mut self, place: Place) {
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.count_out(place);
+        }
+    }
+
+    /// A read, write or flush has failed.
+    pub fn on_fault(&mut self, op: OpId, fault: IoFault, now: Mono) {
+        self.fail(op, fault, now);
+    }
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

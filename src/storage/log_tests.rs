@@ -1,0 +1,276 @@
+use super::*;
+use crate::storage::append::Urgency;
+use crate::storage::fault::{Operation, Refusal};
+use crate::storage::ids::Seq;
+use crate::storage::reads::Found;
+use crate::storage::record::Message;
+
+const STREAM: StreamId = StreamId(1);
+const NOW: Mono = Mono(1);
+
+/// A log and what it wants done, which is done by hand.
+struct Bench {
+    log: Log,
+    wanted: VecDeque<Effect>,
+    files: BTreeMap<SlotId, Vec<u8>>,
+}
+
+impl Bench {
+    fn new(sync: SyncMode) -> Self {
+        let settings = LogSettings {
+            sync,
+            segment_bytes_min: 64 * 1024,
+            segment_bytes_max: 64 * 1024,
+            gather_bytes_max: 256 * 1024,
+            ..LogSettings::default()
+        };
+        Self { log: Log::new(LogId(1), settings), wanted: VecDeque::new(), files: BTreeMap::new() }
+    }
+
+    /// With its first segments ready.
+    fn ready(sync: SyncMode) -> Self {
+        let mut bench = Self::new(sync);
+        bench.append(b"first").unwrap();
+        bench.run();
+        bench
+    }
+
+    fn append_with(&mut self, payload: &[u8], urgency: Urgency) -> Result<Lsn, Refusal> {
+        let seq = self.log.stream(STREAM).map_or(Seq(0), |index| index.last_seq()).next();
+        let (subject, headers) = (&b"s"[..], &b""[..]);
+        let message = Message { stream: STREAM, seq, time: 1, subject, headers, payload };
+        self.log.append(&message, urgency, NOW)
+    }
+
+    fn append(&mut self, payload: &[u8]) -> Result<Lsn, Refusal> {
+        self.append_with(payload, Urgency::Now)
+    }
+
+    fn effects(&mut self) -> &VecDeque<Effect> {
+        self.wanted.extend(self.log.take_effects());
+        &self.wanted
+    }
+
+    fn writes(&mut self) -> usize {
+        let is_write = |effect: &&Effect| matches!(effect, Effect::Write { .. });
+        self.effects().iter().filter(is_write).count()
+    }
+
+    /// Does everything that is wanted, or fails it.
+    fn run_with(&mut self, fault: impl Fn(&Effect) -> Option<IoFault>) {
+        self.log.on_turn_end(NOW);
+        loop {
+            self.effects();
+            let Some(effect) = self.wanted.pop_front() else { return };
+            let failed = fault(&effect);
+            match (effect, failed) {
+                (Effect::Write { op, slot, offset, bytes, .. }, None) => {
+                    let at = offset as usize;
+                    let file = self.files.get_mut(&slot).unwrap();
+                    file[at..at + bytes.len()].copy_from_slice(&bytes);
+                    self.log.on_written(op, NOW);
+                }
+                (Effect::Sync { op, .. } | Effect::SyncDirectory { op }, None) => {
+                    self.log.on_synced(op, NOW);
+                }
+                (Effect::Prepare { op, slot, len, .. }, None) => {
+                    self.files.entry(slot).or_default().resize(len as usize, 0);
+                    self.log.on_prepared(op, NOW);
+                }
+                (Effect::Read { op, slot, offset, len }, None) => {
+                    let at = offset as usize;
+                    let bytes = self.files[&slot][at..at + len as usize].to_vec();
+                    self.log.on_read(op, &bytes, NOW);
+                }
+                (Effect::Delete { slot }, _) => {
+                    self.files.remove(&slot);
+                }
+                (
+                    Effect::Write { op, .. }
+                    | Effect::Sync { op, .. }
+                    | Effect::SyncDirectory { op }
+                    | Effect::Prepare { op, .. }
+                    | Effect::Read { op, .. },
+                    Some(fault),
+                ) => self.log.on_fault(op, fault, NOW),
+            }
+        }
+    }
+
+    fn run(&mut self) {
+        self.run_with(|_| None);
+    }
+}
+
+fn fails_writes(effect: &Effect) -> Option<IoFault> {
+    matches!(effect, Effect::Write { .. }).then_some(IoFault::Failed(5))
+}
+
+fn fails_prepare(effect: &Effect) -> Option<IoFault> {
+    matches!(effect, Effect::Prepare { .. }).then_some(IoFault::NoSpace)
+}
+
+#[test]
+fn an_empty_log_wants_nothing() {
+    let mut bench = Bench::new(SyncMode::Always);
+    bench.log.on_turn_end(NOW);
+    bench.log.on_tick(Mono(u64::MAX / 2));
+    assert!(bench.effects().is_empty());
+    assert_eq!(bench.log.disk_bytes(), 0);
+}
+
+#[test]
+fn acks_only_what_is_durable() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    let lsn = bench.append(b"x").unwrap();
+    bench.log.on_turn_end(NOW);
+    assert!(bench.log.settled() < lsn);
+    assert_eq!(bench.log.find(STREAM, Seq(2)), Ok(Found::Absent));
+    bench.run();
+    assert_eq!(bench.log.settled(), lsn);
+    assert!(matches!(bench.log.find(STREAM, Seq(2)), Ok(Found::InMemory(_))));
+}
+
+#[test]
+fn a_lone_writer_does_not_wait_for_company() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    bench.append(b"x").unwrap();
+    bench.log.on_turn_end(NOW);
+    assert_eq!(bench.writes(), 1);
+}
+
+#[test]
+fn what_gathers_during_a_write_shares_the_next() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    let first = bench.append(b"x").unwrap();
+    bench.log.on_turn_end(NOW);
+    let rest: Vec<Lsn> = (0..100).map(|_| bench.append(b"y").unwrap()).collect();
+    bench.log.on_turn_end(NOW);
+    assert_eq!(bench.writes(), 1, "one write is in flight");
+    assert!(rest.iter().all(|&lsn| lsn == first.next()));
+    bench.run();
+    assert_eq!(bench.log.settled(), first.next());
+}
+
+#[test]
+fn progress_rides_along() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    let lsn = bench.append_with(b"x", Urgency::RideAlong).unwrap();
+    bench.run();
+    assert!(bench.log.durable() < lsn);
+    let due = bench.log.wake_at();
+    assert!(due <= NOW.plus(limits::RIDE_ALONG_NS));
+    bench.log.on_tick(due);
+    bench.run();
+    assert_eq!(bench.log.durable(), lsn);
+}
+
+#[test]
+fn an_idle_tail_is_closed_once() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    bench.append(b"x").unwrap();
+    bench.run();
+    let before = bench.log.durable();
+    bench.log.on_tick(NOW.plus(limits::IDLE_CLOSE_NS));
+    bench.run();
+    assert_eq!(bench.log.durable(), before.next());
+    bench.log.on_tick(NOW.plus(limits::IDLE_CLOSE_NS * 3));
+    bench.run();
+    assert_eq!(bench.log.durable(), before.next());
+}
+
+#[test]
+fn a_failed_flush_poisons_until_a_restart() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    let settled = bench.log.settled();
+    bench.append(b"x").unwrap();
+    bench.run_with(fails_writes);
+    let poison = Poison { during: Operation::Write, fault: IoFault::Failed(5) };
+    assert_eq!(bench.log.health(), Health::Poisoned(poison));
+    bench.run();
+    assert_eq!(bench.append(b"y"), Err(Refusal::Poisoned));
+    assert_eq!(bench.log.trim(STREAM, Seq(2), NOW), Err(Refusal::Poisoned));
+    assert_eq!(bench.log.settled(), settled, "never acknowledged");
+    assert_eq!(bench.writes(), 0, "never tried again");
+    assert!(matches!(bench.log.find(STREAM, Seq(1)), Ok(Found::InMemory(_))), "reads go on");
+}
+
+#[test]
+fn a_full_disk_refuses_publishes_takes_deletes_and_clears_by_itself() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    let refusal = loop {
+        bench.run_with(fails_prepare);
+        if let Err(refusal) = bench.append(&[1; 4000]) {
+            break refusal;
+        }
+    };
+    assert_eq!(refusal, Refusal::NoSpace);
+    assert_eq!(bench.log.health(), Health::Running);
+    let last = bench.log.stream(STREAM).unwrap().last_seq();
+    let lsn = bench.log.delete(STREAM, &[last.previous()], false, NOW).unwrap();
+    bench.run_with(fails_prepare);
+    assert!(bench.log.durable() >= lsn);
+    bench.log.on_tick(NOW.plus(limits::NO_SPACE_RETRY_NS));
+    bench.run();
+    assert!(bench.append(&[1; 4000]).is_ok());
+}
+
+#[test]
+fn a_log_that_cannot_keep_up_pushes_back() {
+    let mut bench = Bench::new(SyncMode::Always);
+    let refused = (0..1000).find_map(|_| bench.append(&[1; 4000]).err());
+    assert_eq!(refused, Some(Refusal::Behind));
+    bench.run();
+    assert!(bench.append(b"x").is_ok());
+}
+
+#[test]
+fn with_an_interval_a_flush_comes_later() {
+    let mut bench = Bench::ready(SyncMode::Every(1_000_000));
+    let lsn = bench.append(b"x").unwrap();
+    bench.run();
+    assert_eq!(bench.log.settled(), lsn, "written");
+    assert!(bench.log.durable() < lsn);
+    bench.log.on_tick(NOW.plus(1_000_001));
+    bench.run();
+    assert_eq!(bench.log.durable(), lsn);
+}
+
+#[test]
+fn a_large_message_gets_a_segment_of_its_size() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    let large = vec![5; 300 * 1024];
+    let lsn = loop {
+        match bench.append(&large) {
+            Ok(lsn) => break lsn,
+            Err(refusal) => assert_eq!(refusal, Refusal::Behind),
+        }
+        bench.run();
+    };
+    bench.run();
+    assert!(bench.log.settled() >= lsn);
+    let too_large = vec![0; limits::ATOMIC_BYTES_MAX + 1];
+    assert_eq!(bench.append(&too_large), Err(Refusal::TooLarge));
+}
+
+#[test]
+fn what_is_drained_gives_the_disk_back() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    let mut now = NOW;
+    for _ in 0..600 {
+        while bench.append(&[1; 3000]).is_err() {
+            bench.run();
+        }
+        bench.run();
+        let last = bench.log.stream(STREAM).unwrap().last_seq();
+        bench.log.delete(STREAM, &[last], false, now).unwrap();
+        bench.run();
+        now = now.plus(limits::TIDY_INTERVAL_NS);
+        bench.log.on_tick(now);
+        bench.run();
+    }
+    let index = bench.log.stream(STREAM).unwrap();
+    assert_eq!((index.messages(), index.last_seq()), (1, Seq(601)));
+    let files = bench.log.disk_bytes() / (64 * 1024);
+    assert!(files <= 8, "{files} files for next to nothing");
+}

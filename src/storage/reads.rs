@@ -1,0 +1,159 @@
+//! Reading: from memory at once, from disk by a read that is asked for and taken later. Every
+//! byte that leaves here was checked against the place it was written to.
+
+use std::ops::ControlFlow;
+
+use super::batch::{round_down, round_up};
+use super::effects::{Effect, OpId};
+use super::fault::{ReadError, Refusal};
+use super::ids::{Place, Seq, StreamId};
+use super::index::Entry;
+use super::log::{DoneRead, Errand, Health, Log, OpenRead};
+use super::mutation::{self, Mutation};
+use super::record::{Message, Record};
+use crate::types::limits::{READ_AHEAD_BYTES, READS_MAX};
+
+/// Bytes between two wanted records that are read rather than skipped.
+const GAP_MAX: u32 = 32 * 1024;
+
+/// Where a message is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found<'a> {
+    InMemory(Message<'a>),
+    /// Ask for it with [`Log::read`].
+    OnDisk(Entry),
+    /// Deleted, never there, or not yet to be seen.
+    Absent,
+}
+
+/// Messages that came with one read, in order.
+#[derive(Debug)]
+pub struct ReadRun {
+    entries: Vec<Entry>,
+    offset: u32,
+    bytes: Vec<u8>,
+}
+
+impl ReadRun {
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The value of a key's record that was read alone.
+    pub fn value(&self, place: Place) -> Result<&[u8], ReadError> {
+        let at = place.offset.checked_sub(self.offset).ok_or(ReadError::Damaged)? as usize;
+        let bytes = self.bytes.get(at..).ok_or(ReadError::Damaged)?;
+        match Record::decode(bytes, place.position()) {
+            Ok((Record::State { value, .. } | Record::Delta { value, .. }, _)) => Ok(value),
+            _ => Err(ReadError::Damaged),
+        }
+    }
+
+    /// One of the run's messages, checked.
+    pub fn message(&self, entry: &Entry) -> Result<Message<'_>, ReadError> {
+        let at = entry.place.offset.checked_sub(self.offset).ok_or(ReadError::Damaged)? as usize;
+        let bytes = self.bytes.get(at..).ok_or(ReadError::Damaged)?;
+        checked_message(bytes, entry.place, entry.seq)
+    }
+}
+
+fn checked_message(bytes: &[u8], place: Place, seq: Seq) -> Result<Message<'_>, ReadError> {
+    match Record::decode(bytes, place.position()) {
+        Ok((Record::Message(message), len)) if len == place.len && message.seq == seq => {
+            Ok(message)
+        }
+        _ => Err(ReadError::Damaged),
+    }
+}
+
+impl Log {
+    /// The last message of a stream that may be shown.
+    pub fn visible_seq(&self, stream: StreamId) -> Seq {
+        let Some(index) = self.streams.get(&stream) else { return Seq(0) };
+        if mutation::is(Mutation::ReadPastDurable) { index.last_seq() } else { index.visible_seq() }
+    }
+
+    /// A message by sequence, if it may be seen.
+    pub fn find(&self, stream: StreamId, seq: Seq) -> Result<Found<'_>, ReadError> {
+        if self.health == Health::Starting || seq > self.visible_seq(stream) {
+            return Ok(Found::Absent);
+        }
+        let entry = self.streams.get(&stream).and_then(|index| index.get(seq));
+        let Some(entry) = entry else { return Ok(Found::Absent) };
+        let bytes = self.commit.bytes_at(entry.place).or_else(|| self.tail.get(entry.place));
+        let Some(bytes) = bytes else { return Ok(Found::OnDisk(entry)) };
+        checked_message(bytes, entry.place, seq).map(Found::InMemory)
+    }
+
+    /// Reads the message at `from`, or the next one, and those that lie behind it within a
+    /// read-ahead. `None`: there is none to be seen.
+    pub fn read(&mut self, stream: StreamId, from: Seq) -> Result<Option<OpId>, Refusal> {
+        if self.health == Health::Starting {
+            return Err(Refusal::Starting);
+        }
+        if self.reads.len() >= READS_MAX {
+            return Err(Refusal::Behind);
+        }
+        let entries = self.plan(stream, from);
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
+        let offset = round_down(first.place.offset);
+        let len = round_up(last.place.end()) - offset;
+        let no = first.place.segment;
+        let slot = self.segments.get(&no).ok_or(Refusal::NotFound)?.slot;
+        let op = self.op(Errand::Read);
+        self.reads.insert(op, OpenRead { segment: no, offset, entries });
+        self.effects.push(Effect::Read { op, slot, offset, len });
+        Ok(Some(op))
+    }
+
+    /// Reads one record of a key; see [`ReadRun::value`]. For start-up: afterwards its owner knows
+    /// the value.
+    pub fn read_value(&mut self, place: Place) -> Result<OpId, Refusal> {
+        if self.health == Health::Starting {
+            return Err(Refusal::Starting);
+        }
+        let slot = self.segments.get(&place.segment).ok_or(Refusal::NotFound)?.slot;
+        let offset = round_down(place.offset);
+        let len = round_up(place.end()) - offset;
+        let op = self.op(Errand::Read);
+        let entries = Vec::new();
+        self.reads.insert(op, OpenRead { segment: place.segment, offset, entries });
+        self.effects.push(Effect::Read { op, slot, offset, len });
+        Ok(op)
+    }
+
+    /// The run of entries that one read can serve.
+    fn plan(&self, stream: StreamId, from: Seq) -> Vec<Entry> {
+        let visible = self.visible_seq(stream);
+        let mut entries: Vec<Entry> = Vec::new();
+        let Some(index) = self.streams.get(&stream) else { return entries };
+        index.walk(from, |entry| {
+            if entry.seq > visible {
+                return ControlFlow::Break(());
+            }
+            if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
+                let follows = entry.place.segment == first.place.segment
+                    && entry.place.offset >= last.place.end()
+                    && entry.place.offset - last.place.end() <= GAP_MAX
+                    && entry.place.end() - first.place.offset <= READ_AHEAD_BYTES;
+                if !follows {
+                    return ControlFlow::Break(());
+                }
+            }
+            entries.push(entry);
+            ControlFlow::Continue(())
+        });
+        entries
+    }
+
+    /// Whether a read has ended.
+    pub fn has_read(&self, op: OpId) -> bool {
+        self.done_reads.contains_key(&op)
+    }
+
+    /// The result of a read that [`super::Event::ReadDone`] told of.
+    pub fn take_read(&mut self, op: OpId) -> Option<Result<ReadRun, ReadError>> {
+        let DoneRead { entries, offset, result } = self.done_reads.remove(&op)?;
+        Some(result.map(|bytes| ReadRun { entries, offset, bytes }))
+    }
+}

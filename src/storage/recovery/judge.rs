@@ -1,0 +1,395 @@
+//! Which of the batches that were found count, and what is missing.
+//!
+//! - A batch's durable mark, and a footer, prove that everything up to a point was durable.
+//! - A manifest lists the segments in use; it was written only when all they held was durable.
+//!   What it does not list, and is not younger, has retired.
+//! - A later epoch makes void what an earlier one had left behind its first batch.
+//! - Below the proven point what is missing is lost; above it the first hole ends the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::scan::{Content, Found, FoundBatch, Gap, Item, PackedStream};
+use crate::storage::fault::{Certainty, Damage};
+use crate::storage::ids::{Epoch, Lsn, Place, SegmentNo, SlotId, StreamId};
+use crate::storage::record::{Manifest, ManifestEntry, Record};
+
+/// What counts.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub segments: Vec<JudgedSegment>,
+    pub damages: Vec<Damage>,
+    /// The last batch that counts.
+    pub last: Lsn,
+    pub epoch: Epoch,
+    /// No number up to this one may be used for a new segment.
+    pub segment_last: SegmentNo,
+    pub footers: usize,
+    pub batches_scanned: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct JudgedSegment {
+    pub no: SegmentNo,
+    pub slot: SlotId,
+    pub len: u32,
+    pub end: u32,
+    pub lsns: Vec<(Lsn, u32)>,
+    pub is_sorted: bool,
+    pub has_footer: bool,
+    pub is_damaged: bool,
+    /// From a footer.
+    pub packed: Vec<PackedStream>,
+    pub items: Vec<Item>,
+}
+
+/// Everything that can be said before a single batch is judged.
+struct Evidence {
+    epochs: BTreeMap<Epoch, Lsn>,
+    manifest: Option<(Lsn, SegmentNo, Manifest)>,
+    /// Durable for certain.
+    proven: Lsn,
+    /// By the batch that says so.
+    retired: BTreeMap<SegmentNo, Lsn>,
+    /// Batches of footers and of retired segments.
+    accounted: BTreeSet<Lsn>,
+}
+
+pub(super) fn judge(mut found: Vec<Found>) -> Judged {
+    let claimed_last = found.iter().map(|found| found.segment).max().unwrap_or_default();
+    drop_namesakes(&mut found);
+    let mut evidence = gather(&found);
+    let mut judged = Judged {
+        epoch: evidence.epochs.keys().next_back().copied().unwrap_or_default(),
+        ..Judged::default()
+    };
+    judged.segment_last = claimed_last;
+    let listed = evidence.listed();
+    judged.segment_last = listed.keys().copied().fold(judged.segment_last, SegmentNo::max);
+    judged.segment_last =
+        evidence.retired.keys().copied().fold(judged.segment_last, SegmentNo::max);
+    let (last, missing) = walk(&found, &evidence);
+    judged.last = last;
+    // What a batch that does not count says has not happened.
+    evidence.retired.retain(|_, lsn| *lsn <= last);
+    let mut present = BTreeSet::new();
+    for found in found {
+        present.insert(found.segment);
+        if evidence.is_in_use(&found) {
+            judged.segment(found, &evidence);
+        }
+    }
+    for (no, entry) in listed {
+        if !present.contains(&no) && !evidence.retired.contains_key(&no) {
+            judged.damages.push(Damage {
+                certainty: Certainty::Lost,
+                segment: no,
+                from: 0,
+                to: entry.end,
+                batches: None,
+                streams: Vec::new(),
+            });
+        }
+    }
+    judged.name_missing(&missing);
+    judged
+}
+
+/// A file that was prepared, never written to and deleted may come back with the directory of a
+/// power cut, after its number was given to another.
+fn drop_namesakes(found: &mut Vec<Found>) {
+    let is_empty = |found: &Found| matches!(&found.content, Content::Batches { batches, .. } if batches.is_empty());
+    let written: BTreeSet<SegmentNo> =
+        found.iter().filter(|found| !is_empty(found)).map(|found| found.segment).collect();
+    found.retain(|found| !is_empty(found) || !written.contains(&found.segment));
+}
+
+fn gather(found: &[Found]) -> Evidence {
+    let mut evidence = Evidence {
+        epochs: BTreeMap::new(),
+        manifest: None,
+        proven: Lsn(0),
+        retired: BTreeMap::new(),
+        accounted: BTreeSet::new(),
+    };
+    for found in found {
+        match &found.content {
+            Content::Footer { epoch, epoch_first, lsns, .. } => {
+                evidence.epochs.insert(*epoch, *epoch_first);
+                for &(first, count) in lsns {
+                    let lsns = first.0..first.0.saturating_add(u64::from(count));
+                    evidence.proven = evidence.proven.max(Lsn(lsns.end.saturating_sub(1)));
+                    evidence.accounted.extend(lsns.map(Lsn));
+                }
+            }
+            Content::Batches { batches, .. } => {
+                for batch in batches {
+                    evidence.epochs.insert(batch.header.epoch, batch.header.epoch_first);
+                    evidence.proven = evidence.proven.max(batch.header.durable);
+                }
+            }
+        }
+    }
+    for found in found {
+        match &found.content {
+            Content::Footer { items, .. } => evidence.records(found.segment, items),
+            Content::Batches { batches, .. } => {
+                for batch in batches {
+                    if !evidence.is_void(batch) && batch.is_whole {
+                        evidence.records(found.segment, &batch.items);
+                    }
+                }
+            }
+        }
+    }
+    evidence
+}
+
+impl Evidence {
+    fn records(&mut self, segment: SegmentNo, items: &[Item]) {
+        for item in items {
+            let Item::Other { lsn, place, bytes } = item else { continue };
+            match Record::decode(bytes, place.position()) {
+                Ok((Record::Manifest(manifest), _)) => {
+                    if self.manifest.as_ref().is_none_or(|(newest, ..)| newest < lsn) {
+                        self.manifest = Some((*lsn, segment, manifest));
+                    }
+                }
+                Ok((Record::Retired { segment, lsns }, _)) => {
+                    self.retired.insert(segment, *lsn);
+                    for (first, count) in lsns {
+                        let lsns = first.0..first.0.saturating_add(u64::from(count));
+                        self.accounted.extend(lsns.map(Lsn));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A later epoch began at or before it.
+    fn is_void(&self, batch: &FoundBatch) -> bool {
+        let later = self.epochs.range(Epoch(batch.header.epoch.0.saturating_add(1))..);
+        later.into_iter().any(|(_, first)| *first <= batch.header.lsn)
+    }
+
+    fn manifest_lsn(&self) -> Lsn {
+        self.manifest.as_ref().map_or(Lsn(0), |(lsn, ..)| *lsn)
+    }
+
+    fn listed(&self) -> BTreeMap<SegmentNo, ManifestEntry> {
+        let entries = self.manifest.iter().flat_map(|(_, _, manifest)| &manifest.segments);
+        entries.map(|entry| (entry.segment, *entry)).collect()
+    }
+
+    /// What the newest manifest says of a segment.
+    fn entry(&self, no: SegmentNo) -> Option<ManifestEntry> {
+        let (_, _, manifest) = self.manifest.as_ref()?;
+        manifest.segments.iter().find(|entry| entry.segment == no).copied()
+    }
+
+    fn is_in_use(&self, found: &Found) -> bool {
+        if self.retired.contains_key(&found.segment) {
+            return false;
+        }
+        let carries = |(lsn, carrier, _): &(Lsn, SegmentNo, Manifest)| {
+            let last = match &found.content {
+                Content::Footer { lsns, .. } => lsns.last().map(|&(first, _)| first),
+                Content::Batches { batches, .. } => batches.last().map(|batch| batch.header.lsn),
+            };
+            *carrier == found.segment || last.is_some_and(|last| last > *lsn)
+        };
+        self.entry(found.segment).is_some() || self.manifest.as_ref().is_none_or(carries)
+    }
+
+    /// Whether a batch counts, given where the log ends.
+    fn counts(&self, found_in: SegmentNo, batch: &FoundBatch, last: Lsn) -> bool {
+        if self.is_void(batch) {
+            return false;
+        }
+        match self.entry(found_in) {
+            Some(entry) if batch.offset < entry.end => true,
+            Some(entry) if entry.is_sealed => false,
+            _ => batch.header.lsn <= last,
+        }
+    }
+}
+
+/// Where the log ends, and which batches before that are missing.
+fn walk(found: &[Found], evidence: &Evidence) -> (Lsn, Vec<Lsn>) {
+    let mut present = evidence.accounted.clone();
+    let mut highest = evidence.proven;
+    for found in found {
+        let Content::Batches { batches, .. } = &found.content else { continue };
+        for batch in batches.iter().filter(|batch| !evidence.is_void(batch)) {
+            // A damaged batch counts as far as it goes, if it is proven to have been whole.
+            if batch.is_whole || batch.header.lsn <= evidence.proven {
+                present.insert(batch.header.lsn);
+                highest = highest.max(batch.header.lsn);
+            }
+        }
+    }
+    let mut last = evidence.manifest_lsn();
+    let mut missing = Vec::new();
+    while last < highest {
+        let next = last.next();
+        if !present.contains(&next) {
+            if next > evidence.proven {
+                break;
+            }
+            missing.push(next);
+        }
+        last = next;
+    }
+    (last, missing)
+}
+
+impl Judged {
+    fn segment(&mut self, found: Found, evidence: &Evidence) {
+        let Found { segment: no, slot, len, content } = found;
+        let judged = match content {
+            Content::Footer { end, lsns, is_sorted, packed, items, .. } => {
+                self.footers += 1;
+                let is_damaged = false;
+                let has_footer = true;
+                JudgedSegment {
+                    no,
+                    slot,
+                    len,
+                    end,
+                    lsns,
+                    is_sorted,
+                    has_footer,
+                    is_damaged,
+                    packed,
+                    items,
+                }
+            }
+            Content::Batches { batches, gaps } => {
+                self.scanned(no, slot, len, batches, gaps, evidence)
+            }
+        };
+        if judged.end > crate::storage::segment::SEGMENT_HEADER {
+            self.segments.push(judged);
+        }
+    }
+
+    fn scanned(
+        &mut self,
+        no: SegmentNo,
+        slot: SlotId,
+        len: u32,
+        batches: Vec<FoundBatch>,
+        gaps: Vec<Gap>,
+        evidence: &Evidence,
+    ) -> JudgedSegment {
+        let mut out = JudgedSegment {
+            no,
+            slot,
+            len,
+            end: evidence.entry(no).map_or(0, |entry| entry.end),
+            lsns: Vec::new(),
+            is_sorted: false,
+            has_footer: false,
+            is_damaged: false,
+            packed: Vec::new(),
+            items: Vec::new(),
+        };
+        let mut is_closed = false;
+        let mut torn = None;
+        for batch in batches {
+            self.batches_scanned += 1;
+            let (from, to) = (batch.offset, batch.offset + batch.header.padded_len());
+            if !evidence.counts(no, &batch, self.last) {
+                torn.get_or_insert((from, to));
+                continue;
+            }
+            if !batch.is_whole {
+                out.is_damaged = true;
+                let batches = Some((batch.header.lsn, batch.header.lsn));
+                self.damage(Certainty::Lost, no, (from, to), batches, &batch.items);
+            }
+            out.end = out.end.max(to);
+            out.add_lsn(batch.header.lsn);
+            is_closed = batch.header.records == 0;
+            out.items.extend(batch.items);
+        }
+        for gap in gaps {
+            if gap.from < out.end {
+                out.is_damaged = true;
+                let to = gap.to.min(out.end);
+                self.damage(Certainty::Lost, no, (gap.from, to), None, &gap.items);
+                out.items.extend(gap.items);
+            } else if gap.from == out.end && !gap.is_blank && !is_closed && !out.is_sealed(evidence)
+            {
+                torn.get_or_insert((gap.from, gap.to));
+            }
+        }
+        if let Some(range) = torn.filter(|_| !out.is_sealed(evidence)) {
+            self.damage(Certainty::PossiblyLost, no, range, None, &[]);
+        }
+        out
+    }
+
+    fn damage(
+        &mut self,
+        certainty: Certainty,
+        segment: SegmentNo,
+        (from, to): (u32, u32),
+        batches: Option<(Lsn, Lsn)>,
+        items: &[Item],
+    ) {
+        let mut streams: Vec<StreamId> = Vec::new();
+        for item in items {
+            if let Item::Message { stream, .. } = item
+                && !streams.contains(stream)
+            {
+                streams.push(*stream);
+            }
+        }
+        self.damages.push(Damage { certainty, segment, from, to, batches, streams });
+    }
+
+    /// Missing batches that no damaged segment explains.
+    fn name_missing(&mut self, missing: &[Lsn]) {
+        let is_explained = |lsn: &Lsn| {
+            let named = self.damages.iter().filter_map(|damage| damage.batches);
+            named.into_iter().any(|(first, last)| first <= *lsn && *lsn <= last)
+        };
+        let unnamed: Vec<Lsn> = missing.iter().filter(|lsn| !is_explained(lsn)).copied().collect();
+        let mut runs: Vec<(Lsn, Lsn)> = Vec::new();
+        for lsn in unnamed {
+            match runs.last_mut() {
+                Some((_, last)) if last.next() == lsn => *last = lsn,
+                _ => runs.push((lsn, lsn)),
+            }
+        }
+        for run in runs {
+            self.damage(Certainty::Lost, SegmentNo(0), (0, 0), Some(run), &[]);
+        }
+    }
+}
+
+impl JudgedSegment {
+    fn is_sealed(&self, evidence: &Evidence) -> bool {
+        evidence.entry(self.no).is_some_and(|entry| entry.is_sealed)
+    }
+
+    fn add_lsn(&mut self, lsn: Lsn) {
+        match self.lsns.last_mut() {
+            Some((first, count)) if first.0 + u64::from(*count) == lsn.0 => *count += 1,
+            _ => self.lsns.push((lsn, 1)),
+        }
+    }
+
+    pub fn last_lsn(&self) -> Lsn {
+        let last = self.lsns.last();
+        last.map_or(Lsn(0), |&(first, count)| Lsn(first.0 + u64::from(count) - 1))
+    }
+}
+
+/// Where an item lies.
+pub(super) fn place_of(item: &Item) -> Place {
+    match item {
+        Item::Message { place, .. } | Item::Other { place, .. } => *place,
+    }
+}
