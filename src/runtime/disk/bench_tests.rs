@@ -101,7 +101,7 @@ fn bare(path: &Path, bytes: usize, seconds: f64) -> String {
     header.resize(4096, 0);
     let op = OpId(0);
     let header = Rc::new(header);
-    let mut run = |disk: &mut Standalone, effect| {
+    let run = |disk: &mut Standalone, effect| {
         disk.disk().push(effect);
         while disk.disk().pending() > 0 {
             disk.turn().unwrap();

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `directory` | the lock, the files, how they may be opened |
 //! | `work` | the steps of one effect |
-//! | `standalone` | a ring of its own, for start-up, tests and `weft disk-check` |
+//! | `standalone` | a ring of its own, for tests and measurements; start-up will use it |
 
 mod directory;
 mod standalone;

@@ -194,7 +194,7 @@ mod tests {
             seq: Seq(seq),
             place: Place { segment: SegmentNo(1), offset: seq as u32 * 7, len: 7 },
             subject: SubjectId(seq as u32 % 3),
-            has_headers: seq % 5 == 0,
+            has_headers: seq.is_multiple_of(5),
         }
     }
 

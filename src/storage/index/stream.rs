@@ -161,7 +161,8 @@ impl StreamIndex {
     pub fn subject_range(&mut self, id: SubjectId) -> Option<(Seq, Seq, u64)> {
         let state = self.subjects.get(id)?;
         let (from, to) = (state.first, state.last);
-        let find = |wanted: bool, walk: &dyn Fn(&mut dyn FnMut(Entry) -> ControlFlow<()>)| {
+        type Visit<'v> = &'v mut dyn FnMut(Entry) -> ControlFlow<()>;
+        let find = |wanted: bool, walk: &dyn Fn(Visit<'_>)| {
             let mut found = None;
             if wanted {
                 walk(&mut |entry| {

@@ -149,10 +149,10 @@ impl Evidence {
         for item in items {
             let Item::Other { lsn, place, bytes } = item else { continue };
             match Record::decode(bytes, place.position()) {
-                Ok((Record::Manifest(manifest), _)) => {
-                    if self.manifest.as_ref().is_none_or(|(newest, ..)| newest < lsn) {
-                        self.manifest = Some((*lsn, segment, manifest));
-                    }
+                Ok((Record::Manifest(manifest), _))
+                    if self.manifest.as_ref().is_none_or(|(newest, ..)| newest < lsn) =>
+                {
+                    self.manifest = Some((*lsn, segment, manifest));
                 }
                 Ok((Record::Retired { segment, lsns }, _)) => {
                     self.retired.insert(segment, *lsn);

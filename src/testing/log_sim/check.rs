@@ -130,9 +130,7 @@ impl World {
             if lsn <= settled {
                 assert!(index.is_none(), "seed {seed}: {id:?} was deleted and is back");
             }
-            if index.is_none() {
-                return None;
-            }
+            index?;
             model.dropped = None;
         }
         let (first_seq, last_seq) =

@@ -24,7 +24,7 @@ impl Options {
     /// A mix that the seed decides on.
     pub fn of(seed: u64) -> Self {
         let sync = if seed % 5 == 4 { SyncMode::Every(2_000_000) } else { SyncMode::Always };
-        Self { steps: 400, crashes: 4, sync, faults: seed % 3 == 0 }
+        Self { steps: 400, crashes: 4, sync, faults: seed.is_multiple_of(3) }
     }
 }
 
