@@ -1,5 +1,5 @@
 //! Figures of the log on a real disk, each beside the bare device in the same run. By hand:
-//! `cargo test --release --lib -- --ignored --nocapture bench_`, with `WEFT_CRASH_PARENT` naming
+//! `cargo test --release --features testing,log-bench --lib -- --nocapture bench_`, with `WEFT_CRASH_PARENT` naming
 //! a directory on the disk in question.
 
 #![expect(clippy::disallowed_methods, reason = "real time, real disk")]
@@ -168,7 +168,6 @@ fn closed_loop(path: &Path, outstanding: usize, seconds: f64) -> String {
 }
 
 #[test]
-#[ignore = "a minute"]
 fn bench_append() {
     for _ in 0..2 {
         for bytes in [4096, 65536] {
@@ -183,7 +182,6 @@ fn bench_append() {
 }
 
 #[test]
-#[ignore = "2 GB of disk"]
 fn bench_recovery() {
     let count = std::env::var("WEFT_BENCH_MESSAGES").map_or(10_000_000, |n| n.parse().unwrap());
     let directory = tempfile::tempdir_in(parent()).unwrap();
@@ -221,7 +219,6 @@ fn bench_recovery() {
 }
 
 #[test]
-#[ignore = "a minute"]
 fn bench_subjects() {
     let directory = tempfile::tempdir_in(parent()).unwrap();
     let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
@@ -242,7 +239,6 @@ fn bench_subjects() {
 
 /// KV-style: keys are overwritten, the old value is deleted.
 #[test]
-#[ignore = "a minute"]
 fn bench_overwrite() {
     let seconds = std::env::var("WEFT_BENCH_SECONDS").map_or(20.0, |n| n.parse().unwrap());
     let directory = tempfile::tempdir_in(parent()).unwrap();
@@ -286,7 +282,6 @@ fn bench_overwrite() {
 
 /// A hundred streams in turn, and what replaying one of them costs.
 #[test]
-#[ignore = "a minute"]
 fn bench_streams() {
     for streams in [1u64, 100] {
         let directory = tempfile::tempdir_in(parent()).unwrap();

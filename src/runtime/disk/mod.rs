@@ -14,7 +14,7 @@ mod directory;
 mod standalone;
 mod work;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "log-bench"))]
 mod bench_tests;
 #[cfg(test)]
 mod crash_tests;
