@@ -32,7 +32,6 @@ impl Shard {
         let permitted =
             conn.permit.as_mut().is_none_or(|permit| permit.publish(publish.subject, now));
 
-        let fanout = self.route(account, publish.subject);
         if manners.pedantic && !Subject::parse(publish.subject).is_some_and(Subject::is_literal) {
             self.send_error(key, "Invalid Publish Subject");
         }
@@ -57,7 +56,9 @@ impl Shard {
         let origin = Origin { shard: self.id, conn: key, echo: manners.echo };
         let message = Message { origin, account, publish, tail, ask: 0 };
         let answered = self.serve_system(&message);
-        let reached = match fanout {
+        // Not earlier: each answer above can cut this connection, and with it subscriptions that a
+        // fan-out would still name.
+        let reached = match self.route(account, publish.subject) {
             Some(fanout) => self.fan_out(message, &fanout, whole, asking),
             None => Reached::Nobody,
         };
