@@ -31,7 +31,7 @@ record() { # STEP COMMAND…
     echo "$(date -u +%FT%TZ), commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo ' (changed)'), $(nproc) CPUs, Linux $(uname -r)"
     echo
     echo '```'
-    "$@" 2>&1
+    "$@" > >(sed "s#$PWD#.#g") 2>&1
     status=$?
     echo '```'
     echo
