@@ -31,12 +31,14 @@ record() { # STEP COMMAND…
     echo "$(date -u +%FT%TZ), commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo ' (changed)'), $(nproc) CPUs, Linux $(uname -r)"
     echo
     echo '```'
-    "$@" > >(sed "s#$PWD#.#g") 2>&1
+    "$@" 2>&1
     status=$?
     echo '```'
     echo
     echo "exit code $status"
   } >"$results/$step.md"
+  # No path of this machine is recorded.
+  sed -i "s#$PWD#.#g" "$results/$step.md"
   tail -3 "$results/$step.md"
   grep -q '^exit code 0$' "$results/$step.md" || failed=$((failed + 1))
 }
