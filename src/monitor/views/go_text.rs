@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::types::Wall;
 use crate::types::time::{MICROSECOND, MILLISECOND, SECOND};
+use crate::types::{Wall, rfc3339};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -12,28 +12,7 @@ const YEAR: u64 = 365 * DAY;
 
 /// RFC 3339 in UTC, nanoseconds without trailing zeros: `2026-11-21T22:47:07.8094Z`.
 pub fn timestamp(at: Wall) -> String {
-    let (seconds, nanos) = (at.0 / SECOND, at.0 % SECOND);
-    let (year, month, day) = civil_date(seconds / DAY);
-    let (hour, minute, second) = (seconds % DAY / HOUR, seconds % HOUR / MINUTE, seconds % MINUTE);
-    let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
-    push_fraction(&mut text, nanos, 9);
-    text.push('Z');
-    text
-}
-
-/// The date of a day counted from 1970, by Howard Hinnant's `civil_from_days`: years begin in
-/// March, so that the leap day is the last of its year.
-fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
-    let days = days_since_1970 + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    rfc3339(at)
 }
 
 /// A Go duration: `0s`, `442µs`, `1.212669ms`, `1.5s`, `1m2s`, `26h0m1s`.
