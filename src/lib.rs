@@ -14,6 +14,8 @@ mod storage;
 pub mod config;
 
 mod connection;
+#[allow(dead_code, unused_imports, reason = "being built: the shard will own it")]
+mod jetstream;
 
 mod shard;
 

@@ -1,0 +1,1 @@
+//! Configurations of streams and consumers: parsed, checked, completed, written.

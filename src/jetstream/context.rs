@@ -1,0 +1,38 @@
+//! What every operation of JetStream is given: the time, the log, and the world outside.
+
+use super::outbox::Outbox;
+use crate::storage::Log;
+use crate::types::{AccountId, Now};
+
+/// What is the same for all streams of a server.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    pub server_name: String,
+    pub server_id: String,
+    /// `2.15.1`: what clients gate on.
+    pub version: String,
+    pub domain: Option<String>,
+}
+
+/// Whether a message for a subject would find somebody, and room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GateState {
+    Nobody,
+    Open,
+    /// Whoever listens is owed enough for now. The host polls again when there is room.
+    Crowded,
+}
+
+/// What the shard knows about whom a delivery would reach.
+pub trait Gate {
+    fn state(&mut self, account: AccountId, route: &[u8]) -> GateState;
+}
+
+pub struct Context<'a> {
+    pub now: Now,
+    /// The log of the stream at hand; `None` for one in memory.
+    pub log: Option<&'a mut Log>,
+    pub out: &'a mut Outbox,
+    pub gate: &'a mut dyn Gate,
+    pub site: &'a Site,
+}

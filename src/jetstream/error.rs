@@ -1,0 +1,1 @@
+//! The errors of the JetStream API (facts/jetstream-api.md §18).

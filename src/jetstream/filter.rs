@@ -1,0 +1,1 @@
+//! Which subjects a consumer wants.

@@ -1,0 +1,1 @@
+//! Header blocks of messages: read and written.

@@ -1,0 +1,211 @@
+//! What JetStream publishes, until the shard routes it at the end of the turn.
+
+use std::collections::VecDeque;
+
+use crate::storage::Lsn;
+use crate::types::AccountId;
+
+/// A message JetStream publishes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Outgoing<'a> {
+    /// Whom it goes to: an inbox, a deliver subject, an advisory's subject.
+    pub route: &'a [u8],
+    /// What they see as its subject: for a delivery, that of the stored message.
+    pub subject: &'a [u8],
+    /// Empty: none.
+    pub reply: &'a [u8],
+    /// The whole block with its version line and the empty line, or nothing.
+    pub headers: &'a [u8],
+    pub payload: &'a [u8],
+}
+
+impl<'a> Outgoing<'a> {
+    /// A message that is seen under the subject it goes to.
+    pub fn plain(subject: &'a [u8], payload: &'a [u8]) -> Self {
+        Self { route: subject, subject, payload, ..Self::default() }
+    }
+}
+
+/// Lengths of one message's parts, which lie in the arena one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    account: AccountId,
+    route: u32,
+    subject: u32,
+    reply: u32,
+    headers: u32,
+    payload: u32,
+}
+
+impl Item {
+    fn len(&self) -> usize {
+        (self.route + self.subject + self.reply + self.headers + self.payload) as usize
+    }
+}
+
+/// Messages in one arena, first in first out.
+#[derive(Debug, Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    arena: Vec<u8>,
+    /// Where the first item begins.
+    at: usize,
+}
+
+impl Queue {
+    fn push(&mut self, account: AccountId, message: &Outgoing<'_>) {
+        let Outgoing { route, subject, reply, headers, payload } = message;
+        // A subject that repeats the route is not stored twice.
+        let shown: &[u8] = if subject == route { &[] } else { subject };
+        let len = |part: &[u8]| u32::try_from(part.len()).expect("parts of one message");
+        let item = Item {
+            account,
+            route: len(route),
+            subject: len(shown),
+            reply: len(reply),
+            headers: len(headers),
+            payload: len(payload),
+        };
+        self.arena.reserve(item.len());
+        for part in [route, shown, reply, headers, payload] {
+            self.arena.extend_from_slice(part);
+        }
+        self.items.push_back(item);
+    }
+
+    fn first(&self) -> Option<(AccountId, Outgoing<'_>)> {
+        let item = self.items.front()?;
+        let mut rest = &self.arena[self.at..];
+        let mut part = |len: u32| {
+            let (taken, left) = rest.split_at(len as usize);
+            rest = left;
+            taken
+        };
+        let route = part(item.route);
+        let shown = part(item.subject);
+        let subject = if shown.is_empty() { route } else { shown };
+        let (reply, headers, payload) = (part(item.reply), part(item.headers), part(item.payload));
+        Some((item.account, Outgoing { route, subject, reply, headers, payload }))
+    }
+
+    fn pop(&mut self) {
+        if let Some(item) = self.items.pop_front() {
+            self.at += item.len();
+        }
+        if self.items.is_empty() {
+            self.arena.clear();
+            self.at = 0;
+        } else if self.at > self.arena.len() / 2 && self.at > 1 << 20 {
+            self.arena.drain(..self.at);
+            self.at = 0;
+        }
+    }
+}
+
+/// What JetStream publishes: now, or when the log has settled what the message tells.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    ready: Queue,
+    held: Queue,
+    /// By held message: what must be settled. Ascending.
+    marks: VecDeque<Lsn>,
+}
+
+impl Outbox {
+    /// Goes out this turn.
+    pub fn publish(&mut self, account: AccountId, message: Outgoing<'_>) {
+        self.ready.push(account, &message);
+    }
+
+    /// Goes out when the log has settled `at`; `Lsn(0)` is settled always. Held messages go out in
+    /// the order they came.
+    pub fn publish_when(&mut self, account: AccountId, at: Lsn, message: Outgoing<'_>) {
+        if at == Lsn(0) {
+            return self.publish(account, message);
+        }
+        let at = self.marks.back().map_or(at, |&last| at.max(last));
+        self.marks.push_back(at);
+        self.held.push(account, &message);
+    }
+
+    /// The log has settled everything up to `settled`.
+    pub fn release(&mut self, settled: Lsn) {
+        while self.marks.front().is_some_and(|&mark| mark <= settled) {
+            self.marks.pop_front();
+            if let Some((account, message)) = self.held.first() {
+                self.ready.push(account, &message);
+            }
+            self.held.pop();
+        }
+    }
+
+    /// The log will never settle more: what waits for it is forgotten.
+    pub fn forget_held(&mut self) {
+        self.held = Queue::default();
+        self.marks.clear();
+    }
+
+    /// The next message to route; follow with [`Outbox::pop`].
+    pub fn first(&self) -> Option<(AccountId, Outgoing<'_>)> {
+        self.ready.first()
+    }
+
+    pub fn pop(&mut self) {
+        self.ready.pop();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ready.items.is_empty()
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        self.ready.arena.capacity() + self.held.arena.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(outbox: &mut Outbox) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut out = Vec::new();
+        while let Some((_, message)) = outbox.first() {
+            out.push((message.subject.to_vec(), message.payload.to_vec()));
+            outbox.pop();
+        }
+        out
+    }
+
+    #[test]
+    fn messages_leave_as_they_came() {
+        let mut outbox = Outbox::default();
+        let message = Outgoing {
+            route: b"inbox",
+            subject: b"orders.1",
+            reply: b"$JS.ACK.x",
+            headers: b"NATS/1.0\r\n\r\n",
+            payload: b"p",
+        };
+        outbox.publish(AccountId(3), message);
+        outbox.publish(AccountId(0), Outgoing::plain(b"a", b""));
+        assert_eq!(outbox.first(), Some((AccountId(3), message)));
+        outbox.pop();
+        assert_eq!(outbox.first(), Some((AccountId(0), Outgoing::plain(b"a", b""))));
+        outbox.pop();
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn held_messages_wait_for_the_log() {
+        let mut outbox = Outbox::default();
+        outbox.publish_when(AccountId(0), Lsn(2), Outgoing::plain(b"a", b"1"));
+        outbox.publish_when(AccountId(0), Lsn(1), Outgoing::plain(b"a", b"2"));
+        outbox.publish_when(AccountId(0), Lsn(0), Outgoing::plain(b"a", b"0"));
+        assert_eq!(drain(&mut outbox), [(b"a".to_vec(), b"0".to_vec())]);
+        outbox.release(Lsn(1));
+        assert!(outbox.is_empty());
+        outbox.release(Lsn(2));
+        assert_eq!(drain(&mut outbox).len(), 2);
+    }
+}

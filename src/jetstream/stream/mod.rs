@@ -1,0 +1,1 @@
+//! A stream: what a publish does, and what leaves it again.
