@@ -132,3 +132,6 @@ pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
 pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
 /// How often a full disk is asked again.
 pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
+
+/// Objects and lists inside each other in a request of the JetStream API; deeper is refused.
+pub const JSON_DEPTH_MAX: usize = 64;
