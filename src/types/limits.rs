@@ -161,3 +161,7 @@ pub const WAITING_PUBLISH_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const WAITING_GETS_MAX: usize = 1024;
 /// Messages of one direct get that go out before others have their turn.
 pub const GET_BATCH_MESSAGES: usize = 256;
+/// Pause between two looks at what has outlived `max_age` or its TTL: it goes at most so much late.
+pub const EXPIRY_PAUSE_NS: u64 = 20 * MILLISECOND;
+/// Subjects in one page of a stream's details.
+pub const SUBJECTS_PAGE: usize = 100_000;

@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 
 mod consumer;
-mod json;
+pub(super) mod json;
 mod moment;
 mod source;
 mod stream;
 mod values;
-mod wire;
+pub(super) mod wire;
 
 pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;
