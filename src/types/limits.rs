@@ -167,3 +167,7 @@ pub const GET_BATCH_MESSAGES: usize = 256;
 pub const EXPIRY_PAUSE_NS: u64 = 20 * MILLISECOND;
 /// Subjects in one page of a stream's details.
 pub const SUBJECTS_PAGE: usize = 100_000;
+/// Bytes of messages one direct get brings, unless it says less.
+pub const GET_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Subjects whose last messages one direct get may ask for; more are refused with 413.
+pub const MULTI_GET_SUBJECTS_MAX: usize = 1024;
