@@ -23,3 +23,35 @@ mod info;
 mod outbox;
 mod store;
 mod stream;
+
+pub use context::Site;
+
+use std::sync::Arc;
+
+use crate::storage::Log;
+
+/// A core's JetStream. Without a seed it is off.
+#[derive(Default)]
+pub struct JetStream {
+    site: Arc<Site>,
+    /// The logs this core owns.
+    logs: Vec<Log>,
+}
+
+/// What a core's JetStream starts from.
+pub struct Seed {
+    pub site: Arc<Site>,
+    /// Recovered, in the order of their ids.
+    pub logs: Vec<Log>,
+}
+
+impl JetStream {
+    pub fn new(seed: Seed) -> Self {
+        Self { site: seed.site, logs: seed.logs }
+    }
+
+    /// For the disk: effects out, completions in.
+    pub fn logs(&mut self) -> &mut [Log] {
+        &mut self.logs
+    }
+}

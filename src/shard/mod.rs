@@ -31,7 +31,9 @@ use ahash::RandomState;
 
 use crate::connection::Settings;
 use crate::connection::outbound::BufferPool;
+use crate::jetstream::{self, JetStream};
 use crate::routing::{Router, RouterSettings};
+use crate::storage::Log;
 use crate::types::limits::{ROUTE_CACHE_SUBJECTS, Tuning};
 use crate::types::{ConnKey, Now, ShardId};
 use connections::Connections;
@@ -67,6 +69,7 @@ pub struct Shard {
     random: Random,
     system_seq: u64,
     pool: BufferPool,
+    jetstream: JetStream,
     scratch: delivery::Scratch,
     /// A message tail put together anew.
     tail: Vec<u8>,
@@ -113,6 +116,7 @@ impl Shard {
             random: Random(seed.random | 1),
             system_seq: 0,
             pool: BufferPool::default(),
+            jetstream: JetStream::default(),
             scratch: delivery::Scratch::default(),
             tail: Vec::new(),
             interest: Vec::new(),
@@ -135,6 +139,16 @@ impl Shard {
 
     pub fn id(&self) -> ShardId {
         self.id
+    }
+
+    /// Before the first turn.
+    pub fn start_jetstream(&mut self, seed: jetstream::Seed) {
+        self.jetstream = JetStream::new(seed);
+    }
+
+    /// The logs of this core, for the disk: their effects are taken and completions told there.
+    pub fn logs(&mut self) -> &mut [Log] {
+        self.jetstream.logs()
     }
 
     #[cfg(feature = "testing")]
