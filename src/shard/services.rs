@@ -107,7 +107,7 @@ impl Shard {
         let account = request.account;
         let Some(fanout) = self.route(account, reply.bytes()) else { return };
         self.fan_out(
-            Message { origin, account, publish: &publish, tail: &tail, ask: 0 },
+            Message { origin, account, route: None, publish: &publish, tail: &tail, ask: 0 },
             &fanout,
             None,
             false,

@@ -132,3 +132,6 @@ pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
 pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
 /// How often a full disk is asked again.
 pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
+
+/// What JetStream may have on its way to one connection before it waits for room (DESIGN §4).
+pub const JETSTREAM_CREDIT_BYTES: u64 = 1 << 20;
