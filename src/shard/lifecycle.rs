@@ -83,6 +83,8 @@ impl Shard {
             host: &identity.host,
             port: identity.port,
             headers: !self.settings.no_header_support,
+            jetstream: identity.jetstream,
+            domain: &identity.domain,
             auth_required: self.settings.access.is_required(),
             nonce: nonce.as_ref().map_or("", Nonce::as_str),
             max_payload: self.settings.parser.max_payload,

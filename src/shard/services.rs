@@ -69,7 +69,7 @@ impl Shard {
                 js_raft_delete_range: true,
                 js_snapshot_sources: false,
             },
-            jetstream: false,
+            jetstream: info.jetstream,
             flags: 0,
             seq: self.system_seq,
             time: rfc3339(Wall(self.now.wall.0)),

@@ -135,3 +135,5 @@ pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
 
 /// What JetStream may have on its way to one connection before it waits for room (DESIGN §4).
 pub const JETSTREAM_CREDIT_BYTES: u64 = 1 << 20;
+/// API requests that wait for a core to answer, per server.
+pub const API_WAITING_MAX: usize = 10_000;
