@@ -137,3 +137,5 @@ pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
 pub const JETSTREAM_CREDIT_BYTES: u64 = 1 << 20;
 /// API requests that wait for a core to answer, per server.
 pub const API_WAITING_MAX: usize = 10_000;
+/// Objects and lists inside each other in a request of the JetStream API; deeper is refused.
+pub const JSON_DEPTH_MAX: usize = 64;

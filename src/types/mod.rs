@@ -2,6 +2,7 @@
 
 pub mod close;
 pub mod ids;
+pub mod json;
 pub mod limits;
 pub mod mutation;
 pub mod pattern;

@@ -1,1 +1,28 @@
-//! Configurations of streams and consumers: parsed, checked, completed, written.
+//! What a stream or a consumer is asked to be: read, completed, judged, written.
+//!
+//! | file | knows |
+//! |---|---|
+//! | `json` | JSON text, with Go's words for what is wrong with it |
+//! | `wire` | objects of the API: their fields in order, what is left out, strict and lenient reading |
+//! | `values` `moment` | durations, times and the words fields may hold |
+//! | `stream` `source` `consumer` | the configurations |
+
+mod consumer;
+mod json;
+mod moment;
+mod source;
+mod stream;
+mod values;
+mod wire;
+
+pub use consumer::ConsumerConfig;
+pub use moment::Moment;
+pub use source::{
+    ConsumerLimits, External, Placement, RePublish, SourceConsumer, StreamSource, SubjectTransform,
+};
+pub use stream::StreamConfig;
+pub use values::{
+    AckPolicy, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
+    ReplayPolicy, Retention, Storage,
+};
+pub use wire::{Mode, Wire, parse};
