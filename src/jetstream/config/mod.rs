@@ -7,6 +7,8 @@
 //! | `values` `moment` | durations, times and the words fields may hold |
 //! | `stream` `source` `consumer` | the configurations |
 
+use std::collections::BTreeMap;
+
 mod consumer;
 mod json;
 mod moment;
@@ -26,3 +28,14 @@ pub use values::{
     ReplayPolicy, Retention, Storage,
 };
 pub use wire::{Mode, Wire, parse};
+
+/// What this server can do, of the reference's levels (facts/jetstream-api.md §1).
+pub const API_LEVEL: u32 = 5;
+
+/// Kept with a configuration: the API level that a server needs to serve it.
+const REQUIRED_LEVEL: &str = "_nats.req.level";
+
+fn with_server_metadata(metadata: &mut BTreeMap<String, String>, version: &str) {
+    metadata.insert("_nats.ver".into(), version.into());
+    metadata.insert("_nats.level".into(), API_LEVEL.to_string());
+}
