@@ -4,7 +4,7 @@
 //! variables only through [`Surroundings`], and knows nothing of the command line, of sockets or
 //! of whoever obeys the options.
 
-mod duration;
+pub mod duration;
 mod error;
 pub mod file;
 pub mod options;

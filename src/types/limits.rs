@@ -149,3 +149,19 @@ pub const JETSTREAM_CREDIT_BYTES: u64 = 1 << 20;
 pub const API_WAITING_MAX: usize = 10_000;
 /// Objects and lists inside each other in a request of the JetStream API; deeper is refused.
 pub const JSON_DEPTH_MAX: usize = 64;
+
+/// Message ids a stream remembers within its duplicate window; at it a publish with an id is
+/// refused with 429 until old ones expire. About 40 bytes each.
+pub const DEDUP_IDS_MAX: usize = 32 * 1024 * 1024;
+/// Header bytes of a message a stream stores; larger is refused.
+pub const STORED_HEADER_BYTES_MAX: usize = 64 * 1024 - 1;
+/// Messages one look at a stream's ages, ids or TTLs goes through; the rest waits for the next.
+pub const STREAM_TICK_MESSAGES: usize = 1024;
+/// Publishes of a stream that wait for a read (a counter's last value, a header of before the
+/// restart); more are refused with 429.
+pub const WAITING_PUBLISHES_MAX: usize = 1024;
+pub const WAITING_PUBLISH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Direct gets of a stream that wait for a read; more are answered with 429.
+pub const WAITING_GETS_MAX: usize = 1024;
+/// Messages of one direct get that go out before others have their turn.
+pub const GET_BATCH_MESSAGES: usize = 256;

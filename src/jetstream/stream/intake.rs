@@ -1,0 +1,257 @@
+//! What a publish does: the checks in the reference's order (facts/jetstream-api.md §4), the
+//! append, and what follows from it.
+
+use super::Stream;
+use super::ack::Accepted;
+use super::directives::Directives;
+use super::ttl::Ttl;
+use crate::jetstream::config::{PersistMode, Retention};
+use crate::jetstream::context::Context;
+use crate::jetstream::error::ApiError;
+use crate::jetstream::outbox::Outgoing;
+use crate::jetstream::store::NewMessage;
+use crate::storage::{Lsn, Refusal, Seq, Urgency};
+use crate::types::limits::STORED_HEADER_BYTES_MAX;
+
+/// A publish as the shard received it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Incoming<'a> {
+    pub subject: &'a [u8],
+    /// Empty: nobody wants an answer.
+    pub reply: &'a [u8],
+    /// The whole block, or empty.
+    pub headers: &'a [u8],
+    pub payload: &'a [u8],
+}
+
+/// A message that is about to be stored, with what its headers ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'a> {
+    pub subject: &'a [u8],
+    pub headers: &'a [u8],
+    pub payload: &'a [u8],
+    pub asks: &'a Directives<'a>,
+}
+
+/// What became of a publish that was not refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Outcome {
+    Stored(Seq),
+    Duplicate(Seq),
+    /// A counter's value after it.
+    Counted(Seq, String),
+}
+
+/// What else a stored message does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rollup {
+    None,
+    Subject,
+    All,
+}
+
+impl Stream {
+    /// Takes a message in: stores it or refuses it, and answers.
+    pub fn publish(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) {
+        let result = self.take_in(ctx, message);
+        self.answer(ctx, message.reply, result);
+    }
+
+    fn take_in(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) -> Taken {
+        if self.config.sealed {
+            return Err(ApiError::stream_sealed());
+        }
+        if message.headers.len() + message.payload.len() > self.rules.message_bytes_max {
+            return Err(ApiError::stream_message_exceeds_maximum());
+        }
+        let asks = match message.headers.is_empty() {
+            true => Directives::default(),
+            false => Directives::read(message.headers),
+        };
+        let Incoming { subject, headers, payload, .. } = *message;
+        let candidate = Candidate { subject, headers, payload, asks: &asks };
+        self.check(ctx, &candidate)?;
+        if let Some(id) = asks.msg_id
+            && let Some(seq) = self.dedup.find(id, ctx.now.wall.0)
+        {
+            return Ok(Outcome::Duplicate(seq));
+        }
+        let rollup = self.check_late(&candidate)?;
+        self.store_checked(ctx, &candidate, rollup)
+    }
+
+    /// Everything that is looked at before the duplicate window.
+    fn check(&mut self, ctx: &mut Context<'_>, message: &Candidate<'_>) -> Result<(), ApiError> {
+        let asks = message.asks;
+        if message.headers.is_empty() {
+            return Ok(());
+        }
+        if message.headers.len() > STORED_HEADER_BYTES_MAX {
+            return Err(ApiError::stream_header_exceeds_maximum());
+        }
+        self.check_expected_stream(asks)?;
+        if asks.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_ok()) && !self.config.allow_msg_ttl {
+            return Err(ApiError::message_ttl_disabled());
+        }
+        self.check_expected_sequences(ctx, message)?;
+        if asks.stream_source.is_some() {
+            return Err(ApiError::message_source_hdr_not_allowed());
+        }
+        Ok(())
+    }
+
+    /// What is looked at behind the duplicate window.
+    fn check_late(&mut self, message: &Candidate<'_>) -> Result<Rollup, ApiError> {
+        let asks = message.asks;
+        self.check_expected_last_msg_id(asks)?;
+        let rollup = self.rollup_of(asks)?;
+        if asks.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_err()) {
+            return Err(ApiError::message_ttl_invalid());
+        }
+        if asks.msg_id.is_some() && self.dedup.is_full() {
+            return Err(ApiError::stream_too_many_requests());
+        }
+        Ok(rollup)
+    }
+
+    fn rollup_of(&self, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
+        let Some(value) = asks.rollup else { return Ok(Rollup::None) };
+        if !self.config.allow_rollup_hdrs || self.config.deny_purge {
+            return Err(ApiError::stream_rollup_failed("rollup not permitted"));
+        }
+        match value {
+            value if value.eq_ignore_ascii_case(b"sub") => Ok(Rollup::Subject),
+            value if value.eq_ignore_ascii_case(b"all") => Ok(Rollup::All),
+            value => {
+                let value = String::from_utf8_lossy(value);
+                Err(ApiError::stream_rollup_failed(format_args!("rollup value invalid: {value:?}")))
+            }
+        }
+    }
+
+    /// Stores a message that passed all checks but those of the limits.
+    fn store_checked(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Candidate<'_>,
+        rollup: Rollup,
+    ) -> Taken {
+        if !self.retains(message.subject) {
+            return self.skip(ctx, message.asks);
+        }
+        self.check_limits(ctx, message)?;
+        self.store(ctx, message, rollup).map(Outcome::Stored)
+    }
+
+    /// Appends, and does what follows from it. Nothing is refused behind the append.
+    pub(super) fn store(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Candidate<'_>,
+        rollup: Rollup,
+    ) -> Result<Seq, ApiError> {
+        let Candidate { subject, headers, payload, asks } = *message;
+        let log = ctx.log.as_deref();
+        let seq = self.store.last_seq(log).next();
+        let time = self.last_time.max(ctx.now.wall.0);
+        let before = self.before(ctx, subject);
+        let new = NewMessage { seq, time, subject, headers, payload };
+        let log = ctx.log.as_deref_mut();
+        let appended = self.store.append(log, &[new], self.rules.urgency, ctx.now.mono);
+        self.appended = appended.map_err(refused)?;
+        self.last_time = time;
+        self.remember(asks, seq, time);
+        self.make_room_later(ctx, &before, rollup, subject, seq);
+        self.republish(ctx, &before, seq, time, message);
+        Ok(seq)
+    }
+
+    /// What later publishes and expiry need to know of a stored message.
+    fn remember(&mut self, asks: &Directives<'_>, seq: Seq, time: u64) {
+        self.last_msg_id.set(asks.msg_id);
+        if let Some(id) = asks.msg_id {
+            self.dedup.insert(id, seq, time);
+        }
+    }
+
+    /// Interest retention, and nobody is interested: only the sequence moves on.
+    fn skip(&mut self, ctx: &mut Context<'_>, asks: &Directives<'_>) -> Taken {
+        let seq = self.store.last_seq(ctx.log.as_deref()).next();
+        let skipped = self.store.skip(ctx.log.as_deref_mut(), seq, ctx.now.mono);
+        self.appended = skipped.map_err(refused)?;
+        let time = self.last_time.max(ctx.now.wall.0);
+        self.remember(asks, seq, time);
+        Ok(Outcome::Stored(seq))
+    }
+
+    fn answer(&mut self, ctx: &mut Context<'_>, reply: &[u8], result: Taken) {
+        if reply.is_empty() || self.config.no_ack {
+            return;
+        }
+        let (at, text) = match &result {
+            Ok(Outcome::Stored(seq)) => {
+                (self.rules.settle(self.appended), self.acks.accepted(Accepted::Stored(*seq)))
+            }
+            Ok(Outcome::Counted(seq, value)) => (
+                self.rules.settle(self.appended),
+                self.acks.accepted(Accepted::Counted(*seq, value)),
+            ),
+            Ok(Outcome::Duplicate(seq)) => {
+                (self.rules.settle(self.appended), self.acks.accepted(Accepted::Duplicate(*seq)))
+            }
+            // A refusal may tell of what is not on disk yet.
+            Err(error) => (self.rules.settle(self.appended), self.acks.refused(error)),
+        };
+        ctx.out.publish_when(self.account, at, Outgoing::plain(reply, text));
+    }
+
+    /// Whether a message is kept at all: interest retention keeps what a consumer wants.
+    pub fn retains(&self, subject: &[u8]) -> bool {
+        self.config.retention != Retention::Interest
+            || self.interest.iter().any(|filter| filter.matches(subject))
+    }
+}
+
+pub(super) type Taken = Result<Outcome, ApiError>;
+
+/// What of the configuration a publish looks at, ready to be compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Headers and payload of one message.
+    pub message_bytes_max: usize,
+    pub messages_max: u64,
+    pub bytes_max: u64,
+    pub messages_per_subject_max: u64,
+    pub urgency: Urgency,
+    answers_at_once: bool,
+}
+
+impl Rules {
+    pub fn of(config: &crate::jetstream::config::StreamConfig) -> Self {
+        let limit = |value: i64| if value > 0 { value as u64 } else { u64::MAX };
+        Self {
+            message_bytes_max: usize::try_from(config.max_msg_size).unwrap_or(usize::MAX),
+            messages_max: limit(config.max_msgs),
+            bytes_max: limit(config.max_bytes),
+            messages_per_subject_max: limit(config.max_msgs_per_subject),
+            urgency: Urgency::Now,
+            answers_at_once: config.persist_mode == PersistMode::Async,
+        }
+    }
+
+    /// What an answer waits for that rests on `appended`.
+    pub fn settle(self, appended: Lsn) -> Lsn {
+        if self.answers_at_once { Lsn(0) } else { appended }
+    }
+}
+
+/// The answer to a publish that the log does not take.
+pub(super) fn refused(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::Behind => ApiError::stream_too_many_requests(),
+        Refusal::NoSpace => ApiError::storage_resources_exceeded(),
+        Refusal::TooLarge => ApiError::stream_message_exceeds_maximum(),
+        Refusal::Poisoned => ApiError::stream_store_failed("the log can not be written to"),
+        Refusal::Starting | Refusal::NotFound => ApiError::stream_store_failed("the log is not ready"),
+    }
+}
