@@ -55,6 +55,11 @@ impl Ground {
         self.outboxes[log].release(settled);
     }
 
+    /// A log will settle nothing more.
+    pub fn forget_held(&mut self, log: usize) {
+        self.outboxes[log].forget_held();
+    }
+
     /// Swaps what is to be routed for an emptied queue. False: there is nothing.
     pub fn take_posted(&mut self, emptied: &mut PostedQueue) -> bool {
         self.outboxes.iter_mut().any(|outbox| !outbox.is_empty() && outbox.take(emptied))

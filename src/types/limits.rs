@@ -165,3 +165,7 @@ pub const WAITING_PUBLISH_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const WAITING_GETS_MAX: usize = 1024;
 /// Messages of one direct get that go out before others have their turn.
 pub const GET_BATCH_MESSAGES: usize = 256;
+/// Messages one consumer looks at before another has its turn.
+pub const JETSTREAM_POLL_MESSAGES: usize = 256;
+/// Progress of consumers that nobody waits for is gathered for so long before it is written.
+pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
