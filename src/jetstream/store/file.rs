@@ -22,6 +22,12 @@ pub fn cost(subject: usize, headers: usize, payload: usize) -> u64 {
     OVERHEAD + (subject + payload) as u64 + headers
 }
 
+/// The [`cost`] of a stored message.
+pub fn cost_of(entry: &Entry) -> u64 {
+    let headers = if entry.has_headers { HEADERS_OVERHEAD } else { 0 };
+    u64::from(entry.place.len) + headers - (Message::OVERHEAD as u64 - OVERHEAD)
+}
+
 /// The messages of a stream, as if each had been counted by [`cost`].
 pub fn bytes_of(index: &StreamIndex) -> u64 {
     let each = Message::OVERHEAD as u64 - OVERHEAD;

@@ -1,6 +1,6 @@
 //! A stream in memory.
 
-use crate::storage::{Seq, StreamIndex};
+use crate::storage::{Entry, Seq, StreamIndex};
 use crate::types::Pattern;
 
 use super::arena::{Arena, Kept, records};
@@ -13,6 +13,12 @@ const ARENA_OVERHEAD: u64 = super::arena::HEADER as u64;
 
 pub fn cost(subject: usize, headers: usize, payload: usize) -> u64 {
     OVERHEAD + (subject + headers + payload) as u64
+}
+
+/// The [`cost`] of a stored message.
+pub fn cost_of(index: &StreamIndex, entry: &Entry) -> u64 {
+    let subject = index.subjects().name_len(entry.subject);
+    u64::from(entry.place.len) + subject - (ARENA_OVERHEAD - OVERHEAD)
 }
 
 /// Places in the index are places in the arena. The subject of a message is only in the index.

@@ -8,6 +8,7 @@
 
 mod arena;
 mod file;
+mod lookups;
 mod memory;
 mod queries;
 mod seek;
@@ -221,7 +222,9 @@ impl Store {
 
     /// The newest message of a subject, visible or not.
     pub fn last_appended(&mut self, log: Option<&mut Log>, subject: &[u8]) -> Option<Seq> {
-        self.subject_state(log, subject).map(|(_, last, _)| last)
+        let index = self.index_mut(log)?;
+        let id = index.subjects().find(subject)?;
+        index.subject_last(id)
     }
 
     /// First, last and number of the messages of a subject, visible or not.

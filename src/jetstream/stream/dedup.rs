@@ -11,6 +11,9 @@ use crate::types::limits::DEDUP_IDS_MAX;
 /// Ids looked at for expiry with each new one: twice what comes in, so what is expired shrinks.
 const EXPIRED_PER_INSERT: usize = 2;
 
+/// What an empty table may keep for the next ids.
+const CAPACITY_KEPT: usize = 4096;
+
 /// An id by its 128-bit hash: two ids are taken for one with a chance of 2⁻⁹⁰ at a billion ids.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -112,7 +115,7 @@ impl Dedup {
         if let Ok(entry) = self.table.find_entry(oldest.hash as u64, |&other| other == number) {
             entry.remove();
         }
-        if self.known.is_empty() {
+        if self.known.is_empty() && self.known.capacity() > CAPACITY_KEPT {
             *self = Self::new(self.window_ns, self.seed);
         }
     }
@@ -183,6 +186,7 @@ mod tests {
         for n in 0..5u64 {
             assert_eq!(dedup.find(&n.to_le_bytes(), 5), Some(Seq(n)));
         }
-        assert!(dedup.expire(10, 3));
+        assert!(!dedup.expire(10, 3));
+        assert_eq!(dedup.find(&4u64.to_le_bytes(), 5), Some(Seq(4)));
     }
 }

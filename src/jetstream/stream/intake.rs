@@ -3,6 +3,7 @@
 
 use super::Stream;
 use super::ack::Accepted;
+use super::batch::NOTHING;
 use super::directives::Directives;
 use super::ttl::Ttl;
 use crate::jetstream::config::{PersistMode, Retention};
@@ -10,7 +11,7 @@ use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::store::NewMessage;
-use crate::storage::{Lsn, Refusal, Seq, Urgency};
+use crate::storage::{Health, Lsn, Refusal, Seq, Urgency};
 use crate::types::limits::STORED_HEADER_BYTES_MAX;
 
 /// A publish as the shard received it.
@@ -93,7 +94,7 @@ impl Stream {
         if asks.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_ok()) && !self.config.allow_msg_ttl {
             return Err(ApiError::message_ttl_disabled());
         }
-        self.check_expected_sequences(ctx, message)?;
+        self.check_expected_sequences(ctx, message, &NOTHING)?;
         if asks.stream_source.is_some() {
             return Err(ApiError::message_source_hdr_not_allowed());
         }
@@ -139,12 +140,12 @@ impl Stream {
         if !self.retains(message.subject) {
             return self.skip(ctx, message.asks);
         }
-        self.check_limits(ctx, message)?;
-        self.store(ctx, message, rollup).map(Outcome::Stored)
+        self.check_limits(ctx, message, &NOTHING)?;
+        self.append(ctx, message, rollup).map(Outcome::Stored)
     }
 
     /// Appends, and does what follows from it. Nothing is refused behind the append.
-    pub(super) fn store(
+    pub(super) fn append(
         &mut self,
         ctx: &mut Context<'_>,
         message: &Candidate<'_>,
@@ -161,8 +162,7 @@ impl Stream {
         self.appended = appended.map_err(refused)?;
         self.last_time = time;
         self.remember(asks, seq, time);
-        self.make_room_later(ctx, &before, rollup, subject, seq);
-        self.republish(ctx, &before, seq, time, message);
+        self.displace(ctx, &before, rollup, subject, seq);
         Ok(seq)
     }
 
@@ -188,20 +188,15 @@ impl Stream {
         if reply.is_empty() || self.config.no_ack {
             return;
         }
-        let (at, text) = match &result {
-            Ok(Outcome::Stored(seq)) => {
-                (self.rules.settle(self.appended), self.acks.accepted(Accepted::Stored(*seq)))
-            }
-            Ok(Outcome::Counted(seq, value)) => (
-                self.rules.settle(self.appended),
-                self.acks.accepted(Accepted::Counted(*seq, value)),
-            ),
-            Ok(Outcome::Duplicate(seq)) => {
-                (self.rules.settle(self.appended), self.acks.accepted(Accepted::Duplicate(*seq)))
-            }
-            // A refusal may tell of what is not on disk yet.
-            Err(error) => (self.rules.settle(self.appended), self.acks.refused(error)),
+        let text = match &result {
+            Ok(Outcome::Stored(seq)) => self.acks.accepted(Accepted::Stored(*seq)),
+            Ok(Outcome::Duplicate(seq)) => self.acks.accepted(Accepted::Duplicate(*seq)),
+            Ok(Outcome::Counted(seq, value)) => self.acks.accepted(Accepted::Counted(*seq, value)),
+            Err(error) => self.acks.refused(error),
         };
+        // A log that failed settles nothing any more, and what is told then rests on nothing new.
+        let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
+        let at = if is_poisoned { Lsn(0) } else { self.rules.settle(self.appended) };
         ctx.out.publish_when(self.account, at, Outgoing::plain(reply, text));
     }
 
@@ -210,6 +205,10 @@ impl Stream {
         self.config.retention != Retention::Interest
             || self.interest.iter().any(|filter| filter.matches(subject))
     }
+}
+
+fn log_health(ctx: &Context<'_>) -> Option<Health> {
+    ctx.log.as_ref().map(|log| log.health())
 }
 
 pub(super) type Taken = Result<Outcome, ApiError>;
@@ -252,6 +251,8 @@ pub(super) fn refused(refusal: Refusal) -> ApiError {
         Refusal::NoSpace => ApiError::storage_resources_exceeded(),
         Refusal::TooLarge => ApiError::stream_message_exceeds_maximum(),
         Refusal::Poisoned => ApiError::stream_store_failed("the log can not be written to"),
-        Refusal::Starting | Refusal::NotFound => ApiError::stream_store_failed("the log is not ready"),
+        Refusal::Starting | Refusal::NotFound => {
+            ApiError::stream_store_failed("the log is not ready")
+        }
     }
 }

@@ -248,6 +248,15 @@ impl StreamIndex {
         Some((state.first, state.last, state.count))
     }
 
+    /// The last message of a subject. A walk only if the one before was deleted.
+    pub fn subject_last(&mut self, id: SubjectId) -> Option<Seq> {
+        let state = self.subjects.get(id)?;
+        match state.last_is_stale {
+            true => self.subject_range(id).map(|(_, last, _)| last),
+            false => Some(state.last),
+        }
+    }
+
     /// Sequences to remove for a purge: those of the pattern below `below`, all but the newest
     /// `keep` of them.
     pub fn purge_list(&self, pattern: Option<Pattern<'_>>, below: Seq, keep: usize) -> Vec<Seq> {

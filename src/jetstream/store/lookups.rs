@@ -1,0 +1,65 @@
+//! What a stream's limits ask of single messages and subjects: answered without a walk wherever
+//! the index can.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use super::{Store, file, memory};
+use crate::storage::{Log, Seq, SubjectId};
+
+impl Store {
+    /// Whether there is such a message, visible or not.
+    pub fn holds(&self, log: Option<&Log>, seq: Seq) -> bool {
+        self.index(log).is_some_and(|index| index.get(seq).is_some())
+    }
+
+    /// What a message adds to [`Store::bytes`]; 0 if there is none.
+    pub fn cost_of(&self, log: Option<&Log>, seq: Seq) -> u64 {
+        let Some(index) = self.index(log) else { return 0 };
+        let Some(entry) = index.get(seq) else { return 0 };
+        match self {
+            Self::Memory(_) => memory::cost_of(index, &entry),
+            Self::File(_) => file::cost_of(&entry),
+        }
+    }
+
+    /// Messages of a subject, visible or not.
+    pub fn count_of(&self, log: Option<&Log>, subject: &[u8]) -> u64 {
+        let state = self.index(log).and_then(|index| {
+            let subjects = index.subjects();
+            subjects.get(subjects.find(subject)?)
+        });
+        state.map_or(0, |state| state.count)
+    }
+
+    /// The first message of a subject, visible or not.
+    pub fn first_of(&mut self, log: Option<&mut Log>, subject: &[u8]) -> Option<Seq> {
+        self.subject_state(log, subject).map(|(first, _, _)| first)
+    }
+
+    /// Of each subject with more than `max` messages the oldest, all but `max`. One walk.
+    pub fn above_per_subject(&self, log: Option<&Log>, max: u64) -> Vec<Seq> {
+        let mut seqs = Vec::new();
+        let Some(index) = self.index(log) else { return seqs };
+        let mut over: HashMap<SubjectId, u64> = index
+            .subjects()
+            .iter()
+            .filter(|(_, state)| state.count > max)
+            .map(|(id, state)| (id, state.count - max))
+            .collect();
+        if over.is_empty() {
+            return seqs;
+        }
+        index.walk(index.first_seq(), |entry| {
+            if let Some(left) = over.get_mut(&entry.subject) {
+                seqs.push(entry.seq);
+                *left -= 1;
+                if *left == 0 {
+                    over.remove(&entry.subject);
+                }
+            }
+            if over.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        seqs
+    }
+}
