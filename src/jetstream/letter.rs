@@ -38,6 +38,12 @@ pub struct StreamCard {
     pub incarnation: u64,
 }
 
+impl StreamCard {
+    pub fn account(&self) -> AccountId {
+        AccountId(self.account)
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub enum Letter {
     /// A request for a stream of the receiver.
@@ -70,6 +76,10 @@ pub enum Letter {
     },
     /// What a core found in its logs; its first letter.
     Report(Vec<StreamCard>),
+    /// Another core has a younger stream of this name: delete yours.
+    Supersede(StreamCard),
+    /// A request was refused, for the count.
+    Failed,
     /// Tell of your streams of an account: their infos, or the sums only.
     Gather {
         id: u32,

@@ -105,11 +105,16 @@ impl Seats {
         seats.filter_map(|(at, seat)| Some((at as u32, seat.as_ref()?)))
     }
 
-    /// The names, in order.
-    pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.by_name.keys().map(|name| &**name).collect();
+    /// Consumers that clients made, by name. Mirrors and sources make some for themselves.
+    pub fn visible_names(&self) -> Vec<&str> {
+        let visible = self.iter().filter(|(_, seat)| !seat.consumer.config().direct);
+        let mut names: Vec<&str> = visible.map(|(_, seat)| seat.consumer.name()).collect();
         names.sort_unstable();
         names
+    }
+
+    pub fn visible_len(&self) -> usize {
+        self.iter().filter(|(_, seat)| !seat.consumer.config().direct).count()
     }
 
     /// There may be work for this one.

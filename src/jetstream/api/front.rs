@@ -8,16 +8,16 @@ use serde_json::value::RawValue;
 
 use super::call::{Call, StreamCall};
 use super::level::check_level;
-use crate::jetstream::config::{self, Mode, StreamConfig, parse};
+use super::requests::{ListRequest, body};
+use crate::jetstream::config::{API_LEVEL, Mode, StreamConfig, StreamRequest};
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::Ground;
 use crate::jetstream::info::{AccountInfo, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::registry::{Registry, Stage};
-use crate::types::limits::API_LEVEL;
 use crate::types::pattern::overlaps;
-use crate::types::{Now, ShardId, json};
+use crate::types::{AccountId, Now, ShardId, json};
 
 /// An answer that waits for what other cores tell.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Front {
         let domain = desk.ground.site.domain.clone();
         let Some(call) = Call::parse(&subject, domain.as_deref()) else { return };
         self.total += 1;
-        if let Err(error) = check_level(&request) {
+        if let Err(error) = check_level(&request.headers) {
             return self.refuse(&request, &call, &error, desk);
         }
         match call {
@@ -173,7 +173,7 @@ impl Front {
 
     /// NAMES and LIST: the streams whose subjects have something in common with the one asked for.
     fn list(&mut self, request: Request, call: &Call<'_>, desk: &mut Desk<'_>) {
-        let asked: ListRequest = match config::parse_body(&request.body) {
+        let asked: ListRequest = match body(&request.body, "JSApiStreamListRequest") {
             Ok(asked) => asked,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
@@ -289,6 +289,7 @@ impl Front {
                     desk.post(owner, letter);
                 }
             }
+            Letter::Failed => self.errors += 1,
             _ => {}
         }
     }
@@ -310,7 +311,7 @@ fn card(request: &Request, config: &StreamConfig, incarnation: u64) -> StreamCar
 
 /// A card of a core of ours: its configuration was checked when the stream was made.
 fn read(card: StreamCard) -> Option<(StreamCard, StreamConfig)> {
-    let config = parse(&card.config, Mode::Lenient, "StreamConfig").ok()?;
+    let config = StreamConfig::parse(&card.config, Mode::Lenient).ok()?;
     Some((card, config))
 }
 
