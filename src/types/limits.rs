@@ -142,6 +142,11 @@ pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
 pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
 /// How often a full disk is asked again.
 pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
+/// How long a stopping core waits for its logs to be closed. One that is not is found in full by
+/// the next start, which takes longer.
+pub const CLOSE_LOGS_NS_MAX: u64 = 10 * SECOND;
+/// How long a start measures its disk.
+pub const DISK_QUALIFY_NS_MAX: u64 = 20 * MILLISECOND;
 
 /// What JetStream may have on its way to one connection before it waits for room (DESIGN §4).
 pub const JETSTREAM_CREDIT_BYTES: u64 = 1 << 20;

@@ -178,7 +178,10 @@ fn memory_is_used_through_the_cache() {
 fn a_disk_can_be_measured() {
     let directory = tempfile::tempdir_in("target").unwrap();
     let began = Instant::now();
-    let checks = DiskCheck::run(directory.path(), 20, || began.elapsed()).unwrap();
-    assert_eq!(checks.len(), 2);
-    assert!(checks.iter().all(|check| check.p50 <= check.p99 && check.p99 <= check.max));
+    let checks = DiskCheck::run(directory.path(), false, 20, || began.elapsed()).unwrap();
+    assert_eq!(checks.iter().map(DiskCheck::rounds).collect::<Vec<_>>(), [20; 4]);
+    assert!(checks.iter().all(|check| check.at(0.5) <= check.at(0.99)));
+    let budget = Duration::from_millis(20);
+    let brief = DiskCheck::brief(directory.path(), false, budget, || began.elapsed()).unwrap();
+    assert!(brief.rounds() > 0 && brief.at(1.0) > Duration::ZERO);
 }
