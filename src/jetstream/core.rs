@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::alarm::Alarms;
 use super::api::front::{Desk, Front};
 use super::api::{API_PATTERNS, Call};
-use super::consumer::AckTokens;
+use super::consumer::{AckTokens, Answered};
 use super::context::{Context, Gate, Site};
 use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
@@ -47,6 +47,11 @@ impl Received<'_> {
             body: self.payload.to_vec(),
         }
     }
+}
+
+/// As if nobody had subscribed.
+fn no_responders(reply: &[u8]) -> Outgoing<'_> {
+    Outgoing { headers: b"NATS/1.0 503\r\n\r\n", ..Outgoing::plain(reply, b"") }
 }
 
 /// JetStream of one core.
@@ -149,7 +154,13 @@ impl JetStream {
         self.post_all(postings);
     }
 
-    fn on_publish(&mut self, slot: StreamSlot, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
+    fn on_publish(
+        &mut self,
+        slot: StreamSlot,
+        received: &Received<'_>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
         let Received { subject, reply, headers, payload, .. } = *received;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         hosted.stream.publish(&mut context, &Incoming { subject, reply, headers, payload });
@@ -161,42 +172,66 @@ impl JetStream {
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let Some(at) = hosted.seats.find(ack.consumer) else { return };
         let Some(seat) = hosted.seats.get_mut(at) else { return };
+        let (payload, reply) = (received.payload, received.reply);
         let store = hosted.stream.store();
-        seat.consumer.on_ack(&mut context, store, &ack, received.payload, received.reply);
+        let answered = seat.consumer.on_ack(&mut context, store, &ack, payload, reply);
+        if answered == Answered::Nobody && !reply.is_empty() {
+            context.out.publish(received.account, no_responders(reply));
+        }
         self.after_consumer(slot, at, now, gate);
-        self.queue(slot, at);
+        if answered == Answered::Poll {
+            self.queue(slot, at);
+        }
     }
 
-    fn on_next(&mut self, slot: StreamSlot, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
+    fn on_next(
+        &mut self,
+        slot: StreamSlot,
+        received: &Received<'_>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
         let Received { account, subject, reply, headers, payload } = *received;
         let name = subject.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let found = std::str::from_utf8(name).ok().and_then(|name| hosted.seats.find(name));
         let Some(at) = found else {
-            // As if nobody had subscribed.
-            let headers = b"NATS/1.0 503\\r\\n\\r\\n";
-            let message = Outgoing { headers, ..Outgoing::plain(reply, b"") };
-            return context.out.publish(account, message);
+            return context.out.publish(account, no_responders(reply));
         };
         let Some(seat) = hosted.seats.get_mut(at) else { return };
         seat.consumer.on_pull(&mut context, hosted.stream.store(), payload, reply, headers);
         self.queue(slot, at);
     }
 
-    fn on_direct(&mut self, slot: StreamSlot, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
+    fn on_direct(
+        &mut self,
+        slot: StreamSlot,
+        received: &Received<'_>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
         let Received { subject, reply, headers, payload, .. } = *received;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         hosted.stream.direct_get(&mut context, &Incoming { subject, reply, headers, payload });
         self.after_change(slot);
     }
 
-    fn on_flow_control(&mut self, slot: StreamSlot, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
+    fn on_flow_control(
+        &mut self,
+        slot: StreamSlot,
+        received: &Received<'_>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
         let mut tokens = received.subject.split(|byte| *byte == b'.').skip(3);
-        let Some(name) = tokens.next().and_then(|name| std::str::from_utf8(name).ok()) else { return };
+        let Some(name) = tokens.next().and_then(|name| std::str::from_utf8(name).ok()) else {
+            return;
+        };
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let Some(at) = hosted.seats.find(name) else { return };
         let Some(seat) = hosted.seats.get_mut(at) else { return };
-        seat.consumer.on_flow_reply(&mut context, received.subject);
+        seat.consumer.on_flow_reply(&mut context, received.subject, received.headers);
+        self.after_consumer(slot, at, now, gate);
         self.queue(slot, at);
     }
 
@@ -220,10 +255,10 @@ impl JetStream {
             Letter::Create { card, request } => self.create(&card, &request, now, gate),
             Letter::Update { card, request } => self.update(&card, &request, now, gate),
             Letter::Delete { request } => self.delete(&request, now, gate),
+            Letter::Tell(request) => self.tell(&request, now, gate),
             Letter::Supersede(card) => self.drop_superseded(&card, now, gate),
             Letter::Gather { id, account, names } => {
-                let letter = self.gathered(id, AccountId(account), names, now, gate);
-                self.post(from, letter);
+                self.gathered(id, AccountId(account), names, now, gate);
             }
             other => self.tell_front(from, other, now),
         }
@@ -302,8 +337,9 @@ impl JetStream {
         self.by_name.remove(&(hosted.account(), hosted.name().into()));
         let domain = self.ground.site.domain.clone();
         let changes = hosted.subscriptions(domain.as_deref());
-        self.subscription_changes
-            .extend(changes.into_iter().map(|change| SubscriptionChange { wanted: false, ..change }));
+        self.subscription_changes.extend(
+            changes.into_iter().map(|change| SubscriptionChange { wanted: false, ..change }),
+        );
         let generation = slot.generation.wrapping_add(1);
         self.free.push(StreamSlot { generation, ..slot });
         Some(hosted)

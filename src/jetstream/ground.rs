@@ -25,7 +25,12 @@ impl Ground {
     }
 
     /// What an operation on a stream of this log is given.
-    pub fn context<'a>(&'a mut self, log: LogIndex, now: Now, gate: &'a mut dyn Gate) -> Context<'a> {
+    pub fn context<'a>(
+        &'a mut self,
+        log: LogIndex,
+        now: Now,
+        gate: &'a mut dyn Gate,
+    ) -> Context<'a> {
         let outbox = log.map_or(self.logs.len(), usize::from);
         Context {
             now,

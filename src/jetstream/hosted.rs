@@ -1,6 +1,9 @@
 //! A stream on the core that owns it, with its consumers and what it subscribes to.
 
+use super::config::{Retention, Storage};
+use super::consumer::Home;
 use super::ground::LogIndex;
+use super::letter::Letter;
 use super::seats::Seats;
 use super::stream::Stream;
 use super::target::{StreamSlot, SubscriptionChange, Target};
@@ -12,6 +15,8 @@ pub struct Hosted {
     pub log: LogIndex,
     pub stream: Stream,
     pub seats: Seats,
+    /// What waits for a read.
+    pub parked: Vec<Letter>,
     /// Its earliest alarm.
     pub armed: Mono,
     /// On the list of streams with messages that cannot be seen yet.
@@ -27,6 +32,7 @@ impl Hosted {
             log,
             stream,
             seats: Seats::default(),
+            parked: Vec::new(),
             armed: Mono::NEVER,
             is_awaiting: false,
             is_ready: false,
@@ -39,6 +45,28 @@ impl Hosted {
 
     pub fn name(&self) -> &str {
         &self.stream.config().name
+    }
+
+    /// Tells the stream what its consumers want: interest retention keeps nothing else.
+    pub fn tell_filters(&mut self) {
+        if self.stream.config().retention == Retention::Interest {
+            let filters = self.seats.iter().map(|(_, seat)| seat.consumer.filter().clone());
+            let filters = filters.collect();
+            self.stream.set_consumer_filters(filters);
+        }
+    }
+
+    /// Where its consumers live.
+    pub fn home(&self) -> Home<'_> {
+        let config = self.stream.config();
+        Home {
+            account: self.account(),
+            account_name: "$G",
+            stream: &config.name,
+            retention: config.retention,
+            max_msg_size: u64::try_from(config.max_msg_size).unwrap_or(0),
+            is_durable: config.storage == Storage::File,
+        }
     }
 
     /// What the stream has to hear, besides its own subjects.

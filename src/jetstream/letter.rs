@@ -60,6 +60,8 @@ pub enum Letter {
     Delete {
         request: Request,
     },
+    /// Answer a create or update that was carried out.
+    Tell(Request),
     /// The stream that a create was for is there, with this configuration.
     Created(StreamCard),
     /// It is not, and its name is free.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::advisory::{AboutConsumer, Action, ConsumerAdvisory, StreamAction};
-use super::api::serve::error_of;
+use super::advisory::{Action, StreamAction};
+use super::api::error_of;
 use super::config::{Storage, StreamConfig};
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Entry};
 use super::context::Gate;
 use super::core::JetStream;
 use super::error::ApiError;
@@ -13,7 +13,8 @@ use super::ground::LogIndex;
 use super::letter::{Letter, StreamCard, Usage};
 use super::outbox::Outgoing;
 use super::progress::{consumer_key, consumer_of_key};
-use super::stream::{Stream, StreamRecord};
+use super::hosted::Hosted;
+use super::stream::{InfoRequest, Stream, StreamRecord};
 use super::target::StreamSlot;
 use crate::storage::{KeyValue, Lsn, Refusal, StreamId, Urgency};
 use crate::types::{AccountId, Now, ShardId, json};
@@ -54,13 +55,20 @@ impl JetStream {
     ) {
         let record = values.iter().find(|value| value.key == STREAM_KEY);
         let Some(record) = record.map(|value| StreamRecord::decode(&value.state)) else {
-            tracing::error!("JetStream log {log}: stream {} has no readable configuration; its messages are kept and not served", id.0);
+            tracing::error!(
+                "JetStream log {log}: stream {} has no readable configuration; its messages are kept and not served",
+                id.0
+            );
             return;
         };
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                tracing::error!("JetStream log {log}: the configuration of stream {} is unreadable ({}); its messages are kept and not served", id.0, error.0);
+                tracing::error!(
+                    "JetStream log {log}: the configuration of stream {} is unreadable ({}); its messages are kept and not served",
+                    id.0,
+                    error.0
+                );
                 return;
             }
         };
@@ -82,16 +90,10 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) {
-        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
+        let Some((hosted, _)) = self.at(slot, now, gate) else { return };
+        let restored =
+            Consumer::restore(name, &hosted.home(), &value.state, &value.deltas, now);
         let config = hosted.stream.config().clone();
-        let restored = Consumer::restore(
-            name,
-            &value.state,
-            &value.deltas,
-            &config,
-            hosted.stream.store(),
-            &mut context,
-        );
         match restored {
             Ok(consumer) => self.seat(slot, consumer, now, gate),
             Err(_) => tracing::error!(
@@ -107,7 +109,9 @@ impl JetStream {
         if config.storage == Storage::Memory {
             return None;
         }
-        let load = |log: u16| self.hosted.iter().flatten().filter(|hosted| hosted.log == Some(log)).count();
+        let load = |log: u16| {
+            self.hosted.iter().flatten().filter(|hosted| hosted.log == Some(log)).count()
+        };
         (0..self.ground.logs.len() as u16).min_by_key(|log| load(*log))
     }
 
@@ -166,7 +170,10 @@ impl JetStream {
             return;
         };
         if let Err(error) = self.remove_consumer(slot, &name, now, gate) {
-            tracing::warn!("JetStream: consumer {name} has expired and stays: {}", error.description);
+            tracing::warn!(
+                "JetStream: consumer {name} has expired and stays: {}",
+                error.description
+            );
         }
     }
 
@@ -183,20 +190,15 @@ impl JetStream {
         let id = hosted.stream.id();
         let seat = hosted.seats.find(name).and_then(|at| hosted.seats.get_mut(at));
         let seat = seat.ok_or_else(missing)?;
-        seat.consumer.want_whole();
-        let Some(log) = context.log.as_deref_mut().filter(|_| seat.consumer.is_kept()) else {
-            return Ok(Lsn(0));
-        };
-        let Some(entry) = seat.consumer.take_entry(now) else { return Ok(log.appended()) };
+        let Some(entry) = seat.consumer.take_journal(now) else { return Ok(Lsn(0)) };
+        let Some(log) = context.log.as_deref_mut() else { return Ok(Lsn(0)) };
         let key = consumer_key(name);
-        let written = log.put_state(id, &key, entry.bytes(), Urgency::Now, now.mono);
+        let (Entry::Whole(bytes) | Entry::Delta(bytes)) = &entry;
+        let written = match entry {
+            Entry::Whole(_) => log.put_state(id, &key, bytes, Urgency::Now, now.mono),
+            Entry::Delta(_) => log.put_delta(id, &key, bytes, Urgency::Now, now.mono),
+        };
         written.inspect_err(|_| seat.consumer.want_whole()).map_err(error_of)
-    }
-
-    pub(super) fn queue_all(&mut self, slot: StreamSlot) {
-        let Some(hosted) = self.hosted[slot.index as usize].as_deref() else { return };
-        let seats: Vec<u32> = hosted.seats.iter().map(|(at, _)| at).collect();
-        seats.into_iter().for_each(|at| self.queue(slot, at));
     }
 
     pub(super) fn advise_stream(
@@ -218,13 +220,14 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) {
-        let Some((hosted, context)) = self.at(slot, now, gate) else { return };
-        let (account, stream) = (hosted.account(), hosted.name());
-        let about = AboutConsumer { account, stream, consumer: name };
-        ConsumerAdvisory::Action(action).publish(context.out, context.site, now.wall, about);
+        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
+        let Some(at) = hosted.seats.find(name) else { return };
+        if let Some(seat) = hosted.seats.get(at) {
+            seat.consumer.announce(&mut context, action);
+        }
     }
 
-    /// What the streams of an account use here, and the infos of those named.
+    /// Tells what the streams of an account use here, and the infos of those named.
     pub(super) fn gathered(
         &mut self,
         id: u32,
@@ -232,9 +235,30 @@ impl JetStream {
         names: Option<Vec<String>>,
         now: Now,
         gate: &mut dyn Gate,
-    ) -> Letter {
+    ) {
+        let mut infos = Vec::new();
+        for name in names.iter().flatten() {
+            let Some(slot) = self.find(account, name) else { continue };
+            let Some((hosted, mut context)) = self.at(slot, now, gate) else { continue };
+            let page = hosted.stream.info(&mut context, &InfoRequest::default());
+            let Some(mut info) = page.and_then(|page| page.info) else {
+                // All of it again, when this one can be told.
+                let account = account.0;
+                return hosted.parked.push(Letter::Gather { id, account, names });
+            };
+            info.state.consumer_count = hosted.seats.visible_len() as u64;
+            // Lists tell the configuration as it is kept.
+            info.config = hosted.stream.config().clone();
+            infos.push((name.clone(), json::compact(&info)));
+        }
+        let usage = self.usage(account);
+        self.post(ShardId(0), Letter::Gathered { id, usage, infos });
+    }
+
+    fn usage(&mut self, account: AccountId) -> Usage {
         let mut usage = Usage::default();
-        for hosted in self.hosted.iter_mut().flatten().filter(|hosted| hosted.account() == account) {
+        let hosted = self.hosted.iter_mut().flatten();
+        for hosted in hosted.filter(|hosted| hosted.account() == account) {
             let log = self.ground.log(hosted.log);
             let bytes = hosted.stream.store().bytes(log);
             let config = hosted.stream.config();
@@ -248,14 +272,23 @@ impl JetStream {
             usage.streams += 1;
             usage.consumers += hosted.seats.visible_len() as u64;
         }
-        let mut infos = Vec::new();
-        for name in names.unwrap_or_default() {
-            let Some(slot) = self.find(account, &name) else { continue };
-            let Some((hosted, mut context)) = self.at(slot, now, gate) else { continue };
-            let Ok((_, mut info)) = hosted.stream.info(&mut context, &Default::default()) else { continue };
-            info.state.consumer_count = hosted.seats.visible_len() as u64;
-            infos.push((name, json::compact(&info)));
+        usage
+    }
+
+    /// Messages were removed by request: every consumer looks whether that concerns it.
+    pub(super) fn tell_of_purge(&mut self, slot: StreamSlot, now: Now, gate: &mut dyn Gate) {
+        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
+        let Hosted { stream, seats, .. } = hosted;
+        let all: Vec<u32> = seats.iter().map(|(at, _)| at).collect();
+        for &at in &all {
+            if let Some(seat) = seats.get_mut(at) {
+                seat.consumer.on_purge(&mut context, stream.store());
+            }
         }
-        Letter::Gathered { id, usage, infos }
+        self.after_change(slot);
+        for at in all {
+            self.after_consumer(slot, at, now, gate);
+            self.queue(slot, at);
+        }
     }
 }

@@ -31,6 +31,7 @@ mod headers;
 mod hosted;
 mod info;
 mod letter;
+mod lifecycle;
 mod outbox;
 mod progress;
 mod registry;

@@ -120,7 +120,9 @@ impl JetStream {
 /// Whether any consumer, but for one, still has to see a message through.
 fn is_wanted(hosted: &mut Hosted, context: &mut Context<'_>, seq: Seq, but: Option<u32>) -> bool {
     let Hosted { stream, seats, .. } = hosted;
-    let Some(subject) = stream.store().subject_of(context.log.as_deref(), seq) else { return false };
+    let Some(subject) = stream.store().subject_of(context.log.as_deref(), seq) else {
+        return false;
+    };
     let others = seats.iter().filter(|(at, _)| Some(*at) != but);
     let mut others = others.map(|(_, seat)| &seat.consumer);
     others.any(|consumer| consumer.wants(seq, subject))
@@ -135,8 +137,8 @@ fn write(
     context: &mut Context<'_>,
 ) -> Result<(), Refusal> {
     let mut at = Lsn(0);
-    if let Some(entry) = consumer.take_entry(context.now)
-        && let Some(log) = context.log.as_deref_mut().filter(|_| consumer.is_kept())
+    if let Some(entry) = consumer.take_journal(context.now)
+        && let Some(log) = context.log.as_deref_mut()
     {
         let key = consumer_key(consumer.name());
         let now = context.now.mono;

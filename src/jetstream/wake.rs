@@ -1,7 +1,7 @@
 //! Who is looked at, and when: what the logs report, what is due, who has work.
 
 use super::alarm::Sleeper;
-use super::consumer::Poll;
+use super::consumer::{Poll, Tick};
 use super::context::Gate;
 use super::core::JetStream;
 use super::hosted::Hosted;
@@ -40,9 +40,13 @@ impl JetStream {
                     Event::Durable => self.ground.release(index),
                     Event::ReadDone(op) => self.on_read(index, op, now, gate),
                     Event::Poisoned(poison) => self.on_poisoned(index, &poison),
-                    Event::Full => tracing::error!("JetStream is out of disk space: publishes to files are refused until there is room"),
+                    Event::Full => tracing::error!(
+                        "JetStream is out of disk space: publishes to files are refused until there is room"
+                    ),
                     Event::Room => tracing::info!("JetStream has disk space again"),
-                    Event::Damaged(damage) => tracing::error!("JetStream met damage in its log: {damage:?}"),
+                    Event::Damaged(damage) => {
+                        tracing::error!("JetStream met damage in its log: {damage:?}")
+                    }
                     Event::Retired(_) => {}
                 }
             }
@@ -70,6 +74,8 @@ impl JetStream {
             }
             let slot = hosted.slot;
             hosted.seats.wake(Rest::Reading);
+            let parked = std::mem::take(&mut hosted.parked);
+            parked.into_iter().for_each(|letter| self.post(self.shard, letter));
             if let Some((hosted, mut context)) = self.at(slot, now, gate) {
                 hosted.stream.on_read(&mut context);
             }
@@ -151,11 +157,9 @@ impl JetStream {
             if seat.armed == at {
                 seat.armed = Mono::NEVER;
             }
-            let expired = seat.consumer.on_tick(&mut context, hosted.stream.store());
-            if expired {
-                self.expire_consumer(slot, seat_at, now, gate);
-            } else {
-                self.queue(slot, seat_at);
+            match seat.consumer.on_tick(&mut context) {
+                Tick::Expired => self.expire_consumer(slot, seat_at, now, gate),
+                Tick::Alive => self.queue(slot, seat_at),
             }
         }
     }
@@ -196,7 +200,14 @@ impl JetStream {
         }
     }
 
-    fn poll(&mut self, slot: StreamSlot, at: u32, now: Now, gate: &mut dyn Gate, budget: &mut usize) {
+    fn poll(
+        &mut self,
+        slot: StreamSlot,
+        at: u32,
+        now: Now,
+        gate: &mut dyn Gate,
+        budget: &mut usize,
+    ) {
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let Hosted { seats, stream, .. } = hosted;
         let Some(seat) = seats.get_mut(at) else { return };
@@ -206,12 +217,11 @@ impl JetStream {
         let spent = context.out.ready_bytes().saturating_sub(before);
         *budget = budget.saturating_sub(spent + 1);
         let rest = match outcome {
-            Poll::Idle => Rest::Idle,
-            Poll::Hungry => Rest::Hungry,
+            Poll::Idle if seat.consumer.is_waiting() => Rest::Hungry,
+            Poll::Idle if seat.consumer.deliver_subject().is_some() => Rest::Unheard,
+            Poll::Idle | Poll::Again => Rest::Idle,
             Poll::Reading => Rest::Reading,
             Poll::Crowded => Rest::Crowded,
-            Poll::Unheard => Rest::Unheard,
-            Poll::Again => Rest::Idle,
         };
         seats.rest(at, rest);
         if outcome == Poll::Again {
@@ -221,14 +231,20 @@ impl JetStream {
     }
 
     /// A consumer has done something: its alarm, its progress, and what it has done with.
-    pub(super) fn after_consumer(&mut self, slot: StreamSlot, at: u32, now: Now, gate: &mut dyn Gate) {
+    pub(super) fn after_consumer(
+        &mut self,
+        slot: StreamSlot,
+        at: u32,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
         let Some(hosted) = self.hosted[slot.index as usize].as_deref_mut() else { return };
         let Some(seat) = hosted.seats.get_mut(at) else { return };
         let sleeper = Sleeper { stream: slot, seat: Some(at) };
-        self.alarms.set(seat.consumer.wake_at(), sleeper, &mut seat.armed);
-        let finished = seat.consumer.take_finished();
+        self.alarms.set(seat.consumer.wake_at(now), sleeper, &mut seat.armed);
+        let finished = std::mem::take(&mut seat.consumer.finished);
         self.is_awaited |= seat.consumer.wants_journal_now();
-        if seat.consumer.has_progress() && !seat.unwritten {
+        if seat.consumer.owes_journal() && !seat.unwritten {
             seat.unwritten = true;
             self.list_unwritten(slot, at, now);
         }

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::call::{Call, ConsumerCall};
-use super::refusals::is_body_unwanted;
 use super::requests::{ListRequest, PauseRequest, ResetRequest, UnpinRequest, body};
 use super::serve::{Reply, Served};
 use crate::jetstream::advisory::{AboutConsumer, Action, ConsumerAdvisory};
@@ -90,7 +89,10 @@ impl JetStream {
             .seats
             .iter()
             .filter(|(_, seat)| !seat.consumer.config().direct)
-            .map(|(_, seat)| Neighbour { name: seat.consumer.name(), config: seat.consumer.config() })
+            .map(|(_, seat)| Neighbour {
+                name: seat.consumer.name(),
+                config: seat.consumer.config(),
+            })
             .collect();
         let stream = hosted.stream.config();
         let existing = neighbours.iter().find(|other| other.name == asked.config.name);

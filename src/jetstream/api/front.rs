@@ -105,7 +105,13 @@ impl Front {
         }
     }
 
-    fn refuse(&mut self, request: &Request, call: &Call<'_>, error: &ApiError, desk: &mut Desk<'_>) {
+    fn refuse(
+        &mut self,
+        request: &Request,
+        call: &Call<'_>,
+        error: &ApiError,
+        desk: &mut Desk<'_>,
+    ) {
         self.errors += 1;
         desk.reply(request, &call.refusal(error));
     }
@@ -217,7 +223,13 @@ impl Front {
         }
     }
 
-    fn on_gathered(&mut self, id: u32, usage: Usage, infos: Vec<(String, Vec<u8>)>, desk: &mut Desk<'_>) {
+    fn on_gathered(
+        &mut self,
+        id: u32,
+        usage: Usage,
+        infos: Vec<(String, Vec<u8>)>,
+        desk: &mut Desk<'_>,
+    ) {
         let Some(gathering) = self.gatherings.get_mut(&id) else { return };
         gathering.usage += usage;
         gathering.infos.extend(infos);
@@ -227,7 +239,9 @@ impl Front {
         }
         let Some(gathering) = self.gatherings.remove(&id) else { return };
         let body = match gathering.what {
-            Gather::AccountInfo => answer("account_info", &self.account_info(gathering.usage, desk)),
+            Gather::AccountInfo => {
+                answer("account_info", &self.account_info(gathering.usage, desk))
+            }
             Gather::StreamList(page) => {
                 let raw = |json| RawValue::from_string(String::from_utf8(json).ok()?).ok();
                 let streams = gathering.infos.into_values().filter_map(raw).collect();

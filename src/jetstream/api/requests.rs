@@ -1,6 +1,6 @@
 //! The bodies of requests that are not configurations (facts/jetstream-api.md §2).
 
-use crate::jetstream::config::{ConsumerConfig, Mode, Moment, Wire, object, parse};
+use crate::jetstream::config::{Mode, Moment, Wire, object, parse};
 use crate::jetstream::error::ApiError;
 
 object! {
@@ -8,14 +8,6 @@ object! {
     pub struct ListRequest as "server.JSApiStreamListRequest" {
         offset: i64 = filled "offset" as "int",
         subject: String = filled "subject",
-    }
-}
-
-object! {
-    pub struct StreamInfoRequest as "server.JSApiStreamInfoRequest" {
-        offset: i64 = filled "offset" as "int",
-        deleted_details: bool = filled "deleted_details",
-        subjects_filter: String = filled "subjects_filter",
     }
 }
 
@@ -51,15 +43,6 @@ object! {
 }
 
 object! {
-    pub struct ConsumerCreateRequest as "server.CreateConsumerRequest" {
-        stream_name: String = always "stream_name",
-        config: ConsumerConfig = always "config",
-        action: String = always "action",
-        pedantic: bool = filled "pedantic",
-    }
-}
-
-object! {
     pub struct PauseRequest as "server.JSApiConsumerPauseRequest" {
         pause_until: Option<Moment> = filled "pause_until",
     }
@@ -79,8 +62,5 @@ object! {
 
 /// A request's body; an empty one asks for nothing in particular.
 pub fn body<T: Wire>(text: &[u8], root: &str) -> Result<T, ApiError> {
-    if text.is_empty() {
-        return Ok(T::default());
-    }
-    parse(text, Mode::Strict, root).map_err(ApiError::invalid_json)
+    parse(text, Mode::Strict, root)
 }

@@ -3,23 +3,22 @@
 use serde::Serialize;
 
 use super::call::{Call, ConsumerCall, StreamCall};
-use super::requests::{
-    ListRequest, MessageDeleteRequest, PurgeBody, StreamInfoRequest, body,
-};
-use crate::jetstream::advisory::{Action, StreamAdvisory};
+use super::requests::{MessageDeleteRequest, MessageGetRequest, PurgeBody, body};
+use super::stored::{Found, StoredMessage};
+use crate::jetstream::advisory::StreamAction;
 use crate::jetstream::config::{Mode, StreamConfig};
 use crate::jetstream::context::Gate;
 use crate::jetstream::core::JetStream;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::{
-    ClusterInfo, Page, StreamCreated, StreamInfo, StreamInfoPage, Success, answer,
+    ClusterInfo, StreamCreated, Success, answer,
 };
-use crate::jetstream::letter::{Letter, Request, StreamCard, Usage};
+use crate::jetstream::letter::{Letter, Request, StreamCard};
 use crate::jetstream::outbox::Outgoing;
-use crate::jetstream::stream::{PurgeRequest, Stream};
+use crate::jetstream::stream::{Got, InfoRequest, PurgeRequest, Stream};
 use crate::jetstream::target::StreamSlot;
 use crate::storage::{Lsn, Refusal, Seq, StreamId};
-use crate::types::{AccountId, Now, ShardId, json};
+use crate::types::{AccountId, Now, ShardId};
 
 /// An answer, and the batch that must be settled before it goes out.
 pub struct Reply {
@@ -64,7 +63,12 @@ impl JetStream {
         }
     }
 
-    pub(in crate::jetstream) fn reply(&mut self, slot: Option<StreamSlot>, request: &Request, reply: &Reply) {
+    pub(in crate::jetstream) fn reply(
+        &mut self,
+        slot: Option<StreamSlot>,
+        request: &Request,
+        reply: &Reply,
+    ) {
         if request.reply.is_empty() {
             return;
         }
@@ -104,12 +108,14 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) -> Served {
         let reply = match call {
-            StreamCall::Info => self.stream_info(slot, request, now, gate)?,
+            StreamCall::Info => return self.stream_info(slot, request, now, gate),
             StreamCall::Purge => self.purge(slot, request, now, gate)?,
             StreamCall::MessageGet => return self.message_get(slot, request, now, gate),
             StreamCall::MessageDelete => self.message_delete(slot, request, now, gate)?,
-            StreamCall::Snapshot => return self.snapshot(slot, request, now, gate),
-            StreamCall::Delete | StreamCall::Restore => return Ok(None),
+            StreamCall::Snapshot | StreamCall::Restore => {
+                return Err(ApiError::stream_general("snapshots are not supported yet"));
+            }
+            StreamCall::Delete => return Ok(None),
             StreamCall::LeaderStepDown
             | StreamCall::PeerRemove
             | StreamCall::PeerEvacuate
@@ -118,32 +124,48 @@ impl JetStream {
         Ok(Some(reply))
     }
 
+    /// `None`: the request waits for a read.
     fn stream_info(
         &mut self,
         slot: StreamSlot,
         request: &Request,
         now: Now,
         gate: &mut dyn Gate,
-    ) -> Result<Reply, ApiError> {
-        let asked: StreamInfoRequest = body(&request.body, "JSApiStreamInfoRequest")?;
-        let site = std::sync::Arc::clone(&self.ground.site);
-        let Some((hosted, mut context)) = self.at(slot, now, gate) else {
-            return Err(ApiError::stream_not_found());
+    ) -> Served {
+        let asked: InfoRequest = body(&request.body, "JSApiStreamInfoRequest")?;
+        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
+        let Some(mut page) = hosted.stream.info(&mut context, &asked) else {
+            hosted.parked.push(Letter::Request(request.clone()));
+            return Ok(None);
         };
-        let offset = u64::try_from(asked.offset).unwrap_or(0);
-        let consumers = hosted.seats.visible_len() as u64;
-        let (page, mut info) = hosted.stream.info(&mut context, &StateRequest {
-            subjects: (!asked.subjects_filter.is_empty()).then(|| asked.subjects_filter.as_str()),
-            offset,
-            deleted: asked.deleted_details,
-        })?;
-        info.state.consumer_count = consumers;
-        info.config = info.config.with_server_metadata(&site.version);
-        info.domain.clone_from(&site.domain);
-        info.cluster = Some(ClusterInfo { leader: site.server_name.clone() });
+        if let Some(info) = &mut page.info {
+            info.state.consumer_count = hosted.seats.visible_len() as u64;
+            info.cluster = Some(ClusterInfo { leader: context.site.server_name.clone() });
+        }
         let at = hosted.stream.appended();
-        let page = StreamInfoPage { page, info: Some(info) };
-        Ok(Reply { body: answer("stream_info", &page), at })
+        Ok(Some(Reply { body: answer("stream_info", &page), at }))
+    }
+
+    fn message_get(
+        &mut self,
+        slot: StreamSlot,
+        request: &Request,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) -> Served {
+        let asked: MessageGetRequest = body(&request.body, "JSApiMsgGetRequest")?;
+        let mut wanted = asked.wanted()?;
+        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
+        let message = match hosted.stream.get(&mut context, &mut wanted) {
+            Got::Here(stored) => StoredMessage::of(&stored, asked.no_hdr),
+            Got::Missing => return Err(ApiError::no_message_found()),
+            Got::Broken(_) => return Err(ApiError::stream_general("message is damaged on disk")),
+            Got::Wait => {
+                hosted.parked.push(Letter::Request(request.clone()));
+                return Ok(None);
+            }
+        };
+        Ok(Some(Reply::now(answer("stream_msg_get", &Found { message }))))
     }
 
     fn purge(
@@ -159,8 +181,7 @@ impl JetStream {
         };
         let purged = hosted.stream.purge(&mut context, &PurgeRequest { filter, seq, keep })?;
         let at = hosted.stream.appended();
-        self.after_change(slot);
-        self.queue_all(slot);
+        self.tell_of_purge(slot, now, gate);
         Ok(Reply { body: answer("stream_purge", &Purged { success: true, purged }), at })
     }
 
@@ -177,7 +198,7 @@ impl JetStream {
         };
         hosted.stream.delete_message(&mut context, Seq(asked.seq), !asked.no_erase)?;
         let at = hosted.stream.appended();
-        self.after_change(slot);
+        self.tell_of_purge(slot, now, gate);
         Ok(Reply { body: answer("stream_msg_delete", &Success::YES), at })
     }
 
@@ -185,15 +206,16 @@ impl JetStream {
     /// what the request asks for.
     pub fn create(&mut self, card: &StreamCard, request: &Request, now: Now, gate: &mut dyn Gate) {
         let account = request.account();
-        if let Some(slot) = self.find(account, &card.name) {
-            return self.tell_created(slot, request, "stream_create", now, gate);
+        if self.find(account, &card.name).is_some() {
+            return self.tell(request, now, gate);
         }
         let Ok(config) = StreamConfig::parse(&card.config, Mode::Lenient) else { return };
         match self.make(account, config, card.incarnation, now, gate) {
             Ok(slot) => {
                 self.post(ShardId(0), Letter::Created(card.clone()));
-                self.advise_stream(slot, Action::Create, now, gate);
-                self.tell_created(slot, request, "stream_create", now, gate);
+                self.advise_stream(slot, StreamAction::Create, now, gate);
+                self.after_change(slot);
+                self.tell(request, now, gate);
             }
             Err(refusal) => {
                 let StreamCard { account, name, incarnation, .. } = card.clone();
@@ -221,28 +243,25 @@ impl JetStream {
     }
 
     /// Answers a create or update with what the stream is now.
-    fn tell_created(
-        &mut self,
-        slot: StreamSlot,
-        request: &Request,
-        kind: &str,
-        now: Now,
-        gate: &mut dyn Gate,
-    ) {
-        let site = std::sync::Arc::clone(&self.ground.site);
+    pub fn tell(&mut self, request: &Request, now: Now, gate: &mut dyn Gate) {
+        let domain = self.ground.site.domain.clone();
+        let Some(call) = Call::parse(&request.subject, domain.as_deref()) else { return };
+        let (Call::StreamCreate(name) | Call::StreamUpdate(name)) = call else { return };
+        let Some(slot) = self.find(request.account(), name) else { return };
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
-        let consumers = hosted.seats.visible_len() as u64;
-        let Ok((_, mut info)) = hosted.stream.info(&mut context, &StateRequest::default()) else {
+        let page = hosted.stream.info(&mut context, &InfoRequest::default());
+        let Some(mut info) = page.and_then(|page| page.info) else {
+            hosted.parked.push(Letter::Tell(request.clone()));
             return;
         };
-        info.state.consumer_count = consumers;
-        info.config = info.config.with_server_metadata(&site.version);
+        info.state.consumer_count = hosted.seats.visible_len() as u64;
+        // Neither answer names it.
+        info.domain = None;
         let at = hosted.stream.appended();
-        let body = match kind {
-            "stream_create" => answer(kind, &StreamCreated::new(info)),
-            _ => answer(kind, &info),
+        let body = match call {
+            Call::StreamCreate(_) => answer(call.kind(), &StreamCreated::new(info)),
+            _ => answer(call.kind(), &info),
         };
-        self.after_change(slot);
         self.reply(Some(slot), request, &Reply { body, at });
     }
 
@@ -253,19 +272,22 @@ impl JetStream {
         let domain = self.ground.site.domain.clone();
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let before = hosted.subscriptions(domain.as_deref());
-        if let Err(error) = hosted.stream.update(&mut context, config) {
+        if let Err(refusal) = hosted.stream.update(&mut context, config) {
             let call = Call::StreamUpdate(&card.name);
+            let error = error_of(refusal);
             return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
         }
         self.resubscribe(before, slot);
-        self.advise_stream(slot, Action::Modify, now, gate);
-        self.tell_created(slot, request, "stream_update", now, gate);
+        self.advise_stream(slot, StreamAction::Modify, now, gate);
+        self.after_change(slot);
+        self.tell(request, now, gate);
     }
 
     pub fn delete(&mut self, request: &Request, now: Now, gate: &mut dyn Gate) {
         let domain = self.ground.site.domain.clone();
         let Some(call) = Call::parse(&request.subject, domain.as_deref()) else { return };
-        let Some(slot) = call.of_stream().and_then(|name| self.find(request.account(), name)) else {
+        let Some(slot) = call.of_stream().and_then(|name| self.find(request.account(), name))
+        else {
             return;
         };
         let at = match self.delete_stream(slot, now, gate) {
@@ -280,6 +302,18 @@ impl JetStream {
         let log = at.0;
         if !request.reply.is_empty() {
             self.ground.outbox(log).publish_when(request.account(), at.1, message);
+        }
+    }
+}
+
+/// What a client is told of a refusal of the log.
+pub fn error_of(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::NoSpace => ApiError::storage_resources_exceeded(),
+        Refusal::Behind => ApiError::stream_too_many_requests(),
+        Refusal::NotFound => ApiError::stream_not_found(),
+        Refusal::Starting | Refusal::Poisoned | Refusal::TooLarge => {
+            ApiError::insufficient_resources()
         }
     }
 }

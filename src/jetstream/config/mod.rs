@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 
 mod consumer;
-mod json;
+pub(in crate::jetstream) mod json;
 mod moment;
 mod source;
 mod stream;
 mod values;
-mod wire;
+pub(in crate::jetstream) mod wire;
 
 pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;
@@ -27,6 +27,7 @@ pub use values::{
     AckPolicy, Action, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
     ReplayPolicy, Retention, Storage,
 };
+pub(in crate::jetstream) use wire::object;
 pub use wire::{Mode, Wire, parse};
 
 /// What this server can do, of the reference's levels (facts/jetstream-api.md §1).
