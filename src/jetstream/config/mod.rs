@@ -6,10 +6,12 @@
 //! | `wire` | objects of the API: their fields in order, what is left out, strict and lenient reading |
 //! | `values` `moment` | durations, times and the words fields may hold |
 //! | `stream` `source` `consumer` | the configurations |
+//! | `pull` | what a pull asks for |
 
 mod consumer;
 mod json;
 mod moment;
+mod pull;
 mod source;
 mod stream;
 mod values;
@@ -17,6 +19,7 @@ mod wire;
 
 pub use consumer::ConsumerConfig;
 pub use moment::Moment;
+pub use pull::{NakOptions, PullRequest};
 pub use source::{
     ConsumerLimits, External, Placement, RePublish, SourceConsumer, StreamSource, SubjectTransform,
 };
