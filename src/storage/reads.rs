@@ -49,6 +49,19 @@ impl ReadRun {
         }
     }
 
+    /// Whether the bytes of a place came with it.
+    pub fn holds(&self, place: Place) -> bool {
+        let Some(first) = self.entries.first() else { return false };
+        first.place.segment == place.segment
+            && place.offset >= self.offset
+            && (place.end() - self.offset) as usize <= self.bytes.len()
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
     /// One of the run's messages, checked.
     pub fn message(&self, entry: &Entry) -> Result<Message<'_>, ReadError> {
         let at = entry.place.offset.checked_sub(self.offset).ok_or(ReadError::Damaged)? as usize;
@@ -80,9 +93,27 @@ impl Log {
         }
         let entry = self.streams.get(&stream).and_then(|index| index.get(seq));
         let Some(entry) = entry else { return Ok(Found::Absent) };
-        let bytes = self.commit.bytes_at(entry.place).or_else(|| self.tail.get(entry.place));
-        let Some(bytes) = bytes else { return Ok(Found::OnDisk(entry)) };
-        checked_message(bytes, entry.place, seq).map(Found::InMemory)
+        let Some(message) = self.in_memory(&entry) else { return Ok(Found::OnDisk(entry)) };
+        message.map(Found::InMemory)
+    }
+
+    /// Where a message is, if it may be seen; and whether [`Log::in_memory`] has it.
+    pub fn locate(&self, stream: StreamId, seq: Seq) -> Option<(Entry, bool)> {
+        if self.health == Health::Starting || seq > self.visible_seq(stream) {
+            return None;
+        }
+        let entry = self.streams.get(&stream)?.get(seq)?;
+        Some((entry, self.held(entry.place).is_some()))
+    }
+
+    /// A message that need not be read. `None`: it must be.
+    pub fn in_memory(&self, entry: &Entry) -> Option<Result<Message<'_>, ReadError>> {
+        let bytes = self.held(entry.place)?;
+        Some(checked_message(bytes, entry.place, entry.seq))
+    }
+
+    fn held(&self, place: Place) -> Option<&[u8]> {
+        self.commit.bytes_at(place).or_else(|| self.tail.get(place))
     }
 
     /// Reads the message at `from`, or the next one, and those that lie behind it within a
@@ -144,6 +175,12 @@ impl Log {
             ControlFlow::Continue(())
         });
         entries
+    }
+
+    /// The first and last message that a read under way will bring.
+    pub fn reading(&self, op: OpId) -> Option<(Entry, Entry)> {
+        let entries = &self.reads.get(&op)?.entries;
+        Some((*entries.first()?, *entries.last()?))
     }
 
     /// Whether a read has ended.

@@ -74,6 +74,9 @@ pub struct Message<'a> {
 }
 
 impl Message<'_> {
+    /// What a record is longer than subject, headers and payload.
+    pub const OVERHEAD: usize = MESSAGE_OVERHEAD;
+
     /// The bytes of its record.
     pub fn record_len(&self) -> usize {
         MESSAGE_OVERHEAD + self.subject.len() + self.headers.len() + self.payload.len()

@@ -112,6 +112,16 @@ pub const GATHER_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const ATOMIC_BYTES_MAX: usize = 72 * 1024 * 1024;
 /// Durable batches kept in memory for readers at the tail; the oldest is dropped.
 pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
+/// A block of a stream in memory; it is given back as a whole. A larger message gets its own.
+pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
+/// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
+pub const FILTER_VERDICTS_KEPT: usize = 512;
+/// Read-aheads a stream keeps for its readers; the one that was used least recently goes.
+pub const READ_RUNS_KEPT: usize = 4;
+/// Times of messages that searches by time remember; the lowest sequence is forgotten.
+pub const KNOWN_TIMES_MAX: usize = 512;
+/// Deleted sequences that are listed one by one; the rest is only counted.
+pub const DELETED_LISTED_MAX: usize = 1024 * 1024;
 /// Chunks of a stream's index that lie open; the least recently used is packed.
 pub const INDEX_OPEN_CHUNKS: usize = 4;
 /// What a compaction holds in memory to sort; a larger segment is sorted piece by piece.

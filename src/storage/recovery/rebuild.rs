@@ -242,6 +242,7 @@ impl Log {
             self.gone_streams.insert(stream, place);
         }
         for index in self.streams.values_mut() {
+            index.settle_first();
             index.show(index.last_seq());
         }
     }
