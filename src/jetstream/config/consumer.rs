@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::moment::Moment;
 use super::values::{AckPolicy, DeliverPolicy, Nanos, PriorityPolicy, ReplayPolicy};
 use super::wire::object;
+use super::with_server_metadata;
 
 object! {
     /// A consumer as its creator wants it; after the checks, as the server keeps it.
@@ -53,5 +54,14 @@ object! {
         priority_policy: PriorityPolicy = filled "priority_policy",
         /// How long a pinned client may be silent.
         priority_timeout: Nanos = filled "priority_timeout",
+    }
+}
+
+impl ConsumerConfig {
+    /// As answers show it: with the server's version and level beside the required one.
+    #[must_use]
+    pub fn with_server_metadata(mut self, version: &str) -> Self {
+        with_server_metadata(&mut self.metadata, version);
+        self
     }
 }

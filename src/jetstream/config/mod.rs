@@ -8,6 +8,8 @@
 //! | `stream` `source` `consumer` | the configurations |
 //! | `pull` | what a pull asks for |
 
+use std::collections::BTreeMap;
+
 mod consumer;
 mod json;
 mod moment;
@@ -29,3 +31,14 @@ pub use values::{
     ReplayPolicy, Retention, Storage,
 };
 pub use wire::{Mode, Wire, parse};
+
+/// What this server can do, of the reference's levels (facts/jetstream-api.md §1).
+pub const API_LEVEL: u32 = 5;
+
+/// Kept with a configuration: the API level that a server needs to serve it.
+const REQUIRED_LEVEL: &str = "_nats.req.level";
+
+fn with_server_metadata(metadata: &mut BTreeMap<String, String>, version: &str) {
+    metadata.insert("_nats.ver".into(), version.into());
+    metadata.insert("_nats.level".into(), API_LEVEL.to_string());
+}

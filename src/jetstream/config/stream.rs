@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::source::{ConsumerLimits, Placement, RePublish, StreamSource, SubjectTransform};
 use super::values::{Compression, Discard, Nanos, PersistMode, Retention, Storage};
 use super::wire::object;
+use super::with_server_metadata;
 
 object! {
     /// A stream as its creator wants it; after the checks, as the server keeps it.
@@ -53,5 +54,14 @@ object! {
         /// Fast-ingest batches.
         allow_batched: bool = filled "allow_batched",
         metadata: BTreeMap<String, String> = filled "metadata",
+    }
+}
+
+impl StreamConfig {
+    /// As answers show it: with the server's version and level beside the required one.
+    #[must_use]
+    pub fn with_server_metadata(mut self, version: &str) -> Self {
+        with_server_metadata(&mut self.metadata, version);
+        self
     }
 }
