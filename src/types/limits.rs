@@ -145,3 +145,23 @@ pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
 
 /// Objects and lists inside each other in a request of the JetStream API; deeper is refused.
 pub const JSON_DEPTH_MAX: usize = 64;
+
+/// Slots of pending deliveries that an idle consumer keeps room for; above it gives the memory
+/// back.
+pub const PENDING_SLOTS_KEPT: usize = 16 * 1024;
+/// Deltas of a consumer's state behind the whole; then the whole is written again.
+pub const CONSUMER_DELTAS_MAX: u32 = 256;
+/// Bytes of deltas that are written at least before the whole is written again.
+pub const CONSUMER_DELTA_BYTES_MIN: usize = 4096;
+/// Consecutive sequences that one step of a delta tells of; then another step begins.
+pub const CONSUMER_RUN_MAX: u64 = 1 << 20;
+/// Bytes a push client with flow control may owe an answer for. The window begins at a sixteenth
+/// and doubles with each answer.
+pub const FLOW_WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The burst of a rate-limited consumer whose stream sets no message size.
+pub const RATE_BURST_BYTES: u64 = 1024 * 1024;
+/// A pull consumer nobody uses stays this much longer than its threshold, at random in between.
+pub const INACTIVE_JITTER_NS_MIN: u64 = 100 * MILLISECOND;
+pub const INACTIVE_JITTER_NS_MAX: u64 = SECOND;
+/// Inbox buffers a consumer keeps for the next pulls.
+pub const SPARE_INBOXES: usize = 4;

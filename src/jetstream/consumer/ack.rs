@@ -76,13 +76,19 @@ pub fn number(digits: &[u8]) -> Option<u64> {
 pub enum AckBody<'a> {
     Ack,
     /// Redeliver, after so many nanoseconds.
-    Nak { delay: u64 },
+    Nak {
+        delay: u64,
+    },
     /// Still at work: the time to acknowledge begins anew.
     Progress,
     /// Never redeliver. The reason may be empty.
-    Term { reason: &'a [u8] },
+    Term {
+        reason: &'a [u8],
+    },
     /// Acknowledged, and this is a pull whose inbox is the reply.
-    Next { request: &'a [u8] },
+    Next {
+        request: &'a [u8],
+    },
     /// Nobody knows what this means.
     Unknown,
 }

@@ -116,25 +116,22 @@ impl Pending {
         self.slots.front().map(Slot::held)
     }
 
-    /// A message was delivered for the first time. Its sequence is above all others.
-    pub fn add(&mut self, seq: Seq, consumer_seq: ConsumerSeq, due: Mono) {
-        let slot = Slot { seq, consumer_seq, due, deliveries: 1, state: State::Fresh };
-        self.push(slot);
+    /// A message was delivered for the first time. False: its sequence is not above all others.
+    pub fn add(&mut self, seq: Seq, consumer_seq: ConsumerSeq, due: Mono) -> bool {
+        self.push(Slot { seq, consumer_seq, due, deliveries: 1, state: State::Fresh })
     }
 
     /// Takes up what another run of the server knew. False: the sequence is not above all others.
     pub fn restore(&mut self, held: &Held) -> bool {
-        if self.slots.back().is_some_and(|last| last.seq >= held.seq) {
-            return false;
-        }
         let Held { seq, consumer_seq, due, deliveries, .. } = *held;
         let state = if held.is_spent { State::Spent } else { State::Fresh };
-        self.push(Slot { seq, consumer_seq, due, deliveries, state });
-        true
+        self.push(Slot { seq, consumer_seq, due, deliveries, state })
     }
 
-    fn push(&mut self, mut slot: Slot) {
-        debug_assert!(self.slots.back().is_none_or(|last| last.seq < slot.seq));
+    fn push(&mut self, mut slot: Slot) -> bool {
+        if self.slots.back().is_some_and(|last| last.seq >= slot.seq) {
+            return false;
+        }
         if slot.state == State::Fresh && slot.due < self.last_fresh_due {
             slot.state = State::Timed;
             self.timers.push(Reverse((slot.due, slot.seq)));
@@ -148,6 +145,7 @@ impl Pending {
         self.spent += u32::from(slot.state == State::Spent);
         self.redelivered += u32::from(slot.deliveries > 1);
         self.slots.push_back(slot);
+        true
     }
 
     /// A message was delivered again; returns how often by now. `None`: it is not pending.
@@ -231,8 +229,7 @@ impl Pending {
         fresh.min(timed)
     }
 
-    /// Calls `due` with the messages that are due by now, in the order of their sequences, and
-    /// queues those for which it says so; the others it must have taken care of.
+    /// Queues what is due by now, in the order of sequences.
     pub fn queue_due(&mut self, now: Mono) {
         let from = self.queue.len();
         while let Some(slot) = self.slots.get(self.fresh as usize)
@@ -458,7 +455,7 @@ mod tests {
             };
             let mut pending = Pending::default();
             let mut plain: BTreeMap<u64, Held> = BTreeMap::new();
-            let (mut seq, mut now) = (0, 0);
+            let (mut seq, mut now) = (0u64, 0u64);
             for _ in 0..300 {
                 now += next(5);
                 let any = Seq(seq.saturating_sub(next(20)));
@@ -514,7 +511,10 @@ mod tests {
                 assert!(pending.next_due() <= next_due.min().unwrap_or(Mono::NEVER), "{seed}");
                 assert_eq!(pending.len(), live.count(), "{seed}");
                 assert_eq!(pending.queued(), plain.values().filter(|h| h.is_queued).count());
-                assert_eq!(pending.redelivered(), plain.values().filter(|h| h.deliveries > 1).count());
+                assert_eq!(
+                    pending.redelivered(),
+                    plain.values().filter(|h| h.deliveries > 1).count()
+                );
                 assert!(pending.iter().eq(plain.values().copied()), "{seed}");
             }
         }

@@ -33,7 +33,7 @@ impl<'a> PullRequest<'a> {
         if body.first() != Some(&b'{') {
             return Ok(Self { batch: integer(body).unwrap_or(1), ..Self::default() });
         }
-        if let Some(plain) = Plain { text: body, at: 1 }.request() {
+        if let Some(plain) = (Plain { text: body, at: 1 }).request() {
             return Ok(plain);
         }
         config::parse::<config::PullRequest>(body, Mode::Lenient, "").map(Self::from)
@@ -116,7 +116,10 @@ impl<'a> Plain<'a> {
     }
 
     fn blanks(&mut self) {
-        while self.text.get(self.at).is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+        while self
+            .text
+            .get(self.at)
+            .is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
         {
             self.at += 1;
         }

@@ -205,7 +205,10 @@ mod tests {
     #[test]
     fn every_status_line() {
         let rows: &[(Status<'_>, &str)] = &[
-            (Status::BadRequest("heartbeat value too large"), "400 Bad Request - heartbeat value too large"),
+            (
+                Status::BadRequest("heartbeat value too large"),
+                "400 Bad Request - heartbeat value too large",
+            ),
             (Status::NoMessages, "404 No Messages"),
             (Status::RequestTimeout, "408 Request Timeout"),
             (Status::RequestsPending, "408 Requests Pending"),
@@ -241,7 +244,8 @@ mod tests {
         let mut out = Outbox::default();
         let last = (ConsumerSeq(5), Seq(27));
         send_heartbeat(&mut out, AccountId::GLOBAL, b"inbox", last, None);
-        let plain = "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: 5\r\nNats-Last-Stream: 27\r\n";
+        let plain =
+            "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: 5\r\nNats-Last-Stream: 27\r\n";
         assert_eq!(one(&mut out).0, format!("{plain}\r\n"));
         send_heartbeat(&mut out, AccountId::GLOBAL, b"inbox", last, Some(b"$JS.FC.S.C.abcd"));
         let stalled = format!("{plain}Nats-Consumer-Stalled: $JS.FC.S.C.abcd\r\n\r\n");
