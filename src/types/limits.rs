@@ -174,3 +174,22 @@ pub const GET_BATCH_MESSAGES: usize = 256;
 pub const JETSTREAM_POLL_MESSAGES: usize = 256;
 /// Progress of consumers that nobody waits for is gathered for so long before it is written.
 pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
+/// Slots of pending deliveries that an idle consumer keeps room for; above it gives the memory
+/// back.
+pub const PENDING_SLOTS_KEPT: usize = 16 * 1024;
+/// Deltas of a consumer's state behind the whole; then the whole is written again.
+pub const CONSUMER_DELTAS_MAX: u32 = 256;
+/// Bytes of deltas that are written at least before the whole is written again.
+pub const CONSUMER_DELTA_BYTES_MIN: usize = 4096;
+/// Consecutive sequences that one step of a delta tells of; then another step begins.
+pub const CONSUMER_RUN_MAX: u64 = 1 << 20;
+/// Bytes a push client with flow control may owe an answer for. The window begins at a sixteenth
+/// and doubles with each answer.
+pub const FLOW_WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The burst of a rate-limited consumer whose stream sets no message size.
+pub const RATE_BURST_BYTES: u64 = 1024 * 1024;
+/// A pull consumer nobody uses stays this much longer than its threshold, at random in between.
+pub const INACTIVE_JITTER_NS_MIN: u64 = 100 * MILLISECOND;
+pub const INACTIVE_JITTER_NS_MAX: u64 = SECOND;
+/// Inbox buffers a consumer keeps for the next pulls.
+pub const SPARE_INBOXES: usize = 4;

@@ -6,12 +6,14 @@
 //! | `wire` | objects of the API: their fields in order, what is left out, strict and lenient reading |
 //! | `values` `moment` | durations, times and the words fields may hold |
 //! | `stream` `source` `consumer` | the configurations |
+//! | `pull` | what a pull asks for |
 
 use std::collections::BTreeMap;
 
 mod consumer;
 pub(in crate::jetstream) mod json;
 mod moment;
+mod pull;
 mod source;
 mod stream;
 mod values;
@@ -19,6 +21,7 @@ pub(in crate::jetstream) mod wire;
 
 pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;
+pub use pull::{NakOptions, PullRequest};
 pub use source::{
     ConsumerLimits, External, Placement, RePublish, SourceConsumer, StreamSource, SubjectTransform,
 };
