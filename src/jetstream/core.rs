@@ -14,7 +14,7 @@ use super::letter::{Letter, Posting, Request, StreamCard};
 use super::outbox::{Outgoing, PostedQueue};
 use super::stream::{Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
-use crate::storage::Log;
+use crate::storage::{KeyValue, Log};
 use crate::types::{AccountId, Mono, Now, ShardId};
 
 /// What a core's JetStream starts from.
@@ -23,6 +23,8 @@ pub struct Seed {
     pub shards: usize,
     /// Recovered, in the order of their ids.
     pub logs: Vec<Log>,
+    /// What they hold of streams and consumers, by log.
+    pub values: Vec<Vec<KeyValue>>,
 }
 
 /// A message that met a subscription of JetStream.
@@ -170,7 +172,8 @@ impl JetStream {
     fn on_ack(&mut self, slot: StreamSlot, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
         let Some(ack) = AckTokens::parse(received.subject) else { return };
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
-        let Some(at) = hosted.seats.find(ack.consumer) else { return };
+        let name = std::str::from_utf8(ack.consumer).ok();
+        let Some(at) = name.and_then(|name| hosted.seats.find(name)) else { return };
         let Some(seat) = hosted.seats.get_mut(at) else { return };
         let (payload, reply) = (received.payload, received.reply);
         let store = hosted.stream.store();

@@ -10,10 +10,10 @@ use super::context::Gate;
 use super::core::JetStream;
 use super::error::ApiError;
 use super::ground::LogIndex;
+use super::hosted::Hosted;
 use super::letter::{Letter, StreamCard, Usage};
 use super::outbox::Outgoing;
 use super::progress::{consumer_key, consumer_of_key};
-use super::hosted::Hosted;
 use super::stream::{InfoRequest, Stream, StreamRecord};
 use super::target::StreamSlot;
 use crate::storage::{KeyValue, Lsn, Refusal, StreamId, Urgency};
@@ -53,8 +53,9 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) {
-        let record = values.iter().find(|value| value.key == STREAM_KEY);
-        let Some(record) = record.map(|value| StreamRecord::decode(&value.state)) else {
+        let record = values.iter().find(|value| *value.key == *STREAM_KEY);
+        let record = record.and_then(|value| value.state.as_deref());
+        let Some(record) = record.map(StreamRecord::decode) else {
             tracing::error!(
                 "JetStream log {log}: stream {} has no readable configuration; its messages are kept and not served",
                 id.0
@@ -91,8 +92,8 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) {
         let Some((hosted, _)) = self.at(slot, now, gate) else { return };
-        let restored =
-            Consumer::restore(name, &hosted.home(), &value.state, &value.deltas, now);
+        let state = value.state.as_deref().unwrap_or_default();
+        let restored = Consumer::restore(name, &hosted.home(), state, &value.deltas, now);
         let config = hosted.stream.config().clone();
         match restored {
             Ok(consumer) => self.seat(slot, consumer, now, gate),

@@ -10,9 +10,7 @@ use crate::jetstream::config::{Mode, StreamConfig};
 use crate::jetstream::context::Gate;
 use crate::jetstream::core::JetStream;
 use crate::jetstream::error::ApiError;
-use crate::jetstream::info::{
-    ClusterInfo, StreamCreated, Success, answer,
-};
+use crate::jetstream::info::{ClusterInfo, StreamCreated, Success, answer};
 use crate::jetstream::letter::{Letter, Request, StreamCard};
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::stream::{Got, InfoRequest, PurgeRequest, Stream};
