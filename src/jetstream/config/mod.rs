@@ -11,13 +11,13 @@
 use std::collections::BTreeMap;
 
 mod consumer;
-pub(in crate::jetstream) mod json;
+pub(super) mod json;
 mod moment;
 mod pull;
 mod source;
 mod stream;
 mod values;
-pub(in crate::jetstream) mod wire;
+pub(super) mod wire;
 
 pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;

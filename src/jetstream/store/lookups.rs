@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use super::{Store, file, memory};
+use super::{Scan, Store, file, memory};
 use crate::storage::{Log, Seq, SubjectId};
 
 impl Store {
@@ -61,5 +61,31 @@ impl Store {
             if over.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         seqs
+    }
+
+    /// The first visible message with headers from `from` on. Each message looked at costs one of
+    /// the budget.
+    pub fn next_with_headers(&self, log: Option<&Log>, from: Seq, budget: &mut usize) -> Scan {
+        let visible = self.visible_seq(log);
+        let mut end = Scan::End;
+        let Some(index) = self.index(log).filter(|index| index.with_headers() > 0) else {
+            return end;
+        };
+        index.walk(from.max(index.first_seq()), |entry| {
+            if entry.seq > visible {
+                return ControlFlow::Break(());
+            }
+            if *budget == 0 {
+                end = Scan::Later(entry.seq);
+                return ControlFlow::Break(());
+            }
+            *budget -= 1;
+            if entry.has_headers {
+                end = Scan::Found(entry.seq);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        end
     }
 }

@@ -2,13 +2,14 @@
 //! append, and what follows from it.
 
 use super::Stream;
-use super::ack::Accepted;
 use super::batch::NOTHING;
 use super::directives::Directives;
+use super::recovery::Recovery;
 use super::ttl::Ttl;
 use crate::jetstream::config::{PersistMode, Retention};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
+use crate::jetstream::info::PubAck;
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::store::NewMessage;
 use crate::storage::{Health, Lsn, Refusal, Seq, Urgency};
@@ -41,6 +42,8 @@ pub(super) enum Outcome {
     Duplicate(Seq),
     /// A counter's value after it.
     Counted(Seq, String),
+    /// Nothing yet: a message has to be read first. Nothing was changed.
+    Wait,
 }
 
 /// What else a stored message does.
@@ -54,8 +57,21 @@ pub(super) enum Rollup {
 impl Stream {
     /// Takes a message in: stores it or refuses it, and answers.
     pub fn publish(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) {
+        self.seen = ctx.now;
+        let must_wait = self.recovery != Recovery::Done || !self.waiting.is_empty();
+        if must_wait || !self.decide(ctx, message) {
+            self.wait(ctx, message);
+        }
+    }
+
+    /// False: something has to be read first.
+    pub(super) fn decide(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) -> bool {
         let result = self.take_in(ctx, message);
+        if let Ok(Outcome::Wait) = result {
+            return false;
+        }
         self.answer(ctx, message.reply, result);
+        true
     }
 
     fn take_in(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) -> Taken {
@@ -172,6 +188,10 @@ impl Stream {
         if let Some(id) = asks.msg_id {
             self.dedup.insert(id, seq, time);
         }
+        if self.config.allow_msg_ttl {
+            self.expiry.note(seq, time, asks);
+        }
+        self.expiry.note_age(time, self.config.max_age.ns());
     }
 
     /// Interest retention, and nobody is interested: only the sequence moves on.
@@ -184,20 +204,26 @@ impl Stream {
         Ok(Outcome::Stored(seq))
     }
 
-    fn answer(&mut self, ctx: &mut Context<'_>, reply: &[u8], result: Taken) {
+    pub(super) fn answer(&mut self, ctx: &mut Context<'_>, reply: &[u8], result: Taken) {
         if reply.is_empty() || self.config.no_ack {
             return;
         }
-        let text = match &result {
-            Ok(Outcome::Stored(seq)) => self.acks.accepted(Accepted::Stored(*seq)),
-            Ok(Outcome::Duplicate(seq)) => self.acks.accepted(Accepted::Duplicate(*seq)),
-            Ok(Outcome::Counted(seq, value)) => self.acks.accepted(Accepted::Counted(*seq, value)),
-            Err(error) => self.acks.refused(error),
-        };
+        self.answer.clear();
+        let mut ack = PubAck::default();
+        match &result {
+            Ok(Outcome::Stored(seq)) => ack.seq = seq.0,
+            Ok(Outcome::Duplicate(seq)) => (ack.seq, ack.duplicate) = (seq.0, true),
+            Ok(Outcome::Counted(seq, value)) => (ack.seq, ack.value) = (seq.0, Some(&**value)),
+            Ok(Outcome::Wait) | Err(_) => {}
+        }
+        match &result {
+            Ok(_) => self.acks.write(&mut self.answer, &ack),
+            Err(error) => self.acks.refuse(&mut self.answer, error),
+        }
         // A log that failed settles nothing any more, and what is told then rests on nothing new.
         let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
         let at = if is_poisoned { Lsn(0) } else { self.rules.settle(self.appended) };
-        ctx.out.publish_when(self.account, at, Outgoing::plain(reply, text));
+        ctx.out.publish_when(self.account, at, Outgoing::plain(reply, &self.answer));
     }
 
     /// Whether a message is kept at all: interest retention keeps what a consumer wants.

@@ -214,13 +214,13 @@ impl Stream {
         self.removals.scratch = seqs;
     }
 
-    fn remove(&mut self, ctx: &mut Context<'_>, seqs: &[Seq]) {
+    pub(super) fn remove(&mut self, ctx: &mut Context<'_>, seqs: &[Seq]) {
         let removed = self.store.delete(ctx.log.as_deref_mut(), seqs, false, ctx.now.mono);
         self.note(removed);
     }
 
     /// A removal that the log refuses is made up for when the limits are next applied in full.
-    fn note(&mut self, removed: Result<Lsn, Refusal>) {
+    pub(super) fn note(&mut self, removed: Result<Lsn, Refusal>) {
         match removed {
             Ok(at) => self.appended = at,
             Err(_) => self.removals.is_overdue = true,

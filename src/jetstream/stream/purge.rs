@@ -2,19 +2,30 @@
 
 use super::Stream;
 use super::intake::refused;
+use crate::jetstream::config::wire::object;
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::storage::Seq;
 use crate::types::Pattern;
 
-/// `STREAM.PURGE`. An empty filter means every subject, 0 means not said.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct PurgeRequest {
-    pub filter: String,
-    /// Up to it, and without it.
-    pub seq: u64,
-    /// So many of the newest stay.
-    pub keep: u64,
+object! {
+    /// The body of `STREAM.PURGE`. An empty filter means every subject, 0 means not said.
+    pub struct PurgeRequest as "server.JSApiStreamPurgeRequest" {
+        /// Up to it, and without it.
+        seq: u64 = filled "seq",
+        /// So many of the newest stay.
+        keep: u64 = filled "keep",
+        filter: String = filled "filter",
+    }
+}
+
+object! {
+    /// The body of `STREAM.MSG.DELETE`.
+    pub struct MessageDeleteRequest as "server.JSApiMsgDeleteRequest" {
+        seq: u64 = always "seq",
+        /// The bytes may stay where they are.
+        no_erase: bool = filled "no_erase",
+    }
 }
 
 impl Stream {
@@ -61,9 +72,9 @@ impl Stream {
     pub fn delete_message(
         &mut self,
         ctx: &mut Context<'_>,
-        seq: Seq,
-        erase: bool,
+        request: &MessageDeleteRequest,
     ) -> Result<(), ApiError> {
+        let (seq, erase) = (Seq(request.seq), !request.no_erase);
         if self.config.sealed {
             return Err(ApiError::stream_sealed());
         }

@@ -5,7 +5,7 @@
 //! ```
 
 use super::Stream;
-use crate::jetstream::config::{Mode, Storage, StreamConfig, parse};
+use crate::jetstream::config::{Mode, Storage, StreamConfig};
 use crate::jetstream::context::Context;
 use crate::storage::{Refusal, Urgency};
 use crate::types::{Wall, json};
@@ -52,22 +52,19 @@ impl StreamRecord {
         if config.is_empty() {
             return Err(cut());
         }
-        let config = parse(config, Mode::Lenient, "StreamConfig").map_err(RecordError)?;
+        let config = StreamConfig::parse(config, Mode::Lenient)
+            .map_err(|error| RecordError(error.description.into()))?;
         Ok(Self { created: Wall(u64::from_le_bytes(*created)), account: account.into(), config })
     }
 }
 
 impl Stream {
     /// Writes the record as it is now; streams in memory have none.
-    pub(super) fn write_record(
-        &mut self,
-        ctx: &mut Context<'_>,
-        account: &str,
-    ) -> Result<(), Refusal> {
+    pub(super) fn write_record(&mut self, ctx: &mut Context<'_>) -> Result<(), Refusal> {
         if self.config.storage == Storage::Memory {
             return Ok(());
         }
-        let record = StreamRecord::encode(self.created, account, &self.config);
+        let record = StreamRecord::encode(self.created, &self.account_name, &self.config);
         let log = ctx.log.as_deref_mut().ok_or(Refusal::NotFound)?;
         self.appended = log.put_state(self.id, KEY, &record, Urgency::Now, ctx.now.mono)?;
         Ok(())

@@ -3,7 +3,7 @@
 mod publishing;
 
 use super::{Incoming, Stream, StreamRecord};
-use crate::jetstream::config::{Mode, StreamConfig, parse};
+use crate::jetstream::config::{Mode, StreamConfig};
 use crate::jetstream::context::{Context, Gate, GateState, Site};
 use crate::jetstream::outbox::Outbox;
 use crate::storage::StreamId;
@@ -132,7 +132,7 @@ impl Desk {
 
 pub fn config_of(json: &str) -> StreamConfig {
     let mut config: StreamConfig =
-        parse(json.as_bytes(), Mode::Strict, "StreamConfig").expect("a test's config");
+        StreamConfig::parse(json.as_bytes(), Mode::Strict).expect("a test's config");
     config.name = "S".into();
     config.subjects = vec!["s.>".into()];
     config.storage = crate::jetstream::config::Storage::Memory;
