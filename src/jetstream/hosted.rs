@@ -56,16 +56,16 @@ impl Hosted {
         }
     }
 
-    /// Where its consumers live.
-    pub fn home(&self) -> Home<'_> {
+    /// Where a consumer of this stream lives; `name` is the stream's.
+    pub fn home<'a>(&self, name: &'a str, in_memory: bool) -> Home<'a> {
         let config = self.stream.config();
         Home {
             account: self.account(),
             account_name: "$G",
-            stream: &config.name,
+            stream: name,
             retention: config.retention,
             max_msg_size: u64::try_from(config.max_msg_size).unwrap_or(0),
-            is_durable: config.storage == Storage::File,
+            is_durable: config.storage == Storage::File && !in_memory,
         }
     }
 

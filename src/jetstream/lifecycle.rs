@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::advisory::{Action, StreamAction};
+use super::advisory::Action;
 use super::api::error_of;
 use super::config::{Storage, StreamConfig};
 use super::consumer::{Consumer, Entry};
@@ -92,8 +92,10 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) {
         let Some((hosted, _)) = self.at(slot, now, gate) else { return };
+        let stream = hosted.name().to_owned();
         let state = value.state.as_deref().unwrap_or_default();
-        let restored = Consumer::restore(name, &hosted.home(), state, &value.deltas, now);
+        let restored =
+            Consumer::restore(name, &hosted.home(&stream, false), state, &value.deltas, now);
         let config = hosted.stream.config().clone();
         match restored {
             Ok(consumer) => self.seat(slot, consumer, now, gate),
@@ -137,8 +139,6 @@ impl JetStream {
                 seat.consumer.on_deleted(&mut context);
             }
         }
-        self.advise_stream(slot, StreamAction::Delete, now, gate);
-        self.untap_all(slot);
         let Some(hosted) = self.dismiss(slot) else { return Err(Refusal::NotFound) };
         let (account, name) = (hosted.account().0, hosted.name().to_owned());
         let letter = Letter::Deleted { account, name, incarnation: id.0 };
@@ -200,17 +200,6 @@ impl JetStream {
             Entry::Delta(_) => log.put_delta(id, &key, bytes, Urgency::Now, now.mono),
         };
         written.inspect_err(|_| seat.consumer.want_whole()).map_err(error_of)
-    }
-
-    pub(super) fn advise_stream(
-        &mut self,
-        slot: StreamSlot,
-        action: StreamAction,
-        now: Now,
-        gate: &mut dyn Gate,
-    ) {
-        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
-        action.publish(&mut context, hosted.account(), hosted.name());
     }
 
     pub(super) fn advise_consumer(

@@ -64,7 +64,7 @@ impl Registry {
     pub fn on_report(
         &mut self,
         owner: ShardId,
-        cards: Vec<(StreamCard, StreamConfig)>,
+        cards: impl Iterator<Item = (StreamCard, StreamConfig)>,
     ) -> Vec<(ShardId, StreamCard)> {
         self.reports_missing = self.reports_missing.saturating_sub(1);
         let mut superseded = Vec::new();

@@ -14,6 +14,9 @@ use crate::types::{Mono, Now};
 impl JetStream {
     /// Delivers what can be delivered, about `budget` bytes of it, and does what is due.
     pub fn run(&mut self, now: Now, gate: &mut dyn Gate, budget: usize) {
+        if let Some(values) = self.values.take() {
+            self.recover(values, now, gate);
+        }
         self.read_log_events(now, gate);
         self.show_messages(now, gate);
         self.wake_for_the_world();
@@ -77,7 +80,7 @@ impl JetStream {
             let parked = std::mem::take(&mut hosted.parked);
             parked.into_iter().for_each(|letter| self.post(self.shard, letter));
             if let Some((hosted, mut context)) = self.at(slot, now, gate) {
-                hosted.stream.on_read(&mut context);
+                hosted.stream.poll(&mut context);
             }
             self.list_ready(slot);
             return;

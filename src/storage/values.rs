@@ -51,7 +51,9 @@ impl Log {
             }
             // In order, so that deltas follow each other.
             while under_way.front().is_some_and(|wanted| self.has_read(wanted.op)) {
-                let Some(Wanted { value, is_first, place, op }) = under_way.pop_front() else { break };
+                let Some(Wanted { value, is_first, place, op }) = under_way.pop_front() else {
+                    break;
+                };
                 let read = self.take_read(op).unwrap_or(Err(ReadError::Damaged));
                 let bytes = read.and_then(|run| run.value(place).map(<[u8]>::to_vec));
                 let value = &mut values[value];

@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::call::{Call, ConsumerCall};
 use super::requests::{ListRequest, PauseRequest, ResetRequest, UnpinRequest, body};
 use super::serve::{Reply, Served};
-use crate::jetstream::advisory::{AboutConsumer, Action, ConsumerAdvisory};
-use crate::jetstream::config::{ConsumerConfig, ConsumerRequest, Mode, Neighbour};
+use crate::jetstream::advisory::{Action, ID_LEN, id_of};
+use crate::jetstream::config::{ConsumerConfig, ConsumerRequest, Mode};
 use crate::jetstream::consumer::Consumer;
 use crate::jetstream::context::Gate;
 use crate::jetstream::core::JetStream;
@@ -85,19 +85,12 @@ impl JetStream {
         let mut asked = ConsumerRequest::parse(&request.body, Mode::Strict)?;
         check_names(call, &mut asked)?;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
-        let neighbours: Vec<Neighbour<'_>> = hosted
-            .seats
-            .iter()
-            .filter(|(_, seat)| !seat.consumer.config().direct)
-            .map(|(_, seat)| Neighbour {
-                name: seat.consumer.name(),
-                config: seat.consumer.config(),
-            })
-            .collect();
         let stream = hosted.stream.config();
-        let existing = neighbours.iter().find(|other| other.name == asked.config.name);
-        let existing = existing.map(|other| other.config);
-        let config = asked.check(stream, existing, &neighbours, &context.site.limits)?;
+        let existing = hosted.seats.find(&asked.config.name);
+        let existing = existing.and_then(|at| hosted.seats.get(at));
+        let existing = existing.map(|seat| seat.consumer.config());
+        let existing = existing.as_ref();
+        let config = super::interim::consumer(asked.config, stream);
         if let Some(existing) = existing {
             if *existing == config {
                 return self.tell_consumer(slot, &config.name, now, gate);
@@ -105,12 +98,13 @@ impl JetStream {
             return self.update_consumer(slot, config, now, gate);
         }
         let name = match config.name.is_empty() {
-            true => context.site.new_name(now.wall, hosted.seats.len() as u64),
+            true => new_name(now, hosted.seats.len()),
             false => config.name.clone(),
         };
-        let stream_config = hosted.stream.config().clone();
-        let consumer =
-            Consumer::new(&name, config, &stream_config, hosted.stream.store(), &mut context)?;
+        let stream = hosted.stream.config().name.clone();
+        let home = hosted.home(&stream, config.mem_storage);
+        let store = hosted.stream.store();
+        let consumer = Consumer::new(&name, &config, &home, store, &mut context);
         self.seat(slot, consumer, now, gate);
         self.advise_consumer(slot, &name, Action::Create, now, gate);
         self.tell_consumer(slot, &name, now, gate)
@@ -141,10 +135,11 @@ impl JetStream {
     ) -> Served {
         let name = config.name.clone();
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
-        let Hosted { seats, stream, .. } = &mut *hosted;
-        let Some(at) = seats.find(&name) else { return Err(ApiError::consumer_not_found()) };
-        let Some(seat) = seats.get_mut(at) else { return Err(ApiError::consumer_not_found()) };
-        seat.consumer.update(&mut context, stream.store(), config)?;
+        let stream = hosted.stream.config().name.clone();
+        let home = hosted.home(&stream, config.mem_storage);
+        let Some(at) = hosted.seats.find(&name) else { return Err(ApiError::consumer_not_found()) };
+        let Some(seat) = hosted.seats.get_mut(at) else { return Ok(None) };
+        seat.consumer.update(&mut context, &config, &home);
         hosted.tell_filters();
         self.after_consumer(slot, at, now, gate);
         self.queue(slot, at);
@@ -207,11 +202,9 @@ impl JetStream {
             ConsumerCall::Pause => self.pause(slot, at, name, request, now, gate)?,
             ConsumerCall::Reset => {
                 let asked: ResetRequest = body(&request.body, "JSApiConsumerResetRequest")?;
-                let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
-                let Hosted { seats, stream, .. } = hosted;
-                let Some(seat) = seats.get_mut(at) else { return Ok(None) };
-                let seq = (asked.seq > 0).then_some(Seq(asked.seq));
-                let reset = seat.consumer.reset(&mut context, stream.store(), seq)?;
+                let Some((hosted, _)) = self.at(slot, now, gate) else { return Ok(None) };
+                let Some(seat) = hosted.seats.get_mut(at) else { return Ok(None) };
+                let reset = seat.consumer.reset(Seq(asked.seq))?;
                 let at = self.write_consumer(slot, name, now, gate)?;
                 let info = self.info_of(slot, name, now, gate)?;
                 let done = ResetDone { info, reset_seq: reset.0 };
@@ -264,9 +257,7 @@ impl JetStream {
         hosted.tell_filters();
         let id = hosted.stream.id();
         let mut at = Lsn(0);
-        if seat.consumer.is_kept()
-            && let Some(log) = context.log.as_deref_mut()
-        {
+        if let Some(log) = context.log.as_deref_mut() {
             // Not there: it was never written.
             at = log.drop_key(id, &consumer_key(name), now.mono).unwrap_or(log.appended());
         }
@@ -319,6 +310,12 @@ fn check_names(call: &Call<'_>, asked: &mut ConsumerRequest) -> Result<(), ApiEr
         }
         _ => Ok(()),
     }
+}
+
+/// The name of a consumer that was given none: eight letters and digits, as the reference has it.
+fn new_name(now: Now, salt: usize) -> String {
+    let id = id_of(now.wall, &[&salt.to_le_bytes()]);
+    String::from_utf8_lossy(&id[ID_LEN - 8..]).into_owned()
 }
 
 fn page_of(asked: &ListRequest, total: usize, limit: usize) -> (Page, std::ops::Range<usize>) {

@@ -137,6 +137,16 @@ impl Front {
         desk.post(owner, Letter::Request(request));
     }
 
+    fn checked(
+        &self,
+        request: &Request,
+        name: &str,
+        _existing: Option<&StreamConfig>,
+    ) -> Result<StreamConfig, ApiError> {
+        let asked = StreamRequest::parse(&request.body, Mode::Strict)?;
+        super::interim::stream(asked.config, name)
+    }
+
     fn create(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
         let account = request.account();
         if self.registry.get(account, name).is_some_and(|entry| entry.stage == Stage::Leaving) {

@@ -11,6 +11,7 @@
 mod call;
 mod consumers;
 pub mod front;
+mod interim;
 mod level;
 mod refusals;
 mod requests;

@@ -12,14 +12,6 @@ object! {
 }
 
 object! {
-    pub struct PurgeBody as "server.JSApiStreamPurgeRequest" {
-        seq: u64 = filled "seq",
-        filter: String = filled "filter",
-        keep: u64 = filled "keep",
-    }
-}
-
-object! {
     pub struct MessageGetRequest as "server.JSApiMsgGetRequest" {
         seq: u64 = filled "seq",
         last_by_subj: String = filled "last_by_subj",
@@ -32,13 +24,6 @@ object! {
         up_to_time: Option<Moment> = filled "up_to_time",
         no_hdr: bool = filled "no_hdr",
         min_last_seq: u64 = filled "min_last_seq",
-    }
-}
-
-object! {
-    pub struct MessageDeleteRequest as "server.JSApiMsgDeleteRequest" {
-        seq: u64 = always "seq",
-        no_erase: bool = filled "no_erase",
     }
 }
 

@@ -3,9 +3,8 @@
 use serde::Serialize;
 
 use super::call::{Call, ConsumerCall, StreamCall};
-use super::requests::{MessageDeleteRequest, MessageGetRequest, PurgeBody, body};
+use super::requests::{MessageGetRequest, body};
 use super::stored::{Found, StoredMessage};
-use crate::jetstream::advisory::StreamAction;
 use crate::jetstream::config::{Mode, StreamConfig};
 use crate::jetstream::context::Gate;
 use crate::jetstream::core::JetStream;
@@ -13,9 +12,9 @@ use crate::jetstream::error::ApiError;
 use crate::jetstream::info::{ClusterInfo, StreamCreated, Success, answer};
 use crate::jetstream::letter::{Letter, Request, StreamCard};
 use crate::jetstream::outbox::Outgoing;
-use crate::jetstream::stream::{Got, InfoRequest, PurgeRequest, Stream};
+use crate::jetstream::stream::{Got, InfoRequest, MessageDeleteRequest, PurgeRequest, Stream};
 use crate::jetstream::target::StreamSlot;
-use crate::storage::{Lsn, Refusal, Seq, StreamId};
+use crate::storage::{Lsn, Refusal, StreamId};
 use crate::types::{AccountId, Now, ShardId};
 
 /// An answer, and the batch that must be settled before it goes out.
@@ -173,11 +172,11 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Result<Reply, ApiError> {
-        let PurgeBody { seq, filter, keep } = body(&request.body, "JSApiStreamPurgeRequest")?;
+        let asked: PurgeRequest = body(&request.body, "JSApiStreamPurgeRequest")?;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else {
             return Err(ApiError::stream_not_found());
         };
-        let purged = hosted.stream.purge(&mut context, &PurgeRequest { filter, seq, keep })?;
+        let purged = hosted.stream.purge(&mut context, &asked)?;
         let at = hosted.stream.appended();
         self.tell_of_purge(slot, now, gate);
         Ok(Reply { body: answer("stream_purge", &Purged { success: true, purged }), at })
@@ -194,7 +193,7 @@ impl JetStream {
         let Some((hosted, mut context)) = self.at(slot, now, gate) else {
             return Err(ApiError::stream_not_found());
         };
-        hosted.stream.delete_message(&mut context, Seq(asked.seq), !asked.no_erase)?;
+        hosted.stream.delete_message(&mut context, &asked)?;
         let at = hosted.stream.appended();
         self.tell_of_purge(slot, now, gate);
         Ok(Reply { body: answer("stream_msg_delete", &Success::YES), at })
@@ -211,7 +210,6 @@ impl JetStream {
         match self.make(account, config, card.incarnation, now, gate) {
             Ok(slot) => {
                 self.post(ShardId(0), Letter::Created(card.clone()));
-                self.advise_stream(slot, StreamAction::Create, now, gate);
                 self.after_change(slot);
                 self.tell(request, now, gate);
             }
@@ -276,7 +274,6 @@ impl JetStream {
             return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
         }
         self.resubscribe(before, slot);
-        self.advise_stream(slot, StreamAction::Modify, now, gate);
         self.after_change(slot);
         self.tell(request, now, gate);
     }

@@ -36,7 +36,9 @@ impl<'a> PullRequest<'a> {
         if let Some(plain) = (Plain { text: body, at: 1 }).request() {
             return Ok(plain);
         }
-        config::parse::<config::PullRequest>(body, Mode::Lenient, "").map(Self::from)
+        config::parse::<config::PullRequest>(body, Mode::Lenient, "")
+            .map(Self::from)
+            .map_err(|error| error.description.into_owned())
     }
 
     /// It names something of a priority group.
