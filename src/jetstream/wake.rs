@@ -24,6 +24,7 @@ impl JetStream {
         self.poll_ready(now, gate, budget);
         self.write_progress(now, gate);
         self.open_own_letters(now, gate);
+        self.ground.release();
     }
 
     /// When [`JetStream::run`] must be called at the latest.
@@ -40,7 +41,6 @@ impl JetStream {
         for index in 0..self.ground.logs.len() {
             while let Some(event) = self.ground.logs[index].take_event() {
                 match event {
-                    Event::Durable => self.ground.release(index),
                     Event::ReadDone(op) => self.on_read(index, op, now, gate),
                     Event::Poisoned(poison) => self.on_poisoned(index, &poison),
                     Event::Full => tracing::error!(
@@ -50,7 +50,7 @@ impl JetStream {
                     Event::Damaged(damage) => {
                         tracing::error!("JetStream met damage in its log: {damage:?}")
                     }
-                    Event::Retired(_) => {}
+                    Event::Durable | Event::Retired(_) => {}
                 }
             }
         }

@@ -113,12 +113,20 @@ impl Front {
         desk: &mut Desk<'_>,
     ) {
         self.errors += 1;
-        desk.reply(request, &call.refusal(error));
+        if !call.is_silent() {
+            desk.reply(request, &call.refusal(error));
+        }
     }
 
     /// To the core that owns the stream.
     fn pass_on(&mut self, request: Request, call: &Call<'_>, desk: &mut Desk<'_>) {
         let Some(name) = call.of_stream() else { return };
+        if call.wants_cluster() {
+            return self.refuse(&request, call, &ApiError::cluster_required(), desk);
+        }
+        if call.wants_no_body() && !request.body.is_empty() {
+            return self.refuse(&request, call, &ApiError::not_empty_request(), desk);
+        }
         let account = request.account();
         let Some(entry) = self.registry.get_mut(account, name) else {
             return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
@@ -128,9 +136,6 @@ impl Front {
         }
         let owner = entry.owner;
         if let Call::Stream(StreamCall::Delete, _) = call {
-            if !request.body.is_empty() {
-                return self.refuse(&request, call, &ApiError::not_empty_request(), desk);
-            }
             entry.stage = Stage::Leaving;
             return desk.post(owner, Letter::Delete { request });
         }
