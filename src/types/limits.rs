@@ -116,7 +116,7 @@ pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
 pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
 /// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
 pub const FILTER_VERDICTS_KEPT: usize = 512;
-/// Read-aheads a stream keeps for its readers; the one that was used least recently goes.
+/// Read-aheads a stream keeps for its readers; the oldest goes.
 pub const READ_RUNS_KEPT: usize = 4;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
 pub const KNOWN_TIMES_MAX: usize = 512;
