@@ -158,6 +158,8 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// Message ids a stream remembers within its duplicate window; at it a publish with an id is
 /// refused with 429 until old ones expire. About 40 bytes each.
 pub const DEDUP_IDS_MAX: usize = 32 * 1024 * 1024;
+/// An expired message id is forgotten at most so much later; it is no duplicate meanwhile.
+pub const DEDUP_PAUSE_NS: u64 = 100 * MILLISECOND;
 /// Header bytes of a message a stream stores; larger is refused.
 pub const STORED_HEADER_BYTES_MAX: usize = 64 * 1024 - 1;
 /// Messages one look at a stream's ages, ids or TTLs goes through; the rest waits for the next.

@@ -44,6 +44,27 @@ impl Store {
         self.subject_state(log, subject).map(|(first, _, _)| first)
     }
 
+    /// The oldest messages of a subject below `below`, at most `max` of them. A walk from its
+    /// first one on.
+    pub fn oldest_of(&self, log: Option<&Log>, subject: &[u8], max: u64, below: Seq) -> Vec<Seq> {
+        let mut seqs = Vec::new();
+        let Some(index) = self.index(log) else { return seqs };
+        let subjects = index.subjects();
+        let Some(id) = subjects.find(subject) else { return seqs };
+        let Some(state) = subjects.get(id) else { return seqs };
+        let max = max.min(state.count);
+        index.walk(state.first, |entry| {
+            if seqs.len() as u64 >= max || entry.seq >= below {
+                return ControlFlow::Break(());
+            }
+            if entry.subject == id {
+                seqs.push(entry.seq);
+            }
+            ControlFlow::Continue(())
+        });
+        seqs
+    }
+
     /// Of each subject with more than `max` messages the oldest, all but `max`. One walk.
     pub fn above_per_subject(&self, log: Option<&Log>, max: u64) -> Vec<Seq> {
         let mut seqs = Vec::new();

@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::storage::Seq;
-use crate::types::limits::DEDUP_IDS_MAX;
+use crate::types::limits::{DEDUP_IDS_MAX, DEDUP_PAUSE_NS};
 
 /// Ids looked at for expiry with each new one: twice what comes in, so what is expired shrinks.
 const EXPIRED_PER_INSERT: usize = 2;
@@ -98,9 +98,10 @@ impl Dedup {
         self.known.front().is_none_or(|oldest| !self.is_expired(oldest, now_ns))
     }
 
-    /// When the oldest id expires, in nanoseconds since 1970.
+    /// When it is worth while to forget ids, in nanoseconds since 1970.
     pub fn expires_at(&self) -> Option<u64> {
-        self.known.front().map(|oldest| oldest.time.saturating_add(self.window_ns))
+        let oldest = self.known.front()?;
+        Some(oldest.time.saturating_add(self.window_ns).saturating_add(DEDUP_PAUSE_NS))
     }
 
     /// Bytes of memory.
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(dedup.find(b"a", 100), None);
         assert_eq!(dedup.find(b"b", 100), Some(Seq(2)));
         assert_eq!(dedup.find(b"c", 0), None);
-        assert_eq!(dedup.expires_at(), Some(100));
+        assert_eq!(dedup.expires_at(), Some(100 + DEDUP_PAUSE_NS));
     }
 
     #[test]

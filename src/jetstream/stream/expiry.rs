@@ -207,10 +207,7 @@ impl Stream {
             return Leaving::Goes;
         }
         let (subject, is_marker) = match self.store.fetch(ctx.log.as_deref_mut(), seq) {
-            Fetch::Here(stored) => {
-                let asks = Directives::read(stored.headers);
-                (stored.subject.to_vec(), asks.marker_reason.is_some())
-            }
+            Fetch::Here(stored) => (stored.subject.to_vec(), is_marker(stored.headers)),
             Fetch::Wait => return Leaving::Wait,
             Fetch::Gone | Fetch::Broken(_) => return Leaving::Goes,
         };
@@ -231,6 +228,12 @@ impl Stream {
             Err(_) => Leaving::Wait,
         }
     }
+}
+
+/// What already tells that its subject is gone.
+fn is_marker(block: &[u8]) -> bool {
+    Directives::read(block).marker_reason.is_some()
+        || headers::get(block, "KV-Operation") == Some(b"PURGE")
 }
 
 enum Leaving {

@@ -85,7 +85,19 @@ impl Stream {
             true => Directives::default(),
             false => Directives::read(message.headers),
         };
-        let Incoming { subject, headers, payload, .. } = *message;
+        let Incoming { headers, payload, .. } = *message;
+        let mut renamed = Vec::new();
+        let subject = match &self.transform {
+            Some(rule) if rule.covers(message.subject) => {
+                rule.apply(
+                    message.subject,
+                    self.store.last_seq(ctx.log.as_deref()).0,
+                    &mut renamed,
+                );
+                &renamed
+            }
+            _ => message.subject,
+        };
         let candidate = Candidate { subject, headers, payload, asks: &asks };
         self.check(ctx, &candidate)?;
         if let Some(id) = asks.msg_id
@@ -171,13 +183,14 @@ impl Stream {
         let log = ctx.log.as_deref();
         let seq = self.store.last_seq(log).next();
         let time = self.last_time.max(ctx.now.wall.0);
-        let before = self.before(ctx, subject);
+        let before = self.before(ctx, subject, rollup);
         let new = NewMessage { seq, time, subject, headers, payload };
         let log = ctx.log.as_deref_mut();
         let appended = self.store.append(log, &[new], self.rules.urgency, ctx.now.mono);
         self.appended = appended.map_err(refused)?;
         self.last_time = time;
         self.remember(asks, seq, time);
+        self.republish(ctx, &before, seq, time, message);
         self.displace(ctx, &before, rollup, subject, seq);
         Ok(seq)
     }

@@ -11,10 +11,7 @@ use super::intake::{Candidate, Rollup};
 use crate::jetstream::config::Discard;
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
-use crate::jetstream::filter::Filter;
-use crate::jetstream::store::Scan;
 use crate::storage::{Lsn, Refusal, Seq};
-use crate::types::Pattern;
 
 /// What a subject had before a message came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,8 +91,16 @@ fn full(what: &'static str) -> ApiError {
 
 impl Stream {
     /// What the append of a message to this subject will have displaced.
-    pub(super) fn before(&mut self, ctx: &mut Context<'_>, subject: &[u8]) -> Before {
-        if self.rules.messages_per_subject_max == u64::MAX && self.republish.is_none() {
+    pub(super) fn before(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &[u8],
+        rollup: Rollup,
+    ) -> Before {
+        if self.rules.messages_per_subject_max == u64::MAX
+            && self.republish.is_none()
+            && rollup != Rollup::Subject
+        {
             return Before::default();
         }
         let last = self.store.last_appended(ctx.log.as_deref_mut(), subject);
@@ -113,15 +118,13 @@ impl Stream {
     ) {
         let subject_max = self.rules.messages_per_subject_max;
         match rollup {
-            Rollup::Subject => self.removals.add(by, Victim::Subject(subject.into())),
+            Rollup::Subject if before.count > 1 => {
+                self.removals.add(by, Victim::Subject(subject.into()));
+            }
+            Rollup::Subject => self.displace_last(ctx, before, by),
             Rollup::All => self.removals.add(by, Victim::All),
             Rollup::None if before.count < subject_max => {}
-            Rollup::None if subject_max == 1 => {
-                if let Some(last) = before.last {
-                    let cost = self.store.cost_of(ctx.log.as_deref(), last);
-                    self.removals.add(by, Victim::Message(last, cost));
-                }
-            }
+            Rollup::None if subject_max == 1 => self.displace_last(ctx, before, by),
             Rollup::None => self.shorten(ctx, subject),
         }
         if self.store.visible_seq(ctx.log.as_deref()) >= by {
@@ -129,23 +132,19 @@ impl Stream {
         }
     }
 
+    /// One message at most is left of the subject: the last.
+    fn displace_last(&mut self, ctx: &mut Context<'_>, before: &Before, by: Seq) {
+        if let Some(last) = before.last {
+            let cost = self.store.cost_of(ctx.log.as_deref(), last);
+            self.removals.add(by, Victim::Message(last, cost));
+        }
+    }
+
     /// Removes the oldest messages of a subject that has too many.
     fn shorten(&mut self, ctx: &mut Context<'_>, subject: &[u8]) {
-        let log = ctx.log.as_deref_mut();
-        let Some((first, _, count)) = self.store.subject_state(log, subject) else { return };
-        let over = count.saturating_sub(self.rules.messages_per_subject_max);
-        let Some(mut filter) = Filter::new(&[subject]) else { return };
-        let mut seqs = Vec::new();
-        let mut from = first;
-        while (seqs.len() as u64) < over {
-            let mut budget = usize::MAX;
-            let log = ctx.log.as_deref();
-            let Scan::Found(seq) = self.store.next(log, &mut filter, from, &mut budget) else {
-                break;
-            };
-            seqs.push(seq);
-            from = seq.next();
-        }
+        let over = self.store.count_of(ctx.log.as_deref(), subject);
+        let over = over.saturating_sub(self.rules.messages_per_subject_max);
+        let seqs = self.store.oldest_of(ctx.log.as_deref(), subject, over, Seq(u64::MAX));
         self.remove(ctx, &seqs);
     }
 
@@ -197,9 +196,8 @@ impl Stream {
             match victim {
                 Victim::Message(seq, _) => seqs.push(seq),
                 Victim::Subject(subject) => {
-                    let pattern = Pattern::parse(&subject);
-                    let removed = self.store.purge(log, pattern, at, 0, now);
-                    self.note(removed.map(|(_, at)| at));
+                    let log = log.as_deref();
+                    seqs.extend(self.store.oldest_of(log, &subject, u64::MAX, at));
                 }
                 Victim::All => {
                     let removed = self.store.trim(log, at, now);

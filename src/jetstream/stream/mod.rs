@@ -10,6 +10,7 @@
 //! | `expectations` `dedup` | what a publish expects, what was published before |
 //! | `limits` `expiry` | what gives way, and when |
 //! | `batch` | all or nothing |
+//! | `republish` | stored messages published again |
 //! | `access` `purge` `state` | reading, removing and telling by request |
 //! | `settings` | a changed configuration |
 //! | `record` `recovery` | what is on disk beside the messages, and what a restart reads |
@@ -26,6 +27,7 @@ mod limits;
 mod purge;
 mod record;
 mod recovery;
+mod republish;
 mod settings;
 mod state;
 mod ttl;
@@ -46,6 +48,7 @@ use expiry::Expiry;
 use intake::Rules;
 use limits::Removals;
 use recovery::Recovery;
+use republish::Republish;
 use waiting::WaitingPublishes;
 
 use super::config::{Storage, StreamConfig};
@@ -54,6 +57,7 @@ use super::filter::Filter;
 use super::info::PubAcks;
 use super::store::Store;
 use crate::storage::{Lsn, Refusal, Seq, StreamId};
+use crate::types::Transform;
 use crate::types::limits::STREAM_TICK_MESSAGES;
 use crate::types::{AccountId, Mono, Now, Wall};
 
@@ -82,7 +86,9 @@ pub struct Stream {
     waiting: WaitingPublishes,
     /// What consumers want; asked by interest retention only.
     interest: Vec<Filter>,
-    republish: Option<()>,
+    /// What becomes of a subject on the way in.
+    transform: Option<Transform>,
+    republish: Option<Republish>,
     /// The newest time the stream was told.
     seen: Now,
 }
@@ -138,6 +144,7 @@ impl Stream {
             recovery: Recovery::Times,
             waiting: WaitingPublishes::default(),
             interest: Vec::new(),
+            transform: None,
             republish: None,
             seen: ctx.now,
             config,

@@ -2,9 +2,11 @@
 
 use super::Stream;
 use super::intake::Rules;
+use super::republish::Republish;
 use crate::jetstream::config::StreamConfig;
 use crate::jetstream::context::Context;
 use crate::storage::Refusal;
+use crate::types::Transform;
 
 impl Stream {
     /// Takes a configuration that was found to be a permitted change of the present one. To be
@@ -26,5 +28,12 @@ impl Stream {
     pub(super) fn apply_config(&mut self) {
         self.rules = Rules::of(&self.config);
         self.dedup.set_window(self.config.duplicate_window.ns());
+        self.republish = Republish::of(&self.config);
+        // A rule that was accepted compiles.
+        self.transform = self
+            .config
+            .subject_transform
+            .as_ref()
+            .and_then(|rule| Transform::parse(&rule.source, &rule.destination).ok());
     }
 }

@@ -1,6 +1,9 @@
 //! A stream by itself: what is asked of it, what it answers.
 
+mod model;
 mod publishing;
+mod telling;
+mod time;
 
 use super::{Incoming, Stream, StreamRecord};
 use crate::jetstream::config::{Mode, StreamConfig};
@@ -69,10 +72,18 @@ impl Desk {
         act(&mut self.stream, &mut ctx)
     }
 
-    /// Lets time pass.
+    /// Lets time pass, with a tick whenever the stream wants one.
     pub fn pass(&mut self, ns: u64) {
-        self.now.mono.0 += ns;
-        self.now.wall.0 += ns;
+        let end = self.now.mono.0 + ns;
+        loop {
+            let next = self.stream.wake_at().0.clamp(self.now.mono.0, end);
+            self.now.wall.0 += next - self.now.mono.0;
+            self.now.mono.0 = next;
+            self.with(|stream, ctx| stream.on_tick(ctx));
+            if next == end {
+                break self.settle();
+            }
+        }
     }
 
     /// Publishes and returns the answer; empty if there is none.
