@@ -19,15 +19,15 @@ mod stream;
 mod values;
 mod wire;
 
-pub use consumer::ConsumerConfig;
+pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;
 pub use pull::{NakOptions, PullRequest};
 pub use source::{
     ConsumerLimits, External, Placement, RePublish, SourceConsumer, StreamSource, SubjectTransform,
 };
-pub use stream::StreamConfig;
+pub use stream::{StreamConfig, StreamRequest};
 pub use values::{
-    AckPolicy, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
+    AckPolicy, Action, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
     ReplayPolicy, Retention, Storage,
 };
 pub use wire::{Mode, Wire, parse};
