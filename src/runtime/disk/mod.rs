@@ -33,7 +33,7 @@ use io_uring::squeue::Entry;
 use crate::storage::{Effect, IoFault, Log, OpId};
 use crate::types::Mono;
 
-pub use check::DiskCheck;
+pub use check::{DiskCheck, check};
 pub use directory::{Access, Directory, OpenError, filesystem_of};
 pub use standalone::Standalone;
 pub use start::{StartError, Started};
