@@ -24,6 +24,8 @@ mod work;
 mod bench_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod fault_tests;
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -155,6 +157,11 @@ impl Disk {
 
     pub fn take_done(&mut self) -> Option<Done> {
         self.done.pop_front()
+    }
+
+    #[cfg(test)]
+    fn step_kind(&self, user_data: u64) -> Option<work::StepKind> {
+        self.running.get(user_data as u32 as usize)?.as_ref().map(Work::step_kind)
     }
 
     /// Operations under way or waiting.
