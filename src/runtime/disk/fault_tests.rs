@@ -16,7 +16,7 @@ use crate::storage::{
     Refusal, Seq, StreamId, SyncMode, Urgency,
 };
 
-pub(super) const STREAM: StreamId = StreamId(1);
+const STREAM: StreamId = StreamId(1);
 const PAYLOAD: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -143,6 +143,13 @@ impl Bench {
         Ok(())
     }
 
+    /// Removes what is below `first`, and waits until that is settled.
+    pub fn trim(&mut self, first: Seq) {
+        let now = self.now();
+        let lsn = self.log.trim(STREAM, first, now).unwrap();
+        self.until("the trim", |bench| bench.log.settled() >= lsn);
+    }
+
     pub fn poison(&self) -> Option<Poison> {
         match self.log.health() {
             Health::Poisoned(poison) => Some(poison),
@@ -155,7 +162,7 @@ impl Bench {
     }
 }
 
-pub(super) fn payload(seq: Seq) -> Vec<u8> {
+fn payload(seq: Seq) -> Vec<u8> {
     let mut out = vec![seq.0 as u8; PAYLOAD];
     out[..8].copy_from_slice(&seq.0.to_le_bytes());
     out
@@ -286,9 +293,7 @@ fn a_full_disk_refuses_publishes_until_there_is_room() {
         });
         bench.publish_until(Refusal::NoSpace);
         bench.until("the event", |bench| bench.events.contains(&Event::Full));
-        let now = bench.now();
-        let lsn = bench.log.trim(STREAM, Seq(3), now).unwrap();
-        bench.until("the trim", |bench| bench.log.settled() >= lsn);
+        bench.trim(Seq(3));
         assert_eq!(bench.log.health(), Health::Running);
         is_full.set(false);
         bench.until("room", |bench| bench.events.contains(&Event::Room));
