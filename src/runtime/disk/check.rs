@@ -5,7 +5,8 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Directory, Standalone};
+use super::{Access, Directory, Standalone, filesystem_of};
+use crate::runtime::clock::Clock;
 use crate::storage::{BLOCK, Buffer, Effect, OpId, SlotId};
 
 /// What writes of one size took.
@@ -20,6 +21,8 @@ pub struct DiskCheck {
 
 const FILE_BYTES: u32 = 8 * 1024 * 1024;
 const LARGE_BYTES: usize = 64 * 1024;
+/// One kind of write is not measured for longer.
+const BUDGET: Duration = Duration::from_secs(10);
 /// Of a check that must not take long.
 const BRIEF_FILE_BYTES: u32 = 256 * 1024;
 const BRIEF_ROUNDS: u32 = 50;
@@ -39,7 +42,7 @@ impl DiskCheck {
         let mut checks = Vec::new();
         for bytes in [BLOCK, LARGE_BYTES] {
             for flush in [false, true] {
-                checks.push(file.measure(bytes, flush, rounds, Duration::MAX, &clock)?);
+                checks.push(file.measure(bytes, flush, rounds, BUDGET, &clock)?);
             }
         }
         file.delete()?;
@@ -67,10 +70,55 @@ impl DiskCheck {
 
     /// The time that this part of the writes did not exceed; 1.0 is all of them.
     pub fn at(&self, part: f64) -> Duration {
-        let index = (self.times.len() as f64 * part) as usize;
-        let last = self.times.len().saturating_sub(1);
-        self.times.get(index.min(last)).copied().unwrap_or_default()
+        let within = (self.times.len() as f64 * part).ceil() as usize;
+        self.times.get(within.saturating_sub(1)).copied().unwrap_or_default()
     }
+}
+
+/// `disk-check`: a table for the operator. The error is one line.
+pub fn check(path: &Path) -> Result<String, String> {
+    const ROUNDS: u32 = 1000;
+    let clock = Clock::new();
+    let inside = path.join("weft-disk-check");
+    if inside.exists() {
+        return Err(format!("{} is there already: remove it first", inside.display()));
+    }
+    let result = std::fs::create_dir(&inside)
+        .map_err(|fault| format!("{}: {fault}", inside.display()))
+        .and_then(|()| {
+            let access = Access::of(&inside, false).map_err(|fault| fault.to_string())?;
+            let time = || Duration::from_nanos(clock.mono().0);
+            let checks = DiskCheck::run(&inside, false, ROUNDS, time);
+            let checks = checks.map_err(|fault| format!("{}: {fault}", inside.display()))?;
+            Ok((access, checks))
+        });
+    // Nothing but our own files is in it.
+    let _ = std::fs::remove_dir_all(&inside);
+    let (access, checks) = result?;
+    Ok(table(path, access, &checks))
+}
+
+fn table(path: &Path, access: Access, checks: &[DiskCheck]) -> String {
+    let filesystem = filesystem_of(path);
+    let access = match access {
+        Access::Direct => "direct I/O",
+        Access::Buffered => "buffered I/O",
+    };
+    let mut out = format!("{} on {filesystem}, {access}\n", path.display());
+    let parts = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+    out += &format!("{:<24}{:>8}", "", "writes");
+    parts.iter().for_each(|(name, _)| out += &format!("{name:>12}"));
+    for check in checks {
+        let flushed = if check.flush { ", flushed" } else { "" };
+        let name = format!("write {} KiB{flushed}", check.bytes / 1024);
+        out += &format!("\n{name:<24}{:>8}", check.rounds());
+        for (_, part) in parts {
+            let micros = check.at(part).as_nanos() as f64 / 1000.0;
+            out += &format!("{:>12}", format!("{micros:.1} µs"));
+        }
+    }
+    out.push('\n');
+    out
 }
 
 struct TestFile {

@@ -24,6 +24,10 @@ mod work;
 mod bench_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(all(test, feature = "log-faults"))]
+mod mount_tests;
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -33,7 +37,7 @@ use io_uring::squeue::Entry;
 use crate::storage::{Effect, IoFault, Log, OpId};
 use crate::types::Mono;
 
-pub use check::DiskCheck;
+pub use check::{DiskCheck, check};
 pub use directory::{Access, Directory, OpenError, filesystem_of};
 pub use standalone::Standalone;
 pub use start::{StartError, Started};
@@ -155,6 +159,11 @@ impl Disk {
 
     pub fn take_done(&mut self) -> Option<Done> {
         self.done.pop_front()
+    }
+
+    #[cfg(test)]
+    fn step_kind(&self, user_data: u64) -> Option<work::StepKind> {
+        self.running.get(user_data as u32 as usize)?.as_ref().map(Work::step_kind)
     }
 
     /// Operations under way or waiting.

@@ -14,11 +14,22 @@ const ENTRIES: u32 = 256;
 pub struct Standalone {
     ring: IoUring,
     disk: Disk,
+    /// Makes another result out of a step's.
+    #[cfg(test)]
+    pub(super) inject: Option<Injection>,
 }
+
+#[cfg(test)]
+pub(super) type Injection = Box<dyn FnMut(super::work::StepKind, i32) -> i32>;
 
 impl Standalone {
     pub fn new(directory: Directory) -> io::Result<Self> {
-        Ok(Self { ring: IoUring::new(ENTRIES)?, disk: Disk::new(directory, 1 << 32) })
+        Ok(Self {
+            ring: IoUring::new(ENTRIES)?,
+            disk: Disk::new(directory, 1 << 32),
+            #[cfg(test)]
+            inject: None,
+        })
     }
 
     /// Whether anything is under way.
@@ -49,7 +60,13 @@ impl Standalone {
             self.ring.submit_and_wait(1)?;
         }
         for completion in self.ring.completion() {
-            self.disk.complete(completion.user_data(), completion.result());
+            let (data, result) = (completion.user_data(), completion.result());
+            #[cfg(test)]
+            let result = match (&mut self.inject, self.disk.step_kind(data)) {
+                (Some(inject), Some(kind)) => inject(kind, result),
+                _ => result,
+            };
+            self.disk.complete(data, result);
         }
         Ok(())
     }
