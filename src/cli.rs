@@ -32,6 +32,8 @@ pub enum Command {
     CheckConfig { file: PathBuf, digest: String },
     /// `-sl`: send and exit.
     Signal { signal: Signal, target: Target },
+    /// `disk-check DIR`: measure the disk and print it.
+    DiskCheck { directory: PathBuf },
     /// `-v`, `-h`: print on stdout and exit.
     Print(String),
 }
@@ -40,7 +42,7 @@ impl Command {
     /// The text of commands that only print.
     pub fn output(&self) -> Option<String> {
         match self {
-            Self::Run { .. } | Self::Signal { .. } => None,
+            Self::Run { .. } | Self::Signal { .. } | Self::DiskCheck { .. } => None,
             Self::CheckConfig { file, digest } => Some(format!(
                 "nats-server: configuration file {} is valid ({digest})",
                 file.display()
@@ -133,7 +135,7 @@ impl From<ConfigError> for CliError {
     name = "nats-server",
     about = "A NATS-compatible message broker",
     long_about = None,
-    override_usage = "nats-server [options]",
+    override_usage = "nats-server [options]\n       nats-server disk-check <dir>",
     args_override_self = true,
     disable_help_flag = true,
     next_help_heading = "Server Options"
@@ -268,6 +270,12 @@ fn parse_in(
     }
     if flags.help == Some(true) || word == Some("help") {
         return Ok(Command::Print(usage()));
+    }
+    if word == Some("disk-check") {
+        return match line.rest.as_slice() {
+            [directory] => Ok(Command::DiskCheck { directory: directory.into() }),
+            _ => Err(CliError::Other("disk-check needs one directory".to_owned())),
+        };
     }
     if let Some(word) = word {
         return Err(CliError::Other(format!("unrecognized command: {word:?}")));

@@ -10,8 +10,10 @@ use std::ffi::OsString;
 pub(super) struct Line {
     /// The program's name and `--long=value` for each flag.
     pub flags: Vec<String>,
-    /// The first word that is no flag: `help`, `version` or a mistake. Nothing after it counts.
+    /// The first word that is no flag: `help`, `version`, `disk-check` or a mistake.
     pub word: Option<String>,
+    /// What follows it, as it is.
+    pub rest: Vec<String>,
     /// A flag we do not obey yet, as written, unless it switches something off.
     pub refused: Option<String>,
 }
@@ -102,6 +104,7 @@ pub(super) fn rewrite(args: impl Iterator<Item = OsString>) -> Result<Line, Stri
             None => {
                 let word = if arg == "--" { args.next().transpose()? } else { Some(arg) };
                 line.word = word;
+                line.rest = args.by_ref().collect::<Result<_, _>>()?;
                 break;
             }
         };

@@ -155,6 +155,8 @@ fn bad_flags_are_told_as_go_tells_them() {
         (&["foo", "bar"], "nats-server: unrecognized command: \"foo\""),
         (&["-p", "1", "foo"], "nats-server: unrecognized command: \"foo\""),
         (&["--", "foo"], "nats-server: unrecognized command: \"foo\""),
+        (&["disk-check"], "nats-server: disk-check needs one directory"),
+        (&["disk-check", "a", "b"], "nats-server: disk-check needs one directory"),
         (&["-"], "nats-server: unrecognized command: \"-\""),
         (&["-p", "70000"], "nats-server: invalid port 70000"),
         (&["-n", "a b"], "nats-server: server name cannot contain spaces"),
@@ -206,6 +208,14 @@ fn signals_go_to_a_pid_a_pid_file_or_the_only_other_server() {
         ("reload=q.pid", "invalid pid: abc"),
     ] {
         assert_eq!(error(&["-sl", text]), format!("nats-server: {expected}"));
+    }
+}
+
+#[test]
+fn a_disk_is_checked_where_the_next_word_says() {
+    match run(&["disk-check", "data"]) {
+        Ok(Command::DiskCheck { directory }) => assert_eq!(directory, Path::new("data")),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -123,6 +123,7 @@ const FIXED: &[(&str, Show)] = &[
     ("weft.spin", |o| duration::format(o.weft.spin)),
     ("weft.placement", |o| o.weft.placement.to_string()),
     ("weft.ring_features", |o| o.weft.ring_features.to_string()),
+    ("weft.jetstream_io", |o| o.weft.jetstream_io.to_string()),
 ];
 
 const LIVE: &[Live] = &[

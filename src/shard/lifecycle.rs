@@ -83,6 +83,8 @@ impl Shard {
             host: &identity.host,
             port: identity.port,
             headers: !self.settings.no_header_support,
+            jetstream: identity.jetstream,
+            domain: &identity.domain,
             auth_required: self.settings.access.is_required(),
             nonce: nonce.as_ref().map_or("", Nonce::as_str),
             max_payload: self.settings.parser.max_payload,
@@ -177,6 +179,8 @@ impl Shard {
             self.router.unsubscribe(sub);
         }
         self.release(producers);
+        self.give_room(key);
+        self.interest_moved = true;
         self.effects.close.push(Close { key, at_once });
     }
 
@@ -213,11 +217,15 @@ impl Shard {
         let Some(conn) = self.connections.get_mut(key) else { return false };
         conn.outbound.on_sent(bytes, now);
         let waiting = conn.outbound.is_waiting();
+        let room_wanted = conn.has_room_waiters();
         if !conn.stalled_producers.is_empty()
             && conn.outbound.owed() < self.settings.max_pending / 2
         {
             let producers = std::mem::take(&mut conn.stalled_producers);
             self.release(producers);
+        }
+        if room_wanted {
+            self.give_room(key);
         }
         waiting
     }
@@ -239,7 +247,11 @@ impl Shard {
     }
 
     /// A subscriber above three quarters of its limit asks its producer to wait, if it drains.
+    /// JetStream does not: it delivers on credit.
     pub(super) fn ask_stall(&mut self, subscriber: ConnKey, producer: Origin) {
+        if producer.conn == frame::SERVICE {
+            return;
+        }
         let now = self.now.mono;
         let Some(conn) = self.connections.get_mut(subscriber) else { return };
         if !conn.outbound.is_draining(now, self.tuning.drain_bytes_min) {

@@ -116,7 +116,7 @@ pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
 pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
 /// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
 pub const FILTER_VERDICTS_KEPT: usize = 512;
-/// Read-aheads a stream keeps for its readers; the one that was used least recently goes.
+/// Read-aheads a stream keeps for its readers; the oldest goes.
 pub const READ_RUNS_KEPT: usize = 4;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
 pub const KNOWN_TIMES_MAX: usize = 512;
@@ -142,7 +142,16 @@ pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
 pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
 /// How often a full disk is asked again.
 pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
+/// How long a stopping core waits for its logs to be closed. One that is not is found in full by
+/// the next start, which takes longer.
+pub const CLOSE_LOGS_NS_MAX: u64 = 10 * SECOND;
+/// How long a start measures its disk.
+pub const DISK_QUALIFY_NS_MAX: u64 = 20 * MILLISECOND;
 
+/// What JetStream may have on its way to one connection before it waits for room (DESIGN §4).
+pub const JETSTREAM_CREDIT_BYTES: u64 = 1 << 20;
+/// API requests that wait for a core to answer, per server.
+pub const API_WAITING_MAX: usize = 10_000;
 /// Objects and lists inside each other in a request of the JetStream API; deeper is refused.
 pub const JSON_DEPTH_MAX: usize = 64;
 
@@ -163,6 +172,29 @@ pub const WAITING_PUBLISH_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const WAITING_GETS_MAX: usize = 1024;
 /// Messages of one direct get that go out before others have their turn.
 pub const GET_BATCH_MESSAGES: usize = 256;
+/// Messages one consumer looks at before another has its turn.
+pub const JETSTREAM_POLL_MESSAGES: usize = 256;
+/// Progress of consumers that nobody waits for is gathered for so long before it is written.
+pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
+/// Slots of pending deliveries that an idle consumer keeps room for; above it gives the memory
+/// back.
+pub const PENDING_SLOTS_KEPT: usize = 16 * 1024;
+/// Deltas of a consumer's state behind the whole; then the whole is written again.
+pub const CONSUMER_DELTAS_MAX: u32 = 256;
+/// Bytes of deltas that are written at least before the whole is written again.
+pub const CONSUMER_DELTA_BYTES_MIN: usize = 4096;
+/// Consecutive sequences that one step of a delta tells of; then another step begins.
+pub const CONSUMER_RUN_MAX: u64 = 1 << 20;
+/// Bytes a push client with flow control may owe an answer for. The window begins at a sixteenth
+/// and doubles with each answer.
+pub const FLOW_WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The burst of a rate-limited consumer whose stream sets no message size.
+pub const RATE_BURST_BYTES: u64 = 1024 * 1024;
+/// A pull consumer nobody uses stays this much longer than its threshold, at random in between.
+pub const INACTIVE_JITTER_NS_MIN: u64 = 100 * MILLISECOND;
+pub const INACTIVE_JITTER_NS_MAX: u64 = SECOND;
+/// Inbox buffers a consumer keeps for the next pulls.
+pub const SPARE_INBOXES: usize = 4;
 /// Pause between two looks at what has outlived `max_age` or its TTL: it goes at most so much late.
 pub const EXPIRY_PAUSE_NS: u64 = 20 * MILLISECOND;
 /// Subjects in one page of a stream's details.

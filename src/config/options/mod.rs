@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use address::{Listen, Port};
 pub use authorization::Authorization;
-pub use weft::{CoreSet, Placement, RingFeatures, WeftOptions};
+pub use weft::{CoreSet, JetStreamIo, Placement, RingFeatures, WeftOptions};
 
 use super::ConfigError;
 use super::file::{self, Surroundings};

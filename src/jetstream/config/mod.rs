@@ -6,12 +6,14 @@
 //! | `wire` | objects of the API: their fields in order, what is left out, strict and lenient reading |
 //! | `values` `moment` | durations, times and the words fields may hold |
 //! | `stream` `source` `consumer` | the configurations |
+//! | `pull` | what a pull asks for |
 
 use std::collections::BTreeMap;
 
 mod consumer;
 pub(super) mod json;
 mod moment;
+mod pull;
 mod source;
 mod stream;
 mod values;
@@ -19,6 +21,7 @@ pub(super) mod wire;
 
 pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;
+pub use pull::{NakOptions, PullRequest};
 pub use source::{
     ConsumerLimits, External, Placement, RePublish, SourceConsumer, StreamSource, SubjectTransform,
 };
@@ -27,6 +30,7 @@ pub use values::{
     AckPolicy, Action, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
     ReplayPolicy, Retention, Storage,
 };
+pub(in crate::jetstream) use wire::object;
 pub use wire::{Mode, Wire, parse};
 
 /// What this server can do, of the reference's levels (facts/jetstream-api.md §1).

@@ -13,6 +13,13 @@ impl Store {
         self.index(log).is_some_and(|index| index.get(seq).is_some())
     }
 
+    /// The subject of a message, visible or not.
+    pub fn subject_of<'a>(&'a self, log: Option<&'a Log>, seq: Seq) -> Option<&'a [u8]> {
+        let index = self.index(log)?;
+        let entry = index.get(seq)?;
+        index.subjects().get(entry.subject).map(|state| &*state.name)
+    }
+
     /// What a message adds to [`Store::bytes`]; 0 if there is none.
     pub fn cost_of(&self, log: Option<&Log>, seq: Seq) -> u64 {
         let Some(index) = self.index(log) else { return 0 };

@@ -26,18 +26,12 @@ pub fn cost_of(index: &StreamIndex, entry: &Entry) -> u64 {
 pub struct MemoryStore {
     index: StreamIndex,
     arena: Arena,
-    last_time: u64,
     removal_epoch: u64,
 }
 
 impl MemoryStore {
     pub fn new(hash_seed: u64) -> Self {
-        Self {
-            index: StreamIndex::new(hash_seed),
-            arena: Arena::default(),
-            last_time: 0,
-            removal_epoch: 0,
-        }
+        Self { index: StreamIndex::new(hash_seed), arena: Arena::default(), removal_epoch: 0 }
     }
 
     pub fn index(&self) -> &StreamIndex {
@@ -67,7 +61,7 @@ impl MemoryStore {
             assert!(seq > self.index.last_seq(), "a sequence is given out once");
             let place = self.arena.push(&Kept { seq, time, headers, payload });
             self.index.append(seq, place, subject, !headers.is_empty());
-            self.last_time = time;
+            self.index.learn_last_time(time);
         }
     }
 
@@ -91,7 +85,7 @@ impl MemoryStore {
     }
 
     pub fn last_time(&self) -> u64 {
-        self.last_time
+        self.index.last_time().unwrap_or(0)
     }
 
     pub fn seq_at_time(&self, time: u64) -> SeekTime {

@@ -92,14 +92,14 @@ const SEQ_ASKED_MAX: Seq = Seq(1 << 62);
 /// The messages of one stream.
 #[derive(Debug)]
 pub enum Store {
-    Memory(MemoryStore),
+    Memory(Box<MemoryStore>),
     File(FileStore),
 }
 
 impl Store {
     /// Nothing in it yet; `hash_seed` seeds the table of subjects.
     pub fn memory_only(hash_seed: u64) -> Self {
-        Self::Memory(MemoryStore::new(hash_seed))
+        Self::Memory(Box::new(MemoryStore::new(hash_seed)))
     }
 
     /// What the log holds of the stream, which may be nothing.
@@ -196,7 +196,8 @@ impl Store {
         }
     }
 
-    /// The time of the last message ever stored, which may have been deleted since.
+    /// The time of the last message ever stored, which may have been deleted since. After a
+    /// restart ask once before anything is deleted, so that it is known from then on.
     pub fn last_time(&mut self, log: Option<&mut Log>) -> Moment {
         match self {
             Self::Memory(memory) => Moment::At(memory.last_time()),
@@ -379,3 +380,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
