@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::context::{Context, Gate, Site};
 use super::outbox::{Outbox, PostedQueue};
-use crate::storage::{Log, Lsn};
+use crate::storage::Log;
 use crate::types::Now;
 
 /// Which log of the core; `None` is memory.
@@ -25,7 +25,12 @@ impl Ground {
     }
 
     /// What an operation on a stream of this log is given.
-    pub fn context<'a>(&'a mut self, log: LogIndex, now: Now, gate: &'a mut dyn Gate) -> Context<'a> {
+    pub fn context<'a>(
+        &'a mut self,
+        log: LogIndex,
+        now: Now,
+        gate: &'a mut dyn Gate,
+    ) -> Context<'a> {
         let outbox = log.map_or(self.logs.len(), usize::from);
         Context {
             now,
@@ -49,10 +54,16 @@ impl Ground {
         &mut self.outboxes[index]
     }
 
-    /// A log has settled more.
-    pub fn release(&mut self, log: usize) {
-        let settled: Lsn = self.logs[log].settled();
-        self.outboxes[log].release(settled);
+    /// What waits for a log goes out if the log has settled it.
+    pub fn release(&mut self) {
+        for (log, outbox) in self.logs.iter().zip(&mut self.outboxes) {
+            outbox.release(log.settled());
+        }
+    }
+
+    /// A log will settle nothing more.
+    pub fn forget_held(&mut self, log: usize) {
+        self.outboxes[log].forget_held();
     }
 
     /// Swaps what is to be routed for an emptied queue. False: there is nothing.

@@ -38,6 +38,12 @@ pub struct StreamCard {
     pub incarnation: u64,
 }
 
+impl StreamCard {
+    pub fn account(&self) -> AccountId {
+        AccountId(self.account)
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub enum Letter {
     /// A request for a stream of the receiver.
@@ -54,6 +60,8 @@ pub enum Letter {
     Delete {
         request: Request,
     },
+    /// Answer a create or update that was carried out.
+    Tell(Request),
     /// The stream that a create was for is there, with this configuration.
     Created(StreamCard),
     /// It is not, and its name is free.
@@ -70,6 +78,10 @@ pub enum Letter {
     },
     /// What a core found in its logs; its first letter.
     Report(Vec<StreamCard>),
+    /// Another core has a younger stream of this name: delete yours.
+    Supersede(StreamCard),
+    /// A request was refused, for the count.
+    Failed,
     /// Tell of your streams of an account: their infos, or the sums only.
     Gather {
         id: u32,

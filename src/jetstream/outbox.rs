@@ -171,6 +171,11 @@ impl Outbox {
         self.ready.items.is_empty()
     }
 
+    /// Bytes that wait to be routed.
+    pub fn ready_bytes(&self) -> usize {
+        self.ready.arena.len() - self.ready.at
+    }
+
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
         self.ready.arena.capacity() + self.held.arena.capacity()

@@ -61,7 +61,11 @@ impl Registry {
 
     /// A core tells what it found in its logs. Streams of one name found twice: the younger one
     /// counts, and the other is returned with its owner, to be deleted.
-    pub fn on_report(&mut self, owner: ShardId, cards: Vec<(StreamCard, StreamConfig)>) -> Vec<(ShardId, StreamCard)> {
+    pub fn on_report(
+        &mut self,
+        owner: ShardId,
+        cards: impl Iterator<Item = (StreamCard, StreamConfig)>,
+    ) -> Vec<(ShardId, StreamCard)> {
         self.reports_missing = self.reports_missing.saturating_sub(1);
         let mut superseded = Vec::new();
         for (card, config) in cards {
@@ -73,10 +77,14 @@ impl Registry {
                     continue;
                 }
                 let (incarnation, name) = (other.incarnation, card.name.clone());
-                let old = StreamCard { account: card.account, name, config: Vec::new(), incarnation };
+                let old =
+                    StreamCard { account: card.account, name, config: Vec::new(), incarnation };
                 superseded.push((other.owner, old));
             }
-            self.insert(name, Entry { owner, incarnation: card.incarnation, config, stage: Stage::Live });
+            self.insert(
+                name,
+                Entry { owner, incarnation: card.incarnation, config, stage: Stage::Live },
+            );
         }
         superseded
     }
@@ -89,7 +97,12 @@ impl Registry {
     }
 
     /// Reserves a name for a new stream, on the core with the fewest.
-    pub fn reserve(&mut self, account: AccountId, config: StreamConfig, now: Wall) -> (ShardId, u64) {
+    pub fn reserve(
+        &mut self,
+        account: AccountId,
+        config: StreamConfig,
+        now: Wall,
+    ) -> (ShardId, u64) {
         let least = self.loads.iter().enumerate().min_by_key(|(_, load)| **load);
         let owner = ShardId(least.map_or(0, |(index, _)| index as u16));
         // The clock keeps it above those of streams of which nothing is left.

@@ -35,7 +35,8 @@ pub struct Wanted {
 impl Wanted {
     /// `None`: JetStream is off.
     pub fn of(_: &Options) -> Option<Self> {
-        None
+        let dir = std::env::var_os("WEFT_JS")?;
+        Some(Self { store_dir: Some(dir.into()), strict: true, ..Self::default() })
     }
 }
 
@@ -77,16 +78,18 @@ impl Plan {
 
     /// Opens and recovers the logs of a shard, on its thread. The error is one line for people.
     pub fn start(&self, shard: ShardId, shards: usize, clock: Clock) -> Result<Part, String> {
-        let seed = Seed { site: Arc::clone(&self.site), shards, logs: Vec::new() };
+        let seed =
+            Seed { site: Arc::clone(&self.site), shards, logs: Vec::new(), values: Vec::new() };
         let mut part = Part { disks: Vec::new(), seed, reports: Vec::new() };
         for id in (shard.index() as u32..self.store.logs()).step_by(shards).map(LogId) {
             let path = self.store.log_path(id);
             let started = Started::open(&path, id, self.log, self.buffered, || clock.mono())
                 .map_err(|fault| format!("Can't start JetStream: {}: {fault}", path.display()))?;
             started.complaints().iter().for_each(|text| warn!("{text}"));
-            let (log, disk, report) = started.into_parts(part.disks.len());
+            let (log, values, disk, report) = started.into_parts(part.disks.len());
             part.reports.push(report);
             part.seed.logs.push(log);
+            part.seed.values.push(values);
             part.disks.push(disk);
         }
         Ok(part)

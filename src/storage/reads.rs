@@ -49,12 +49,10 @@ impl ReadRun {
         }
     }
 
-    /// Whether the bytes of a place came with it.
-    pub fn holds(&self, place: Place) -> bool {
-        let Some(first) = self.entries.first() else { return false };
-        first.place.segment == place.segment
-            && place.offset >= self.offset
-            && (place.end() - self.offset) as usize <= self.bytes.len()
+    /// Where a message was when it was read. It may have moved since, or be deleted.
+    pub fn find(&self, seq: Seq) -> Option<&Entry> {
+        let at = self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+        self.entries.get(at)
     }
 
     /// Bytes of memory.

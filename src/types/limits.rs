@@ -116,7 +116,7 @@ pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
 pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
 /// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
 pub const FILTER_VERDICTS_KEPT: usize = 512;
-/// Read-aheads a stream keeps for its readers; the one that was used least recently goes.
+/// Read-aheads a stream keeps for its readers; the oldest goes.
 pub const READ_RUNS_KEPT: usize = 4;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
 pub const KNOWN_TIMES_MAX: usize = 512;
@@ -158,6 +158,8 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// Message ids a stream remembers within its duplicate window; at it a publish with an id is
 /// refused with 429 until old ones expire. About 40 bytes each.
 pub const DEDUP_IDS_MAX: usize = 32 * 1024 * 1024;
+/// An expired message id is forgotten at most so much later; it is no duplicate meanwhile.
+pub const DEDUP_PAUSE_NS: u64 = 100 * MILLISECOND;
 /// Header bytes of a message a stream stores; larger is refused.
 pub const STORED_HEADER_BYTES_MAX: usize = 64 * 1024 - 1;
 /// Messages one look at a stream's ages, ids or TTLs goes through; the rest waits for the next.
@@ -170,3 +172,30 @@ pub const WAITING_PUBLISH_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const WAITING_GETS_MAX: usize = 1024;
 /// Messages of one direct get that go out before others have their turn.
 pub const GET_BATCH_MESSAGES: usize = 256;
+/// Messages one consumer looks at before another has its turn.
+pub const JETSTREAM_POLL_MESSAGES: usize = 256;
+/// Progress of consumers that nobody waits for is gathered for so long before it is written.
+pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
+/// Slots of pending deliveries that an idle consumer keeps room for; above it gives the memory
+/// back.
+pub const PENDING_SLOTS_KEPT: usize = 16 * 1024;
+/// Deltas of a consumer's state behind the whole; then the whole is written again.
+pub const CONSUMER_DELTAS_MAX: u32 = 256;
+/// Bytes of deltas that are written at least before the whole is written again.
+pub const CONSUMER_DELTA_BYTES_MIN: usize = 4096;
+/// Consecutive sequences that one step of a delta tells of; then another step begins.
+pub const CONSUMER_RUN_MAX: u64 = 1 << 20;
+/// Bytes a push client with flow control may owe an answer for. The window begins at a sixteenth
+/// and doubles with each answer.
+pub const FLOW_WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The burst of a rate-limited consumer whose stream sets no message size.
+pub const RATE_BURST_BYTES: u64 = 1024 * 1024;
+/// A pull consumer nobody uses stays this much longer than its threshold, at random in between.
+pub const INACTIVE_JITTER_NS_MIN: u64 = 100 * MILLISECOND;
+pub const INACTIVE_JITTER_NS_MAX: u64 = SECOND;
+/// Inbox buffers a consumer keeps for the next pulls.
+pub const SPARE_INBOXES: usize = 4;
+/// Pause between two looks at what has outlived `max_age` or its TTL: it goes at most so much late.
+pub const EXPIRY_PAUSE_NS: u64 = 20 * MILLISECOND;
+/// Subjects in one page of a stream's details.
+pub const SUBJECTS_PAGE: usize = 100_000;

@@ -78,6 +78,20 @@ pub fn covers(pattern: &[u8], subject: &[u8]) -> bool {
     subject_tokens.next().is_none()
 }
 
+/// Whether there is a subject that both patterns cover.
+pub fn overlaps(one: &[u8], other: &[u8]) -> bool {
+    let mut ones = one.split(|&byte| byte == SEPARATOR);
+    let mut others = other.split(|&byte| byte == SEPARATOR);
+    loop {
+        match (ones.next(), others.next()) {
+            (None, None) => return true,
+            (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
+            (Some(one), Some(other)) if one == other || one == b"*" || other == b"*" => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +110,23 @@ mod tests {
         }
         for raw in ["", ".", "a.", ".a", "a..b", "a.>.b", ">.>"] {
             assert_eq!(shape(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn overlapping() {
+        let rows = [
+            ("a.*", "*.b", true),
+            ("a.*", "a", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            ("*.b", "a.c", false),
+            (">", "a", true),
+            ("a.b", "a.b", true),
+        ];
+        for (one, other, expected) in rows {
+            assert_eq!(overlaps(one.as_bytes(), other.as_bytes()), expected, "{one} {other}");
+            assert_eq!(overlaps(other.as_bytes(), one.as_bytes()), expected, "{other} {one}");
         }
     }
 

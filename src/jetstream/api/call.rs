@@ -136,6 +136,32 @@ impl<'a> Call<'a> {
         })
     }
 
+    /// Only a cluster can do it.
+    pub fn wants_cluster(&self) -> bool {
+        use StreamCall::{CancelMove, LeaderStepDown, PeerEvacuate, PeerRemove};
+        match self {
+            Self::Stream(call, _) => {
+                matches!(call, LeaderStepDown | PeerRemove | PeerEvacuate | CancelMove)
+            }
+            Self::Consumer { call, .. } => *call == ConsumerCall::LeaderStepDown,
+            _ => false,
+        }
+    }
+
+    /// A request with a body is refused.
+    pub fn wants_no_body(&self) -> bool {
+        match self {
+            Self::Stream(call, _) => *call == StreamCall::Delete,
+            Self::Consumer { call, .. } => *call == ConsumerCall::Delete,
+            _ => false,
+        }
+    }
+
+    /// A request for what is not there is not answered.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Consumer { call: ConsumerCall::Reset, .. })
+    }
+
     /// The stream it is about, if it is about one that must exist.
     pub fn of_stream(&self) -> Option<&'a str> {
         match *self {
@@ -156,20 +182,20 @@ impl<'a> Call<'a> {
 /// What shard 0 subscribes to: every call that does not go to the stream's own core.
 /// Calls that nobody knows are taken too, and left unanswered.
 pub const API_PATTERNS: [&str; 14] = [
-    "API.*",
-    "API.STREAM.>",
-    "API.CONSUMER.CREATE.>",
-    "API.CONSUMER.DURABLE.>",
-    "API.CONSUMER.NAMES.>",
-    "API.CONSUMER.LIST.>",
-    "API.CONSUMER.INFO.>",
-    "API.CONSUMER.DELETE.>",
-    "API.CONSUMER.PAUSE.>",
-    "API.CONSUMER.RESET.>",
-    "API.CONSUMER.UNPIN.>",
-    "API.CONSUMER.LEADER.>",
-    "API.META.>",
-    "API.ACCOUNT.>",
+    "*",
+    "STREAM.>",
+    "CONSUMER.CREATE.>",
+    "CONSUMER.DURABLE.>",
+    "CONSUMER.NAMES.>",
+    "CONSUMER.LIST.>",
+    "CONSUMER.INFO.>",
+    "CONSUMER.DELETE.>",
+    "CONSUMER.PAUSE.>",
+    "CONSUMER.RESET.>",
+    "CONSUMER.UNPIN.>",
+    "CONSUMER.LEADER.>",
+    "META.>",
+    "ACCOUNT.>",
 ];
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::moment::Moment;
-use super::values::{AckPolicy, DeliverPolicy, Nanos, PriorityPolicy, ReplayPolicy};
-use super::wire::object;
+use super::values::{AckPolicy, Action, DeliverPolicy, Nanos, PriorityPolicy, ReplayPolicy};
+use super::wire::{Mode, object, parse};
 use super::with_server_metadata;
+use crate::jetstream::error::ApiError;
 
 object! {
     /// A consumer as its creator wants it; after the checks, as the server keeps it.
@@ -63,5 +64,22 @@ impl ConsumerConfig {
     pub fn with_server_metadata(mut self, version: &str) -> Self {
         with_server_metadata(&mut self.metadata, version);
         self
+    }
+}
+
+object! {
+    /// The body of a consumer's creation.
+    pub struct ConsumerRequest as "server.CreateConsumerRequest" {
+        stream_name: String = always "stream_name",
+        config: ConsumerConfig = always "config",
+        action: Action = always "action",
+        /// What the server would change is refused.
+        pedantic: bool = filled "pedantic",
+    }
+}
+
+impl ConsumerRequest {
+    pub fn parse(text: &[u8], mode: Mode) -> Result<Self, ApiError> {
+        parse(text, mode, "CreateConsumerRequest")
     }
 }

@@ -37,19 +37,27 @@ impl Value<'_> {
     }
 }
 
-/// The first value of the text; blank text is `null`. Another value may follow it, but nothing
-/// else (so does the reference).
-pub fn parse(text: &str) -> Result<Node<'_>, String> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
-    reader.skip_blanks();
-    if reader.peek().is_none() {
-        return Ok(Node { raw: "", value: Value::Null });
-    }
-    let node = reader.value()?;
-    reader.skip_blanks();
-    match reader.peek() {
-        None | Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(node),
-        Some(_) => Err(reader.unexpected("looking for beginning of value")),
+/// The values of a text, one after the other.
+pub struct Values<'t> {
+    reader: Reader<'t>,
+}
+
+pub fn values(text: &str) -> Values<'_> {
+    Values { reader: Reader { text, at: 0, depth: 0 } }
+}
+
+impl<'t> Iterator for Values<'t> {
+    type Item = Result<Node<'t>, String>;
+
+    /// After an error there is no more to be had.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.reader.skip_blanks();
+        self.reader.peek()?;
+        let value = self.reader.value();
+        if value.is_err() {
+            self.reader.at = self.reader.text.len();
+        }
+        Some(value)
     }
 }
 
@@ -242,7 +250,7 @@ impl<'t> Reader<'t> {
             Some(b't') => '\t',
             Some(b'u') => return self.unicode(from),
             None => return Err(self.unexpected("in string")),
-            Some(_) => return Err(self.bad_escape(from, self.at + 1)),
+            Some(_) => return Err(self.bad_escape(from, 2)),
         };
         self.at += 1;
         Ok(letter)
@@ -272,22 +280,21 @@ impl<'t> Reader<'t> {
         let mut value = 0;
         for _ in 0..4 {
             self.at += 1;
-            let Some(letter) = self.text[self.at..].chars().next() else {
-                return Err("unexpected EOF".into());
+            let digit = match self.peek() {
+                None => return Err("unexpected EOF".into()),
+                Some(byte) => char::from(byte).to_digit(16),
             };
-            let Some(digit) = letter.to_digit(16) else {
-                return Err(self.bad_escape(from, self.at + letter.len_utf8()));
-            };
-            value = value << 4 | digit;
+            value = value << 4 | digit.ok_or_else(|| self.bad_escape(from, 6))?;
         }
         self.at += 1;
         Ok(value)
     }
 
-    fn bad_escape(&self, from: usize, to: usize) -> String {
-        let end = (to..=self.text.len()).find(|&end| self.text.is_char_boundary(end));
-        let escape = &self.text[from..end.unwrap_or(self.text.len())];
-        format!("invalid escape sequence `{escape}` in string at offset {}", self.at + 1)
+    /// The escape that begins at `from` and would be so many bytes.
+    fn bad_escape(&self, from: usize, len: usize) -> String {
+        let bytes = self.text.as_bytes();
+        let escape = String::from_utf8_lossy(&bytes[from..bytes.len().min(from + len)]);
+        format!("invalid escape sequence `{escape}` in string at offset {}", from + len)
     }
 }
 
@@ -305,10 +312,15 @@ pub fn quoted(text: &str) -> String {
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
             '\0'..' ' | '\u{7f}' => out.push_str(&format!("\\x{:02x}", letter as u32)),
-            '\u{80}'..'\u{a1}' => out.push_str(&format!("\\u{:04x}", letter as u32)),
+            '\u{80}'..'\u{a1}' | '\u{2028}' | '\u{2029}' => {
+                out.push_str(&format!("\\u{:04x}", letter as u32))
+            }
             letter => out.push(letter),
         }
     }
     out.push('"');
     out
 }
+
+#[cfg(test)]
+mod tests;

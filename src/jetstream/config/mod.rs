@@ -6,27 +6,31 @@
 //! | `wire` | objects of the API: their fields in order, what is left out, strict and lenient reading |
 //! | `values` `moment` | durations, times and the words fields may hold |
 //! | `stream` `source` `consumer` | the configurations |
+//! | `pull` | what a pull asks for |
 
 use std::collections::BTreeMap;
 
 mod consumer;
-mod json;
+pub(super) mod json;
 mod moment;
+mod pull;
 mod source;
 mod stream;
 mod values;
-mod wire;
+pub(super) mod wire;
 
-pub use consumer::ConsumerConfig;
+pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;
+pub use pull::{NakOptions, PullRequest};
 pub use source::{
     ConsumerLimits, External, Placement, RePublish, SourceConsumer, StreamSource, SubjectTransform,
 };
-pub use stream::StreamConfig;
+pub use stream::{StreamConfig, StreamRequest};
 pub use values::{
-    AckPolicy, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
+    AckPolicy, Action, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
     ReplayPolicy, Retention, Storage,
 };
+pub(in crate::jetstream) use wire::object;
 pub use wire::{Mode, Wire, parse};
 
 /// What this server can do, of the reference's levels (facts/jetstream-api.md §1).

@@ -101,7 +101,9 @@ fn read(text: &str) -> Result<Moment, Unread<'_>> {
     mark(&mut rest, "-")?;
     let day = digits(&mut rest, 2, "02")?;
     mark(&mut rest, "T")?;
-    let hour = digits(&mut rest, 2, "15")?;
+    // Go's parser takes an hour of one digit.
+    let lone = rest.as_bytes().get(1) == Some(&b':');
+    let hour = digits(&mut rest, if lone { 1 } else { 2 }, "15")?;
     if hour > 23 {
         return Err(Unread::Range("hour"));
     }
@@ -142,9 +144,9 @@ fn mark<'t>(rest: &mut &'t str, mark: &'static str) -> Result<(), Unread<'t>> {
     Ok(())
 }
 
-/// Nanoseconds of a fraction, if one follows; digits past the ninth are dropped.
+/// Nanoseconds of a fraction, if one follows (behind a comma, too, as in Go); digits past the ninth are dropped.
 fn fraction(rest: &mut &str) -> u32 {
-    let Some(after) = rest.strip_prefix('.') else { return 0 };
+    let Some(after) = rest.strip_prefix(['.', ',']) else { return 0 };
     let len = after.bytes().take_while(u8::is_ascii_digit).count();
     if len == 0 {
         return 0;
@@ -240,3 +242,6 @@ impl Wire for Moment {
         "time.Time".into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::json::Node;
 use super::source::{ConsumerLimits, Placement, RePublish, StreamSource, SubjectTransform};
 use super::values::{Compression, Discard, Nanos, PersistMode, Retention, Storage};
-use super::wire::object;
+use super::wire::{
+    Mode, Problem, members, object, own_name, parse, parse_with, read_field, unknown,
+};
 use super::with_server_metadata;
+use crate::jetstream::error::ApiError;
 
 object! {
     /// A stream as its creator wants it; after the checks, as the server keeps it.
@@ -58,10 +62,42 @@ object! {
 }
 
 impl StreamConfig {
+    /// Reads a configuration by itself: one that was kept, or one to restore.
+    pub fn parse(text: &[u8], mode: Mode) -> Result<Self, ApiError> {
+        parse(text, mode, "StreamConfig")
+    }
+
     /// As answers show it: with the server's version and level beside the required one.
     #[must_use]
     pub fn with_server_metadata(mut self, version: &str) -> Self {
         with_server_metadata(&mut self.metadata, version);
         self
+    }
+}
+
+/// The body of a stream's creation or update: a configuration, with one field more.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StreamRequest {
+    pub config: StreamConfig,
+    /// What the server would change is refused.
+    pub pedantic: bool,
+}
+
+impl StreamRequest {
+    pub fn parse(text: &[u8], mode: Mode) -> Result<Self, ApiError> {
+        let mut request = Self::default();
+        parse_with(text, "StreamConfigRequest", |node| request.read(node, mode))?;
+        Ok(request)
+    }
+
+    fn read(&mut self, node: &Node<'_>, mode: Mode) -> Result<(), Problem> {
+        for (name, value) in members(node, "server.StreamConfigRequest")? {
+            if own_name(&["pedantic"], name).is_some() {
+                read_field(&mut self.pedantic, "pedantic", None, value, mode)?;
+            } else if !self.config.read_member(name, value, mode)? {
+                unknown(name, mode)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::json::{Node, Value};
+use super::json::{Node, Value, quoted};
 use super::wire::{Mode, Problem, Wire};
 
 /// A duration in nanoseconds as the API has it. It may be negative until it has been checked.
@@ -42,9 +42,15 @@ impl Wire for Nanos {
     }
 }
 
-/// A type whose values are words, with the word each has on the wire. The first is the default.
+/// A type whose values are words, with the word each has on the wire and others that are read as
+/// it. `else` is what is said of any other value.
 macro_rules! words {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident else $refuse:ident {
+            $($(#[$doc:meta])* $variant:ident = $word:literal $(or $other:literal)?,)*
+        }
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
         pub enum $name { $($(#[$doc])* $variant),* }
@@ -52,10 +58,6 @@ macro_rules! words {
         impl $name {
             pub fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word),* }
-            }
-
-            fn from_word(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)* _ => None }
             }
         }
 
@@ -67,11 +69,13 @@ macro_rules! words {
 
         impl Wire for $name {
             fn read(&mut self, node: &Node<'_>, _: Mode) -> Result<(), Problem> {
-                let word = match &node.value {
-                    Value::Text(text) => Self::from_word(text),
-                    _ => None,
+                *self = match &node.value {
+                    Value::Text(text) => match text.as_ref() {
+                        $($word $(| $other)? => Self::$variant,)*
+                        _ => return Err($refuse(node)),
+                    },
+                    _ => return Err($refuse(node)),
                 };
-                *self = word.ok_or_else(|| Self::unknown(node))?;
                 Ok(())
             }
 
@@ -86,9 +90,31 @@ macro_rules! words {
     };
 }
 
+fn not_a_word(node: &Node<'_>) -> Problem {
+    Problem::said(format!("can not unmarshal {}", quoted(node.raw)))
+}
+
+fn not_a_compression(node: &Node<'_>) -> Problem {
+    match &node.value {
+        Value::Text(_) | Value::Null => Problem::said("unknown compression algorithm"),
+        other => {
+            let kind = other.kind();
+            Problem::said(format!("json: cannot unmarshal {kind} into Go value of type string"))
+        }
+    }
+}
+
+fn not_a_priority_policy(node: &Node<'_>) -> Problem {
+    Problem::said(format!("unknown priority policy: {}", node.raw))
+}
+
+fn not_an_action(node: &Node<'_>) -> Problem {
+    Problem::said(format!("unknown consumer action: {}", node.raw))
+}
+
 words! {
     /// When a message leaves the stream by itself.
-    pub enum Retention {
+    pub enum Retention else not_a_word {
         #[default]
         Limits = "limits",
         /// When all consumers that wanted it have acknowledged it.
@@ -100,7 +126,7 @@ words! {
 
 words! {
     /// What gives way when a stream is full.
-    pub enum Discard {
+    pub enum Discard else not_a_word {
         #[default]
         Old = "old",
         New = "new",
@@ -108,7 +134,7 @@ words! {
 }
 
 words! {
-    pub enum Storage {
+    pub enum Storage else not_a_word {
         #[default]
         File = "file",
         Memory = "memory",
@@ -116,7 +142,7 @@ words! {
 }
 
 words! {
-    pub enum Compression {
+    pub enum Compression else not_a_compression {
         #[default]
         None = "none",
         S2 = "s2",
@@ -125,18 +151,18 @@ words! {
 
 words! {
     /// Whether a publish is answered before it is on disk.
-    pub enum PersistMode {
+    pub enum PersistMode else not_a_word {
         #[default]
-        Default = "default",
+        Default = "default" or "",
         Async = "async",
     }
 }
 
 words! {
     /// Where a consumer begins.
-    pub enum DeliverPolicy {
+    pub enum DeliverPolicy else not_a_word {
         #[default]
-        All = "all",
+        All = "all" or "undefined",
         Last = "last",
         New = "new",
         ByStartSequence = "by_start_sequence",
@@ -146,7 +172,7 @@ words! {
 }
 
 words! {
-    pub enum AckPolicy {
+    pub enum AckPolicy else not_a_word {
         #[default]
         None = "none",
         /// An acknowledgement covers all messages before it.
@@ -158,7 +184,7 @@ words! {
 }
 
 words! {
-    pub enum ReplayPolicy {
+    pub enum ReplayPolicy else not_a_word {
         #[default]
         Instant = "instant",
         /// As far apart as they were stored.
@@ -168,7 +194,7 @@ words! {
 
 words! {
     /// Which of the clients that pull is served.
-    pub enum PriorityPolicy {
+    pub enum PriorityPolicy else not_a_priority_policy {
         #[default]
         None = "none",
         Overflow = "overflow",
@@ -177,13 +203,12 @@ words! {
     }
 }
 
-/// The reference's words for a value that is none of the words.
-trait Unknown {
-    fn unknown(node: &Node<'_>) -> Problem;
-}
-
-impl<T: Wire> Unknown for T {
-    fn unknown(node: &Node<'_>) -> Problem {
-        Problem::said(format!("can not unmarshal {}", super::json::quoted(node.raw)))
+words! {
+    /// Whether a request may find its consumer there already.
+    pub enum Action else not_an_action {
+        #[default]
+        CreateOrUpdate = "",
+        Create = "create",
+        Update = "update",
     }
 }

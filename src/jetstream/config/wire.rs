@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::json::{self, Node, Value};
+use crate::jetstream::error::ApiError;
 
 /// What becomes of a field nobody knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,16 +15,29 @@ pub enum Mode {
     Lenient,
 }
 
-/// Reads JSON text as Go's `encoding/json` does: names match in any case, `null` changes nothing,
-/// of a name twice the last counts. The error is Go's text.
+/// Reads JSON text as the reference does: names match in any case, `null` changes nothing, of a
+/// name twice the last counts, nothing at all is an empty object, and of several values each is
+/// read on top of the one before. The error is Go's text.
 ///
 /// `root` is the name that Go's text gives the outermost type.
-pub fn parse<T: Wire>(text: &[u8], mode: Mode, root: &str) -> Result<T, String> {
-    let text = String::from_utf8_lossy(text);
-    let node = json::parse(&text)?;
+pub fn parse<T: Wire>(text: &[u8], mode: Mode, root: &str) -> Result<T, ApiError> {
     let mut value = T::default();
-    value.read(&node, mode).map_err(|problem| problem.text(root))?;
+    parse_with(text, root, |node| value.read(node, mode))?;
     Ok(value)
+}
+
+/// [`parse`] for what is no `Wire`.
+pub fn parse_with(
+    text: &[u8],
+    root: &str,
+    mut read: impl FnMut(&Node<'_>) -> Result<(), Problem>,
+) -> Result<(), ApiError> {
+    let text = String::from_utf8_lossy(text);
+    for node in json::values(&text) {
+        let node = node.map_err(ApiError::invalid_json)?;
+        read(&node).map_err(|problem| ApiError::invalid_json(problem.text(root)))?;
+    }
+    Ok(())
 }
 
 /// A value with a form in JSON.
@@ -57,13 +71,12 @@ impl Problem {
     }
 
     pub fn mismatch(node: &Node<'_>, aim: String) -> Self {
-        let kind = match &node.value {
-            Value::Number(_) if aim != "string" && !aim.starts_with("server.") && aim != "bool" => {
-                format!("number {}", node.raw)
-            }
-            value => value.kind().into(),
-        };
-        Self::Mismatch { kind, path: Vec::new(), aim }
+        Self::Mismatch { kind: node.value.kind().into(), path: Vec::new(), aim }
+    }
+
+    /// A number of the wrong kind, or too large.
+    fn unfit(node: &Node<'_>, aim: String) -> Self {
+        Self::Mismatch { kind: format!("number {}", node.raw), path: Vec::new(), aim }
     }
 
     /// The same problem, met while reading a value of another name.
@@ -130,21 +143,37 @@ macro_rules! object {
             }
         }
 
+        impl $name {
+            /// Reads one field; whether there is such a field.
+            pub(super) fn read_member(
+                &mut self,
+                name: &str,
+                node: &$crate::jetstream::config::json::Node<'_>,
+                mode: $crate::jetstream::config::wire::Mode,
+            ) -> Result<bool, $crate::jetstream::config::wire::Problem> {
+                use $crate::jetstream::config::wire::{own_name, read_field};
+                const KEYS: &[&str] = &[$($key),*];
+                match own_name(KEYS, name) {
+                    $(Some($key) => {
+                        let aim: Option<&str> = None $(.or(Some($aim)))?;
+                        read_field(&mut self.$field, $key, aim, node, mode)?;
+                    })*
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+        }
+
         impl $crate::jetstream::config::wire::Wire for $name {
             fn read(
                 &mut self,
                 node: &$crate::jetstream::config::json::Node<'_>,
                 mode: $crate::jetstream::config::wire::Mode,
             ) -> Result<(), $crate::jetstream::config::wire::Problem> {
-                use $crate::jetstream::config::wire::{members, own_name, read_field, unknown};
-                const KEYS: &[&str] = &[$($key),*];
+                use $crate::jetstream::config::wire::{members, unknown};
                 for (name, value) in members(node, $go)? {
-                    match own_name(KEYS, name) {
-                        $(Some($key) => {
-                            let aim: Option<&str> = None $(.or(Some($aim)))?;
-                            read_field(&mut self.$field, $key, aim, value, mode)?;
-                        })*
-                        _ => unknown(name, mode)?,
+                    if !self.read_member(name, value, mode)? {
+                        unknown(name, mode)?;
                     }
                 }
                 Ok(())
@@ -162,7 +191,7 @@ macro_rules! object {
     (@always) => { true };
     (@filled) => { false };
 }
-pub(super) use object;
+pub(in crate::jetstream) use object;
 
 /// The members of an object; none if the value is `null`.
 pub fn members<'n, 't>(
@@ -252,7 +281,7 @@ macro_rules! integer {
                     Value::Null => {}
                     Value::Number(digits) => {
                         *self =
-                            digits.parse().map_err(|_| Problem::mismatch(node, Self::go_type()))?;
+                            digits.parse().map_err(|_| Problem::unfit(node, Self::go_type()))?;
                     }
                     _ => return Err(Problem::mismatch(node, Self::go_type())),
                 }

@@ -6,10 +6,13 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::storage::Seq;
-use crate::types::limits::DEDUP_IDS_MAX;
+use crate::types::limits::{DEDUP_IDS_MAX, DEDUP_PAUSE_NS};
 
 /// Ids looked at for expiry with each new one: twice what comes in, so what is expired shrinks.
 const EXPIRED_PER_INSERT: usize = 2;
+
+/// What an empty table may keep for the next ids.
+const CAPACITY_KEPT: usize = 4096;
 
 /// An id by its 128-bit hash: two ids are taken for one with a chance of 2⁻⁹⁰ at a billion ids.
 #[derive(Clone, Copy, Debug)]
@@ -95,9 +98,10 @@ impl Dedup {
         self.known.front().is_none_or(|oldest| !self.is_expired(oldest, now_ns))
     }
 
-    /// When the oldest id expires, in nanoseconds since 1970.
+    /// When it is worth while to forget ids, in nanoseconds since 1970.
     pub fn expires_at(&self) -> Option<u64> {
-        self.known.front().map(|oldest| oldest.time.saturating_add(self.window_ns))
+        let oldest = self.known.front()?;
+        Some(oldest.time.saturating_add(self.window_ns).saturating_add(DEDUP_PAUSE_NS))
     }
 
     /// Bytes of memory.
@@ -112,7 +116,7 @@ impl Dedup {
         if let Ok(entry) = self.table.find_entry(oldest.hash as u64, |&other| other == number) {
             entry.remove();
         }
-        if self.known.is_empty() {
+        if self.known.is_empty() && self.known.capacity() > CAPACITY_KEPT {
             *self = Self::new(self.window_ns, self.seed);
         }
     }
@@ -144,7 +148,7 @@ mod tests {
         assert_eq!(dedup.find(b"a", 100), None);
         assert_eq!(dedup.find(b"b", 100), Some(Seq(2)));
         assert_eq!(dedup.find(b"c", 0), None);
-        assert_eq!(dedup.expires_at(), Some(100));
+        assert_eq!(dedup.expires_at(), Some(100 + DEDUP_PAUSE_NS));
     }
 
     #[test]
@@ -183,6 +187,7 @@ mod tests {
         for n in 0..5u64 {
             assert_eq!(dedup.find(&n.to_le_bytes(), 5), Some(Seq(n)));
         }
-        assert!(dedup.expire(10, 3));
+        assert!(!dedup.expire(10, 3));
+        assert_eq!(dedup.find(&4u64.to_le_bytes(), 5), Some(Seq(4)));
     }
 }

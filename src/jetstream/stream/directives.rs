@@ -1,7 +1,7 @@
 //! What a message's headers ask of a stream, found in one pass over the block
 //! (facts/jetstream-api.md §4 to §7).
 
-use memchr::memchr;
+use crate::jetstream::headers;
 
 const PREFIX: &[u8] = b"Nats-";
 
@@ -36,9 +36,9 @@ pub struct Directives<'a> {
 }
 
 impl<'a> Directives<'a> {
-    pub fn read(headers: &'a [u8]) -> Self {
+    pub fn read(block: &'a [u8]) -> Self {
         let mut directives = Self::default();
-        for (name, value) in lines(headers) {
+        for (name, value) in headers::iter(block) {
             let Some(name) = name.strip_prefix(PREFIX) else { continue };
             if let Some(slot) = directives.slot(name)
                 && slot.is_none()
@@ -81,31 +81,6 @@ impl<'a> Directives<'a> {
             _ => return None,
         })
     }
-}
-
-/// Names and values of a block, without the version line. Blanks before a value are not part of
-/// it; blanks behind it are, as the reference reads them.
-fn lines(headers: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = headers;
-    take_line(&mut rest);
-    std::iter::from_fn(move || {
-        loop {
-            let line = take_line(&mut rest).filter(|line| !line.is_empty())?;
-            if let Some(colon) = memchr(b':', line) {
-                return Some((&line[..colon], line[colon + 1..].trim_ascii_start()));
-            }
-        }
-    })
-}
-
-fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    if rest.is_empty() {
-        return None;
-    }
-    let end = memchr(b'\r', rest).unwrap_or(rest.len());
-    let line = &rest[..end];
-    *rest = rest[end..].strip_prefix(b"\r\n").unwrap_or(rest.get(end + 1..).unwrap_or_default());
-    Some(line)
 }
 
 #[cfg(test)]

@@ -25,9 +25,7 @@ impl LastMsgId {
 impl Stream {
     pub(super) fn check_expected_stream(&self, asks: &Directives<'_>) -> Result<(), ApiError> {
         match asks.expected_stream {
-            Some(name) if name != self.config.name.as_bytes() => {
-                Err(ApiError::stream_not_match())
-            }
+            Some(name) if name != self.config.name.as_bytes() => Err(ApiError::stream_not_match()),
             _ => Ok(()),
         }
     }
@@ -92,10 +90,7 @@ impl Stream {
         newest
     }
 
-    pub(super) fn check_expected_last_msg_id(
-        &self,
-        asks: &Directives<'_>,
-    ) -> Result<(), ApiError> {
+    pub(super) fn check_expected_last_msg_id(&self, asks: &Directives<'_>) -> Result<(), ApiError> {
         match asks.expected_last_msg_id {
             Some(expected) if expected != self.last_msg_id.0 => {
                 let last = String::from_utf8_lossy(&self.last_msg_id.0);

@@ -2,15 +2,17 @@
 //! append, and what follows from it.
 
 use super::Stream;
-use super::ack::Accepted;
+use super::batch::NOTHING;
 use super::directives::Directives;
+use super::recovery::Recovery;
 use super::ttl::Ttl;
 use crate::jetstream::config::{PersistMode, Retention};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
+use crate::jetstream::info::PubAck;
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::store::NewMessage;
-use crate::storage::{Lsn, Refusal, Seq, Urgency};
+use crate::storage::{Health, Lsn, Refusal, Seq, Urgency};
 use crate::types::limits::STORED_HEADER_BYTES_MAX;
 
 /// A publish as the shard received it.
@@ -40,6 +42,8 @@ pub(super) enum Outcome {
     Duplicate(Seq),
     /// A counter's value after it.
     Counted(Seq, String),
+    /// Nothing yet: a message has to be read first. Nothing was changed.
+    Wait,
 }
 
 /// What else a stored message does.
@@ -53,8 +57,21 @@ pub(super) enum Rollup {
 impl Stream {
     /// Takes a message in: stores it or refuses it, and answers.
     pub fn publish(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) {
+        self.seen = ctx.now;
+        let must_wait = self.recovery != Recovery::Done || !self.waiting.is_empty();
+        if must_wait || !self.decide(ctx, message) {
+            self.wait(ctx, message);
+        }
+    }
+
+    /// False: something has to be read first.
+    pub(super) fn decide(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) -> bool {
         let result = self.take_in(ctx, message);
+        if let Ok(Outcome::Wait) = result {
+            return false;
+        }
         self.answer(ctx, message.reply, result);
+        true
     }
 
     fn take_in(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) -> Taken {
@@ -68,7 +85,19 @@ impl Stream {
             true => Directives::default(),
             false => Directives::read(message.headers),
         };
-        let Incoming { subject, headers, payload, .. } = *message;
+        let Incoming { headers, payload, .. } = *message;
+        let mut renamed = Vec::new();
+        let subject = match &self.transform {
+            Some(rule) if rule.covers(message.subject) => {
+                rule.apply(
+                    message.subject,
+                    self.store.last_seq(ctx.log.as_deref()).0,
+                    &mut renamed,
+                );
+                &renamed
+            }
+            _ => message.subject,
+        };
         let candidate = Candidate { subject, headers, payload, asks: &asks };
         self.check(ctx, &candidate)?;
         if let Some(id) = asks.msg_id
@@ -93,7 +122,7 @@ impl Stream {
         if asks.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_ok()) && !self.config.allow_msg_ttl {
             return Err(ApiError::message_ttl_disabled());
         }
-        self.check_expected_sequences(ctx, message)?;
+        self.check_expected_sequences(ctx, message, &NOTHING)?;
         if asks.stream_source.is_some() {
             return Err(ApiError::message_source_hdr_not_allowed());
         }
@@ -139,12 +168,12 @@ impl Stream {
         if !self.retains(message.subject) {
             return self.skip(ctx, message.asks);
         }
-        self.check_limits(ctx, message)?;
-        self.store(ctx, message, rollup).map(Outcome::Stored)
+        self.check_limits(ctx, message, &NOTHING)?;
+        self.append(ctx, message, rollup).map(Outcome::Stored)
     }
 
     /// Appends, and does what follows from it. Nothing is refused behind the append.
-    pub(super) fn store(
+    pub(super) fn append(
         &mut self,
         ctx: &mut Context<'_>,
         message: &Candidate<'_>,
@@ -154,15 +183,15 @@ impl Stream {
         let log = ctx.log.as_deref();
         let seq = self.store.last_seq(log).next();
         let time = self.last_time.max(ctx.now.wall.0);
-        let before = self.before(ctx, subject);
+        let before = self.before(ctx, subject, rollup);
         let new = NewMessage { seq, time, subject, headers, payload };
         let log = ctx.log.as_deref_mut();
         let appended = self.store.append(log, &[new], self.rules.urgency, ctx.now.mono);
         self.appended = appended.map_err(refused)?;
         self.last_time = time;
         self.remember(asks, seq, time);
-        self.make_room_later(ctx, &before, rollup, subject, seq);
         self.republish(ctx, &before, seq, time, message);
+        self.displace(ctx, &before, rollup, subject, seq);
         Ok(seq)
     }
 
@@ -172,6 +201,10 @@ impl Stream {
         if let Some(id) = asks.msg_id {
             self.dedup.insert(id, seq, time);
         }
+        if self.config.allow_msg_ttl {
+            self.expiry.note(seq, time, asks);
+        }
+        self.expiry.note_age(time, self.config.max_age.ns());
     }
 
     /// Interest retention, and nobody is interested: only the sequence moves on.
@@ -184,25 +217,26 @@ impl Stream {
         Ok(Outcome::Stored(seq))
     }
 
-    fn answer(&mut self, ctx: &mut Context<'_>, reply: &[u8], result: Taken) {
+    pub(super) fn answer(&mut self, ctx: &mut Context<'_>, reply: &[u8], result: Taken) {
         if reply.is_empty() || self.config.no_ack {
             return;
         }
-        let (at, text) = match &result {
-            Ok(Outcome::Stored(seq)) => {
-                (self.rules.settle(self.appended), self.acks.accepted(Accepted::Stored(*seq)))
-            }
-            Ok(Outcome::Counted(seq, value)) => (
-                self.rules.settle(self.appended),
-                self.acks.accepted(Accepted::Counted(*seq, value)),
-            ),
-            Ok(Outcome::Duplicate(seq)) => {
-                (self.rules.settle(self.appended), self.acks.accepted(Accepted::Duplicate(*seq)))
-            }
-            // A refusal may tell of what is not on disk yet.
-            Err(error) => (self.rules.settle(self.appended), self.acks.refused(error)),
-        };
-        ctx.out.publish_when(self.account, at, Outgoing::plain(reply, text));
+        self.answer.clear();
+        let mut ack = PubAck::default();
+        match &result {
+            Ok(Outcome::Stored(seq)) => ack.seq = seq.0,
+            Ok(Outcome::Duplicate(seq)) => (ack.seq, ack.duplicate) = (seq.0, true),
+            Ok(Outcome::Counted(seq, value)) => (ack.seq, ack.value) = (seq.0, Some(&**value)),
+            Ok(Outcome::Wait) | Err(_) => {}
+        }
+        match &result {
+            Ok(_) => self.acks.write(&mut self.answer, &ack),
+            Err(error) => self.acks.refuse(&mut self.answer, error),
+        }
+        // A log that failed settles nothing any more, and what is told then rests on nothing new.
+        let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
+        let at = if is_poisoned { Lsn(0) } else { self.rules.settle(self.appended) };
+        ctx.out.publish_when(self.account, at, Outgoing::plain(reply, &self.answer));
     }
 
     /// Whether a message is kept at all: interest retention keeps what a consumer wants.
@@ -210,6 +244,10 @@ impl Stream {
         self.config.retention != Retention::Interest
             || self.interest.iter().any(|filter| filter.matches(subject))
     }
+}
+
+fn log_health(ctx: &Context<'_>) -> Option<Health> {
+    ctx.log.as_ref().map(|log| log.health())
 }
 
 pub(super) type Taken = Result<Outcome, ApiError>;
@@ -252,6 +290,8 @@ pub(super) fn refused(refusal: Refusal) -> ApiError {
         Refusal::NoSpace => ApiError::storage_resources_exceeded(),
         Refusal::TooLarge => ApiError::stream_message_exceeds_maximum(),
         Refusal::Poisoned => ApiError::stream_store_failed("the log can not be written to"),
-        Refusal::Starting | Refusal::NotFound => ApiError::stream_store_failed("the log is not ready"),
+        Refusal::Starting | Refusal::NotFound => {
+            ApiError::stream_store_failed("the log is not ready")
+        }
     }
 }

@@ -5,13 +5,15 @@ use std::{error, fmt, io};
 
 use super::{Directory, Disk, OpenError, Standalone};
 use crate::storage::{
-    Certainty, Damage, Health, Log, LogId, LogSettings, Poison, Recovery, Report,
+    Certainty, Damage, Health, KeyValue, Log, LogId, LogSettings, Poison, Recovery, Report,
 };
 use crate::types::Mono;
 
 /// A log that is ready, and its files.
 pub struct Started {
     pub log: Log,
+    /// What streams wrote about themselves.
+    pub values: Vec<KeyValue>,
     pub directory: Directory,
     pub report: Report,
 }
@@ -72,18 +74,19 @@ impl Started {
         if let Health::Poisoned(poison) = log.health() {
             return Err(StartError::Poisoned(poison));
         }
+        let values = log.load_values(|log| standalone.drive(log, now()).map(drop))?;
         while standalone.is_busy() {
             standalone.finish(&mut log, now())?;
         }
         let directory = standalone.into_directory();
-        Ok(Self { log, directory, report })
+        Ok(Self { log, values, directory, report })
     }
 
     /// A disk for the ring of the core that owns the log. `index`: of the log within its core.
-    pub fn into_parts(self, index: usize) -> (Log, Disk, Report) {
+    pub fn into_parts(self, index: usize) -> (Log, Vec<KeyValue>, Disk, Report) {
         // Socket operations have one of the two top bits set, and ignored ones are all zero.
         let tag = (index as u64 + 1) << 32;
-        (self.log, Disk::new(self.directory, tag), self.report)
+        (self.log, self.values, Disk::new(self.directory, tag), self.report)
     }
 
     /// What the operator must know of the log, a line each.
