@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::call::{Call, ConsumerCall, StreamCall};
-use super::requests::{MessageGetRequest, body};
+use super::requests::body;
 use super::stored::{Found, StoredMessage};
 use crate::jetstream::config::{Mode, StreamConfig};
 use crate::jetstream::context::Gate;
