@@ -135,3 +135,9 @@ pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
 
 /// Objects and lists inside each other in a request of the JetStream API; deeper is refused.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// What the reference allows of streams and consumers: bytes of names, descriptions and metadata
+/// (names and values together, ours too), and copies in a cluster. More is refused.
+pub const ASSET_NAME_BYTES_MAX: usize = 255;
+pub const ASSET_DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+pub const ASSET_METADATA_BYTES_MAX: usize = 128 * 1024;
+pub const REPLICAS_MAX: i64 = 5;

@@ -6,9 +6,11 @@
 //! | `wire` | objects of the API: their fields in order, what is left out, strict and lenient reading |
 //! | `values` `moment` | durations, times and the words fields may hold |
 //! | `stream` `source` `consumer` | the configurations |
+//! | `check/` | what they have to obey, what is filled in, what may change |
 
 use std::collections::BTreeMap;
 
+mod check;
 mod consumer;
 mod json;
 mod moment;
@@ -17,6 +19,7 @@ mod stream;
 mod values;
 mod wire;
 
+pub use check::{Checked, ConsumerBounds, ConsumerSubject, StreamBounds};
 pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;
 pub use source::{
