@@ -203,3 +203,17 @@ pub const SUBJECTS_PAGE: usize = 100_000;
 pub const GET_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Subjects whose last messages one direct get may ask for; more are refused with 413.
 pub const MULTI_GET_SUBJECTS_MAX: usize = 1024;
+
+/// Messages of an atomic batch; a longer one is abandoned.
+pub const BATCH_MESSAGES_MAX: u64 = 1000;
+/// Atomic batches of a stream that are open; another is refused with 429.
+pub const BATCHES_OPEN_MAX: usize = 50;
+/// Bytes that a stream's open batches hold; the one that goes beyond is abandoned as too large.
+pub const BATCHES_BYTES_MAX: usize = 2 * ATOMIC_BYTES_MAX;
+/// Letters of a batch's id.
+pub const BATCH_ID_BYTES_MAX: usize = 64;
+/// A batch that gets nothing for so long is abandoned.
+pub const BATCH_IDLE_NS: u64 = 10 * SECOND;
+/// Counters whose value a stream remembers, those on their way to the disk aside; beyond it they
+/// are read again.
+pub const COUNTERS_KEPT: usize = 4096;
