@@ -211,3 +211,17 @@ pub const ASSET_NAME_BYTES_MAX: usize = 255;
 pub const ASSET_DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
 pub const ASSET_METADATA_BYTES_MAX: usize = 128 * 1024;
 pub const REPLICAS_MAX: i64 = 5;
+
+/// Messages of an atomic batch; a longer one is abandoned.
+pub const BATCH_MESSAGES_MAX: u64 = 1000;
+/// Atomic batches of a stream that are open; another is refused with 429.
+pub const BATCHES_OPEN_MAX: usize = 50;
+/// Bytes that a stream's open batches hold; the one that goes beyond is abandoned as too large.
+pub const BATCHES_BYTES_MAX: usize = 2 * ATOMIC_BYTES_MAX;
+/// Letters of a batch's id.
+pub const BATCH_ID_BYTES_MAX: usize = 64;
+/// A batch that gets nothing for so long is abandoned.
+pub const BATCH_IDLE_NS: u64 = 10 * SECOND;
+/// Counters whose value a stream remembers, those on their way to the disk aside; beyond it they
+/// are read again.
+pub const COUNTERS_KEPT: usize = 4096;
