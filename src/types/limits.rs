@@ -132,6 +132,8 @@ pub const COPY_BATCH_BYTES: usize = 256 * 1024;
 pub const READ_AHEAD_BYTES: u32 = 512 * 1024;
 /// Reads under way for one log; more are refused until one is done.
 pub const READS_MAX: usize = 1024;
+/// Reads under way at once when the values of all keys are loaded at start-up.
+pub const VALUE_READS_MAX: usize = 32;
 /// Retired files kept for reuse; more are deleted.
 pub const SPARE_SLOTS: usize = 2;
 /// Progress that nobody waits for is written at the latest after this.
