@@ -199,3 +199,15 @@ pub const SPARE_INBOXES: usize = 4;
 pub const EXPIRY_PAUSE_NS: u64 = 20 * MILLISECOND;
 /// Subjects in one page of a stream's details.
 pub const SUBJECTS_PAGE: usize = 100_000;
+/// Bytes of messages one direct get brings, unless it says less.
+pub const GET_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Subjects whose last messages one direct get may ask for; more are refused with 413.
+pub const MULTI_GET_SUBJECTS_MAX: usize = 1024;
+/// How often a stream with requests that wait is asked, if nothing else wakes its core.
+pub const JETSTREAM_POLL_NS: u64 = MILLISECOND;
+/// What the reference allows of streams and consumers: bytes of names, descriptions and metadata
+/// (names and values together, ours too), and copies in a cluster. More is refused.
+pub const ASSET_NAME_BYTES_MAX: usize = 255;
+pub const ASSET_DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+pub const ASSET_METADATA_BYTES_MAX: usize = 128 * 1024;
+pub const REPLICAS_MAX: i64 = 5;

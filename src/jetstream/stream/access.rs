@@ -78,7 +78,7 @@ impl Stream {
         }
     }
 
-    fn find_last(&mut self, ctx: &mut Context<'_>, subject: &[u8]) -> Scan {
+    pub(super) fn find_last(&mut self, ctx: &mut Context<'_>, subject: &[u8]) -> Scan {
         let Some(pattern) = Pattern::parse(subject) else { return Scan::End };
         let log = ctx.log.as_deref_mut();
         let visible = self.store.visible_seq(log.as_deref());
@@ -86,8 +86,12 @@ impl Stream {
             match self.store.last_appended(log, subject) {
                 None => return Scan::End,
                 Some(last) if last <= visible => return Scan::Found(last),
-                // Another one of the subject is on its way to the disk.
-                Some(_) => {}
+                // Another one of the subject is on its way to the disk, and displaces this.
+                Some(last) => {
+                    if let Some(seq) = self.removals.displaced_by(last, visible) {
+                        return Scan::Found(seq);
+                    }
+                }
             }
         }
         let Some(mut filter) = Filter::new(&[subject]) else { return Scan::End };

@@ -243,4 +243,17 @@ impl Removals {
         }
         Some(taken)
     }
+
+    /// Down the chain of what displaces what: the first message up to `visible`.
+    pub(super) fn displaced_by(&self, by: Seq, visible: Seq) -> Option<Seq> {
+        let mut by = by;
+        while by > visible {
+            let at = self.waiting.binary_search_by_key(&by, |(by, _)| *by).ok()?;
+            match self.waiting.get(at) {
+                Some((_, Victim::Message(seq, _))) => by = *seq,
+                _ => return None,
+            }
+        }
+        Some(by)
+    }
 }

@@ -11,7 +11,8 @@
 //! | `limits` `expiry` | what gives way, and when |
 //! | `batch` | all or nothing |
 //! | `republish` | stored messages published again |
-//! | `access` `purge` `state` | reading, removing and telling by request |
+//! | `access` `direct` `request` | messages by request |
+//! | `purge` `state` | removing and telling by request |
 //! | `settings` | a changed configuration |
 //! | `record` `recovery` | what is on disk beside the messages, and what a restart reads |
 //! | `waiting` | publishes that wait for a read |
@@ -19,6 +20,7 @@
 mod access;
 mod batch;
 mod dedup;
+mod direct;
 mod directives;
 mod expectations;
 mod expiry;
@@ -28,6 +30,7 @@ mod purge;
 mod record;
 mod recovery;
 mod republish;
+mod request;
 mod settings;
 mod state;
 mod ttl;
@@ -37,12 +40,15 @@ mod waiting;
 mod tests;
 
 pub use access::{Got, Wanted};
+pub use direct::DirectGet;
 pub use intake::Incoming;
 pub use purge::{MessageDeleteRequest, PurgeRequest};
 pub use record::{RecordError, StreamRecord};
+pub use request::MessageGetRequest;
 pub use state::InfoRequest;
 
 use dedup::Dedup;
+use direct::WaitingGets;
 use expectations::LastMsgId;
 use expiry::Expiry;
 use intake::Rules;
@@ -84,6 +90,9 @@ pub struct Stream {
     expiry: Expiry,
     recovery: Recovery,
     waiting: WaitingPublishes,
+    gets: WaitingGets,
+    /// Where headers are written.
+    block: Vec<u8>,
     /// What consumers want; asked by interest retention only.
     interest: Vec<Filter>,
     /// What becomes of a subject on the way in.
@@ -143,6 +152,8 @@ impl Stream {
             expiry: Expiry::default(),
             recovery: Recovery::Times,
             waiting: WaitingPublishes::default(),
+            gets: WaitingGets::default(),
+            block: Vec::new(),
             interest: Vec::new(),
             transform: None,
             republish: None,
@@ -194,18 +205,20 @@ impl Stream {
     /// A read of the log has ended, or it is this stream's turn again: goes on with what waited.
     /// True: it waits for reads no more.
     pub fn poll(&mut self, ctx: &mut Context<'_>) -> bool {
-        if !self.recover(ctx) {
-            return false;
+        let is_recovered = self.recover(ctx);
+        if is_recovered {
+            self.retry_publishes(ctx);
         }
-        self.retry_publishes(ctx);
-        self.waiting.is_empty()
+        self.retry_gets(ctx);
+        is_recovered && self.waiting.is_empty() && self.gets.is_empty()
     }
 
     /// Does what time asks for; at the latest at [`Stream::wake_at`].
     pub fn on_tick(&mut self, ctx: &mut Context<'_>) {
         self.seen = ctx.now;
         self.dedup.expire(ctx.now.wall.0, STREAM_TICK_MESSAGES);
-        if self.poll(ctx) {
+        self.poll(ctx);
+        if self.recovery == Recovery::Done {
             self.expire(ctx);
         }
     }
