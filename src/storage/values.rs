@@ -1,6 +1,6 @@
 //! The values of all keys, read once at the start: afterwards their owners know them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::effects::OpId;
 use super::fault::{ReadError, Refusal};
@@ -36,6 +36,7 @@ impl Log {
     ) -> Result<Vec<KeyValue>, E> {
         let (mut values, mut places) = self.list_values();
         let mut under_way: VecDeque<Wanted> = VecDeque::new();
+        let mut broken = BTreeSet::new();
         while !places.is_empty() || !under_way.is_empty() {
             while under_way.len() < READS_MAX / 2
                 && let Some((value, is_first, place)) = places.pop_front()
@@ -56,11 +57,14 @@ impl Log {
                 };
                 let read = self.take_read(op).unwrap_or(Err(ReadError::Damaged));
                 let bytes = read.and_then(|run| run.value(place).map(<[u8]>::to_vec));
-                let value = &mut values[value];
+                let (at, value) = (value, &mut values[value]);
                 match bytes {
                     Ok(bytes) if is_first => value.state = Some(bytes),
-                    Ok(bytes) => value.deltas.push(bytes),
-                    Err(_) => {}
+                    Ok(bytes) if !broken.contains(&at) => value.deltas.push(bytes),
+                    Ok(_) => {}
+                    Err(_) => {
+                        broken.insert(at);
+                    }
                 }
             }
             if !under_way.is_empty() {
