@@ -71,12 +71,12 @@ impl Started {
         while log.health() == Health::Starting {
             standalone.drive(&mut log, now())?;
         }
-        if let Health::Poisoned(poison) = log.health() {
-            return Err(StartError::Poisoned(poison));
-        }
         let values = load_values(&mut log, |log| standalone.drive(log, now()).map(drop))?;
         while standalone.is_busy() {
             standalone.finish(&mut log, now())?;
+        }
+        if let Health::Poisoned(poison) = log.health() {
+            return Err(StartError::Poisoned(poison));
         }
         let directory = standalone.into_directory();
         Ok(Self { log, values, directory, report })
