@@ -23,6 +23,8 @@ mod observe;
 mod peer;
 mod receive;
 mod services;
+#[cfg(test)]
+mod stage;
 mod timers;
 
 use std::sync::Arc;
