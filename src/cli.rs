@@ -214,6 +214,13 @@ pub struct Flags {
     #[arg(long, value_name = "token", help_heading = AUTHORIZATION)]
     auth: Option<String>,
 
+    /// Enable JetStream [also: -js]
+    #[arg(long, value_name = "bool", help_heading = JETSTREAM)]
+    jetstream: Option<bool>,
+    /// Directory of JetStream's files [also: -sd]
+    #[arg(long = "store_dir", value_name = "dir", help_heading = JETSTREAM)]
+    store_dir: Option<PathBuf>,
+
     /// CPUs to run on, like 0-3,6 [default: all allowed]
     #[arg(long, value_name = "cpus", help_heading = CORES)]
     cores: Option<String>,
@@ -234,6 +241,7 @@ pub struct Flags {
 
 const LOGGING: &str = "Logging Options";
 const AUTHORIZATION: &str = "Authorization Options";
+const JETSTREAM: &str = "JetStream Options";
 const CORES: &str = "Core Options";
 const COMMON: &str = "Common Options";
 
@@ -387,6 +395,7 @@ impl Flags {
         set(&mut options.pid_file, &self.pid_file);
         set(&mut options.ports_file_dir, &self.ports_file_dir);
         self.overlay_authorization(options);
+        self.overlay_jetstream(options);
         self.overlay_log(options);
         self.overlay_weft(options)
     }
@@ -397,6 +406,21 @@ impl Flags {
         replace(&mut auth.user, given(&self.user));
         replace(&mut auth.password, given(&self.pass));
         replace(&mut auth.token, given(&self.auth));
+    }
+
+    fn overlay_jetstream(&self, options: &mut Options) {
+        match self.jetstream {
+            Some(true) => {
+                options.jetstream.get_or_insert_default();
+            }
+            Some(false) => options.jetstream = None,
+            None => {}
+        }
+        let Some(store_dir) = &self.store_dir else { return };
+        options.store_dir = Some(store_dir.clone());
+        if let Some(jetstream) = &mut options.jetstream {
+            jetstream.store_dir = Some(store_dir.clone());
+        }
     }
 
     fn overlay_log(&self, options: &mut Options) {

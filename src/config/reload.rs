@@ -118,6 +118,8 @@ const FIXED: &[(&str, Show)] = &[
     ("HTTPHost", |o| o.http.as_ref().map_or(String::new(), |_| o.http_host().to_owned())),
     ("HTTPPort", |o| o.http.as_ref().map_or("0".to_owned(), |http| http.port.to_string())),
     ("HTTPBasePath", |o| o.http_base_path.clone()),
+    ("JetStream", |o| o.jetstream.is_some().to_string()),
+    ("StoreDir", |o| o.jetstream_dir().map_or(String::new(), |dir| dir.display().to_string())),
     ("weft.cores", |o| o.weft.cores.as_ref().map_or(String::new(), ToString::to_string)),
     ("weft.shards", |o| o.weft.shards.unwrap_or(0).to_string()),
     ("weft.spin", |o| duration::format(o.weft.spin)),

@@ -54,8 +54,7 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) {
         let record = values.iter().find(|value| *value.key == *STREAM_KEY);
-        let record = record.and_then(|value| value.state.as_deref());
-        let Some(record) = record.map(StreamRecord::decode) else {
+        let Some(record) = record.map(|value| StreamRecord::decode(&value.state)) else {
             tracing::error!(
                 "JetStream log {log}: stream {} has no readable configuration; its messages are kept and not served",
                 id.0
@@ -94,7 +93,13 @@ impl JetStream {
     ) {
         let Some((hosted, _)) = self.at(slot, now, gate) else { return };
         let stream = hosted.name().to_owned();
-        let state = value.state.as_deref().unwrap_or_default();
+        let state = value.state.as_slice();
+        if let Some(error) = value.error {
+            tracing::error!(
+                "JetStream: part of the state of consumer {name} of stream {stream} is lost \
+                 ({error:?}): messages may come again"
+            );
+        }
         let restored =
             Consumer::restore(name, &hosted.home(&stream, false), state, &value.deltas, now);
         let config = hosted.stream.config().clone();

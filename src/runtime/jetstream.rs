@@ -11,8 +11,9 @@ use tracing::{info, warn};
 use super::clock::Clock;
 use super::disk::{Access, Disk, DiskCheck, Started, Store, filesystem_of};
 use crate::config::Options;
+use crate::config::options::{JetStreamIo, Sync};
 use crate::jetstream::{Seed, Site};
-use crate::storage::{LogId, LogSettings, Report};
+use crate::storage::{LogId, LogSettings, Report, SyncMode};
 use crate::types::ShardId;
 use crate::types::limits::DISK_QUALIFY_NS_MAX;
 
@@ -34,9 +35,21 @@ pub struct Wanted {
 
 impl Wanted {
     /// `None`: JetStream is off.
-    pub fn of(_: &Options) -> Option<Self> {
-        let dir = std::env::var_os("WEFT_JS")?;
-        Some(Self { store_dir: Some(dir.into()), strict: true, ..Self::default() })
+    pub fn of(options: &Options) -> Option<Self> {
+        let jetstream = options.jetstream.as_ref()?;
+        let sync = match jetstream.sync {
+            Sync::Always => SyncMode::Always,
+            Sync::Every(interval) => SyncMode::Every(interval.as_nanos() as u64),
+        };
+        Some(Self {
+            store_dir: options.jetstream_dir().cloned(),
+            max_memory: jetstream.max_memory_bytes,
+            max_storage: jetstream.max_file_bytes,
+            strict: jetstream.strict,
+            buffered: options.weft.jetstream_io == JetStreamIo::Buffered,
+            log: LogSettings { sync, ..LogSettings::default() },
+            domain: jetstream.domain.clone(),
+        })
     }
 }
 

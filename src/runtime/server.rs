@@ -436,6 +436,7 @@ fn start_jetstream(
         server_id: identity.server_id.clone(),
         version: VERSION.to_owned(),
         domain: wanted.domain.clone(),
+        options: options.jetstream.clone().unwrap_or_default(),
     };
     jetstream::Plan::new(&wanted, shards, site, clock).map(Arc::new).map(Some)
 }

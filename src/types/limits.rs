@@ -132,6 +132,8 @@ pub const COPY_BATCH_BYTES: usize = 256 * 1024;
 pub const READ_AHEAD_BYTES: u32 = 512 * 1024;
 /// Reads under way for one log; more are refused until one is done.
 pub const READS_MAX: usize = 1024;
+/// Reads under way at once when the values of all keys are loaded at start-up.
+pub const VALUE_READS_MAX: usize = 32;
 /// Retired files kept for reuse; more are deleted.
 pub const SPARE_SLOTS: usize = 2;
 /// Progress that nobody waits for is written at the latest after this.
@@ -211,3 +213,17 @@ pub const ASSET_NAME_BYTES_MAX: usize = 255;
 pub const ASSET_DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
 pub const ASSET_METADATA_BYTES_MAX: usize = 128 * 1024;
 pub const REPLICAS_MAX: i64 = 5;
+
+/// Messages of an atomic batch; a longer one is abandoned.
+pub const BATCH_MESSAGES_MAX: u64 = 1000;
+/// Atomic batches of a stream that are open; another is refused with 429.
+pub const BATCHES_OPEN_MAX: usize = 50;
+/// Bytes that a stream's open batches hold; the one that goes beyond is abandoned as too large.
+pub const BATCHES_BYTES_MAX: usize = 2 * ATOMIC_BYTES_MAX;
+/// Letters of a batch's id.
+pub const BATCH_ID_BYTES_MAX: usize = 64;
+/// A batch that gets nothing for so long is abandoned.
+pub const BATCH_IDLE_NS: u64 = 10 * SECOND;
+/// Counters whose value a stream remembers, those on their way to the disk aside; beyond it they
+/// are read again.
+pub const COUNTERS_KEPT: usize = 4096;

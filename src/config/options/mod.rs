@@ -89,6 +89,11 @@ pub struct Options {
     /// Put before every monitoring path, as written. Default empty.
     pub http_base_path: String,
 
+    /// `None`: off.
+    pub jetstream: Option<JetStream>,
+    /// `store_dir` at the top, which the block's own goes before.
+    pub store_dir: Option<PathBuf>,
+
     pub weft: WeftOptions,
 }
 
@@ -180,6 +185,8 @@ impl Default for Options {
             ports_file_dir: None,
             http: None,
             http_base_path: String::new(),
+            jetstream: None,
+            store_dir: None,
             weft: WeftOptions::default(),
         }
     }

@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use super::call::{Call, StreamCall};
 use super::level::check_level;
 use super::requests::{ListRequest, body};
-use crate::jetstream::config::{API_LEVEL, Mode, StreamConfig, StreamRequest};
+use crate::jetstream::config::{API_LEVEL, Mode, StreamBounds, StreamConfig, StreamRequest};
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::Ground;
-use crate::jetstream::info::{AccountInfo, ApiStats, Page, Tier, answer};
+use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::registry::{Registry, Stage};
@@ -142,14 +142,37 @@ impl Front {
         desk.post(owner, Letter::Request(request));
     }
 
+    /// The configuration a request asks for, checked and completed.
     fn checked(
         &self,
         request: &Request,
         name: &str,
-        _existing: Option<&StreamConfig>,
+        existing: Option<&StreamConfig>,
+        desk: &Desk<'_>,
     ) -> Result<StreamConfig, ApiError> {
-        let asked = StreamRequest::parse(&request.body, Mode::Strict)?;
-        super::interim::stream(asked.config, name)
+        let site = &desk.ground.site;
+        let asked = StreamRequest::parse(&request.body, site.mode())?;
+        if asked.config.name != name {
+            return Err(ApiError::stream_mismatch());
+        }
+        let account = request.account();
+        let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
+        let bounds = StreamBounds {
+            pedantic: asked.pedantic,
+            server: &site.options.limits,
+            account: &AccountLimits::default(),
+            find: &find,
+        };
+        let config = match existing {
+            None => asked.config.check_create(&bounds)?,
+            Some(existing) => asked.config.check_update(existing, &bounds)?,
+        };
+        let mut others = self.registry.of_account(account).filter(|(other, _)| *other != name);
+        let is_taken = others.any(|(_, other)| shares_subjects(&config, &other.config));
+        if is_taken {
+            return Err(ApiError::stream_subject_overlap());
+        }
+        Ok(config)
     }
 
     fn create(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
@@ -158,7 +181,7 @@ impl Front {
             self.registry.wait(request);
             return;
         }
-        let config = match self.checked(&request, name, None) {
+        let config = match self.checked(&request, name, None, desk) {
             Ok(config) => config,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
@@ -181,7 +204,7 @@ impl Front {
             return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
         };
         let (owner, incarnation) = (entry.owner, entry.incarnation);
-        let config = match self.checked(&request, name, Some(&entry.config)) {
+        let config = match self.checked(&request, name, Some(&entry.config), desk) {
             Ok(config) => config,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
@@ -331,6 +354,14 @@ impl Front {
             }
         }
     }
+}
+
+/// Whether a subject could be stored by both.
+fn shares_subjects(one: &StreamConfig, other: &StreamConfig) -> bool {
+    let overlaps = |subject: &String| {
+        other.subjects.iter().any(|other| overlap(subject.as_bytes(), other.as_bytes()))
+    };
+    one.subjects.iter().any(overlaps)
 }
 
 fn card(request: &Request, config: &StreamConfig, incarnation: u64) -> StreamCard {

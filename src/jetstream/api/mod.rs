@@ -11,7 +11,6 @@
 mod call;
 mod consumers;
 pub mod front;
-mod interim;
 mod level;
 mod refusals;
 mod requests;

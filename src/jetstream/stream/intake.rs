@@ -2,7 +2,8 @@
 //! append, and what follows from it.
 
 use super::Stream;
-use super::batch::NOTHING;
+use super::batch::{NOTHING, Staged};
+use super::counter::Counted;
 use super::directives::Directives;
 use super::recovery::Recovery;
 use super::ttl::Ttl;
@@ -42,6 +43,10 @@ pub(super) enum Outcome {
     Duplicate(Seq),
     /// A counter's value after it.
     Counted(Seq, String),
+    /// A batch's last message, its id, and how many it had.
+    Batch(Seq, String, u64),
+    /// Kept with its batch.
+    Kept,
     /// Nothing yet: a message has to be read first. Nothing was changed.
     Wait,
 }
@@ -85,21 +90,15 @@ impl Stream {
             true => Directives::default(),
             false => Directives::read(message.headers),
         };
+        if let Some(id) = asks.batch_id {
+            return self.take_batched(ctx, message, &asks, id);
+        }
+        let last_seq = self.store.last_seq(ctx.log.as_deref());
+        let renamed = self.renamed(message.subject, last_seq);
+        let subject = renamed.as_deref().unwrap_or(message.subject);
         let Incoming { headers, payload, .. } = *message;
-        let mut renamed = Vec::new();
-        let subject = match &self.transform {
-            Some(rule) if rule.covers(message.subject) => {
-                rule.apply(
-                    message.subject,
-                    self.store.last_seq(ctx.log.as_deref()).0,
-                    &mut renamed,
-                );
-                &renamed
-            }
-            _ => message.subject,
-        };
         let candidate = Candidate { subject, headers, payload, asks: &asks };
-        self.check(ctx, &candidate)?;
+        self.check(ctx, &candidate, &NOTHING)?;
         if let Some(id) = asks.msg_id
             && let Some(seq) = self.dedup.find(id, ctx.now.wall.0)
         {
@@ -110,19 +109,25 @@ impl Stream {
     }
 
     /// Everything that is looked at before the duplicate window.
-    fn check(&mut self, ctx: &mut Context<'_>, message: &Candidate<'_>) -> Result<(), ApiError> {
+    pub(super) fn check(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Candidate<'_>,
+        staged: &Staged,
+    ) -> Result<(), ApiError> {
         let asks = message.asks;
-        if message.headers.is_empty() {
+        if message.headers.is_empty() && !self.config.allow_msg_counter {
             return Ok(());
         }
         if message.headers.len() > STORED_HEADER_BYTES_MAX {
             return Err(ApiError::stream_header_exceeds_maximum());
         }
+        self.check_counting(message)?;
         self.check_expected_stream(asks)?;
         if asks.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_ok()) && !self.config.allow_msg_ttl {
             return Err(ApiError::message_ttl_disabled());
         }
-        self.check_expected_sequences(ctx, message, &NOTHING)?;
+        self.check_expected_sequences(ctx, message, staged)?;
         if asks.stream_source.is_some() {
             return Err(ApiError::message_source_hdr_not_allowed());
         }
@@ -130,7 +135,7 @@ impl Stream {
     }
 
     /// What is looked at behind the duplicate window.
-    fn check_late(&mut self, message: &Candidate<'_>) -> Result<Rollup, ApiError> {
+    pub(super) fn check_late(&mut self, message: &Candidate<'_>) -> Result<Rollup, ApiError> {
         let asks = message.asks;
         self.check_expected_last_msg_id(asks)?;
         let rollup = self.rollup_of(asks)?;
@@ -169,7 +174,25 @@ impl Stream {
             return self.skip(ctx, message.asks);
         }
         self.check_limits(ctx, message, &NOTHING)?;
-        self.append(ctx, message, rollup).map(Outcome::Stored)
+        let total = match self.count(ctx, message, &[])? {
+            Counted::Not => return self.append(ctx, message, rollup).map(Outcome::Stored),
+            Counted::To(total) => total,
+            Counted::Wait => return Ok(Outcome::Wait),
+        };
+        let (headers, body) = (total.headers(message.headers), total.body());
+        let counted = Candidate { headers: &headers, payload: &body, ..*message };
+        let seq = self.append(ctx, &counted, rollup)?;
+        let value = total.value();
+        self.counters.learn(message.subject, seq, total);
+        Ok(Outcome::Counted(seq, value))
+    }
+
+    /// What a subject becomes on the way in, if it changes.
+    pub(super) fn renamed(&self, subject: &[u8], chance: Seq) -> Option<Vec<u8>> {
+        let rule = self.transform.as_ref().filter(|rule| rule.covers(subject))?;
+        let mut renamed = Vec::with_capacity(subject.len());
+        rule.apply(subject, chance.0, &mut renamed);
+        Some(renamed)
     }
 
     /// Appends, and does what follows from it. Nothing is refused behind the append.
@@ -196,7 +219,7 @@ impl Stream {
     }
 
     /// What later publishes and expiry need to know of a stored message.
-    fn remember(&mut self, asks: &Directives<'_>, seq: Seq, time: u64) {
+    pub(super) fn remember(&mut self, asks: &Directives<'_>, seq: Seq, time: u64) {
         self.last_msg_id.set(asks.msg_id);
         if let Some(id) = asks.msg_id {
             self.dedup.insert(id, seq, time);
@@ -227,6 +250,12 @@ impl Stream {
             Ok(Outcome::Stored(seq)) => ack.seq = seq.0,
             Ok(Outcome::Duplicate(seq)) => (ack.seq, ack.duplicate) = (seq.0, true),
             Ok(Outcome::Counted(seq, value)) => (ack.seq, ack.value) = (seq.0, Some(&**value)),
+            Ok(Outcome::Batch(seq, id, count)) => {
+                (ack.seq, ack.batch) = (seq.0, Some((&**id, *count)));
+            }
+            Ok(Outcome::Kept) => {
+                return ctx.out.publish(self.account, Outgoing::plain(reply, b""));
+            }
             Ok(Outcome::Wait) | Err(_) => {}
         }
         match &result {

@@ -10,21 +10,24 @@
 //! | `expectations` `dedup` | what a publish expects, what was published before |
 //! | `limits` `expiry` | what gives way, and when |
 //! | `batch` | all or nothing |
+//! | `counter` | messages that add up |
 //! | `republish` | stored messages published again |
 //! | `access` `direct` `request` | messages by request |
 //! | `purge` `state` | removing and telling by request |
 //! | `settings` | a changed configuration |
 //! | `record` `recovery` | what is on disk beside the messages, and what a restart reads |
-//! | `waiting` | publishes that wait for a read |
+//! | `waiting` `kept` | publishes that wait for a read |
 
 mod access;
 mod batch;
+mod counter;
 mod dedup;
 mod direct;
 mod directives;
 mod expectations;
 mod expiry;
 mod intake;
+mod kept;
 mod limits;
 mod purge;
 mod record;
@@ -47,6 +50,8 @@ pub use record::{RecordError, StreamRecord};
 pub use request::MessageGetRequest;
 pub use state::InfoRequest;
 
+use batch::Batches;
+use counter::Counters;
 use dedup::Dedup;
 use direct::WaitingGets;
 use expectations::LastMsgId;
@@ -88,6 +93,8 @@ pub struct Stream {
     dedup: Dedup,
     removals: Removals,
     expiry: Expiry,
+    batches: Batches,
+    counters: Counters,
     recovery: Recovery,
     waiting: WaitingPublishes,
     gets: WaitingGets,
@@ -150,6 +157,8 @@ impl Stream {
             dedup: Dedup::new(config.duplicate_window.ns(), seed),
             removals: Removals::default(),
             expiry: Expiry::default(),
+            batches: Batches::default(),
+            counters: Counters::default(),
             recovery: Recovery::Times,
             waiting: WaitingPublishes::default(),
             gets: WaitingGets::default(),
@@ -217,6 +226,7 @@ impl Stream {
     pub fn on_tick(&mut self, ctx: &mut Context<'_>) {
         self.seen = ctx.now;
         self.dedup.expire(ctx.now.wall.0, STREAM_TICK_MESSAGES);
+        self.abandon_idle(ctx);
         self.poll(ctx);
         if self.recovery == Recovery::Done {
             self.expire(ctx);
@@ -226,11 +236,17 @@ impl Stream {
     /// When [`Stream::on_tick`] has something to do.
     pub fn wake_at(&self) -> Mono {
         let due = self.expiry.due_at().into_iter().chain(self.dedup.expires_at()).min();
-        due.map_or(Mono::NEVER, |at| self.seen.mono.plus(at.saturating_sub(self.seen.wall.0)))
+        let due =
+            due.map_or(Mono::NEVER, |at| self.seen.mono.plus(at.saturating_sub(self.seen.wall.0)));
+        due.min(self.batches.due_at())
     }
 
     /// Bytes of memory beside the log's.
     pub fn memory(&self) -> usize {
-        self.store.memory() + self.dedup.memory() + self.expiry.memory() + self.waiting.memory()
+        self.store.memory()
+            + self.dedup.memory()
+            + self.expiry.memory()
+            + self.waiting.memory()
+            + self.batches.memory()
     }
 }

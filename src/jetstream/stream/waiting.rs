@@ -5,37 +5,10 @@ use std::collections::VecDeque;
 
 use super::Stream;
 use super::intake::Incoming;
+use super::kept::Kept;
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::types::limits::{WAITING_PUBLISH_BYTES_MAX, WAITING_PUBLISHES_MAX};
-
-/// A publish with its parts one behind the other.
-#[derive(Debug)]
-struct Kept {
-    bytes: Box<[u8]>,
-    subject: usize,
-    reply: usize,
-    headers: usize,
-}
-
-impl Kept {
-    fn of(message: &Incoming<'_>) -> Self {
-        let Incoming { subject, reply, headers, payload } = *message;
-        Self {
-            bytes: [subject, reply, headers, payload].concat().into(),
-            subject: subject.len(),
-            reply: reply.len(),
-            headers: headers.len(),
-        }
-    }
-
-    fn incoming(&self) -> Incoming<'_> {
-        let (subject, rest) = self.bytes.split_at(self.subject);
-        let (reply, rest) = rest.split_at(self.reply);
-        let (headers, payload) = rest.split_at(self.headers);
-        Incoming { subject, reply, headers, payload }
-    }
-}
 
 #[derive(Debug, Default)]
 pub(super) struct WaitingPublishes {
@@ -52,23 +25,23 @@ impl WaitingPublishes {
     pub fn push(&mut self, message: &Incoming<'_>) -> bool {
         let kept = Kept::of(message);
         if self.queue.len() >= WAITING_PUBLISHES_MAX
-            || self.bytes + kept.bytes.len() > WAITING_PUBLISH_BYTES_MAX
+            || self.bytes + kept.len() > WAITING_PUBLISH_BYTES_MAX
         {
             return false;
         }
-        self.bytes += kept.bytes.len();
+        self.bytes += kept.len();
         self.queue.push_back(kept);
         true
     }
 
     fn pop(&mut self) -> Option<Kept> {
         let kept = self.queue.pop_front()?;
-        self.bytes -= kept.bytes.len();
+        self.bytes -= kept.len();
         Some(kept)
     }
 
     fn put_back(&mut self, kept: Kept) {
-        self.bytes += kept.bytes.len();
+        self.bytes += kept.len();
         self.queue.push_front(kept);
     }
 

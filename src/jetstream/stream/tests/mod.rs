@@ -1,5 +1,6 @@
 //! A stream by itself: what is asked of it, what it answers.
 
+mod batches;
 mod getting;
 mod model;
 mod publishing;
