@@ -17,4 +17,3 @@ pub use pattern::Pattern;
 pub use shard_set::ShardSet;
 pub use subject::Subject;
 pub use time::{Mono, Now, Wall, rfc3339};
-pub use transform::Transform;
