@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::config::options::{Monitor, Port};
+use crate::config::options::{DUPLICATE_STORE_DIR, Monitor, Port};
 use crate::config::{ConfigError, Options, Surroundings};
 use crate::types::limits::CONFIG_BYTES_MAX;
 
@@ -217,7 +217,7 @@ pub struct Flags {
     /// Enable JetStream [also: -js]
     #[arg(long, value_name = "bool", help_heading = JETSTREAM)]
     jetstream: Option<bool>,
-    /// Directory of JetStream's files [also: -sd]
+    /// Streams are kept in <dir>/weft [also: -sd]
     #[arg(long = "store_dir", value_name = "dir", help_heading = JETSTREAM)]
     store_dir: Option<PathBuf>,
 
@@ -395,9 +395,25 @@ impl Flags {
         set(&mut options.pid_file, &self.pid_file);
         set(&mut options.ports_file_dir, &self.ports_file_dir);
         self.overlay_authorization(options);
-        self.overlay_jetstream(options);
         self.overlay_log(options);
+        self.overlay_jetstream(options)?;
         self.overlay_weft(options)
+    }
+
+    fn overlay_jetstream(&self, options: &mut Options) -> Result<(), String> {
+        match self.jetstream {
+            Some(true) => {
+                options.jetstream.get_or_insert_default();
+            }
+            Some(false) => options.jetstream = None,
+            None => {}
+        }
+        // Unlike other flags it does not replace what the file says: so does the reference.
+        if self.store_dir.is_some() && options.store_dir.is_some() {
+            return Err(DUPLICATE_STORE_DIR.into());
+        }
+        set(&mut options.store_dir, &self.store_dir);
+        Ok(())
     }
 
     fn overlay_authorization(&self, options: &mut Options) {
@@ -406,21 +422,6 @@ impl Flags {
         replace(&mut auth.user, given(&self.user));
         replace(&mut auth.password, given(&self.pass));
         replace(&mut auth.token, given(&self.auth));
-    }
-
-    fn overlay_jetstream(&self, options: &mut Options) {
-        match self.jetstream {
-            Some(true) => {
-                options.jetstream.get_or_insert_default();
-            }
-            Some(false) => options.jetstream = None,
-            None => {}
-        }
-        let Some(store_dir) = &self.store_dir else { return };
-        options.store_dir = Some(store_dir.clone());
-        if let Some(jetstream) = &mut options.jetstream {
-            jetstream.store_dir = Some(store_dir.clone());
-        }
     }
 
     fn overlay_log(&self, options: &mut Options) {

@@ -42,7 +42,7 @@ impl Wanted {
             Sync::Every(interval) => SyncMode::Every(interval.as_nanos() as u64),
         };
         Some(Self {
-            store_dir: options.jetstream_dir().cloned(),
+            store_dir: options.store_dir.clone(),
             max_memory: jetstream.max_memory_bytes,
             max_storage: jetstream.max_file_bytes,
             strict: jetstream.strict,

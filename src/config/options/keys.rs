@@ -3,6 +3,7 @@
 use super::address;
 use super::authorization;
 use super::field::{self, Field, Key, error_at};
+use super::jetstream;
 use super::weft;
 use super::{Monitor, Options, Port, WriteTimeout};
 use crate::config::ConfigError;
@@ -143,8 +144,12 @@ pub(super) const KEYS: &[Key<Options>] = &[
         read: |o, f| set(&mut o.reconnect_error_reports, f.limit()?.unwrap_or(0)),
     },
     Key { names: &["feature_flags"], read: read_feature_flags },
-    Key { names: &["jetstream"], read: super::jetstream::read },
-    Key { names: &["store_dir", "storedir"], read: super::jetstream::read_store_dir },
+    // JetStream.
+    Key { names: &["jetstream"], read: jetstream::read },
+    Key {
+        names: &["store_dir", "storedir"],
+        read: |o, f| jetstream::read_store_dir(&mut o.store_dir, f),
+    },
     // Who may connect.
     Key { names: &["authorization"], read: authorization::read },
     Key {

@@ -22,11 +22,13 @@ use std::time::Duration;
 
 pub use address::{Listen, Port};
 pub use authorization::Authorization;
+pub(crate) use jetstream::DUPLICATE_STORE_DIR;
 pub use jetstream::{BatchLimits, JetStream, JetStreamLimits, Sync};
 pub use weft::{CoreSet, JetStreamIo, Placement, RingFeatures, WeftOptions};
 
 use super::ConfigError;
 use super::file::{self, Surroundings};
+use validate::conflict;
 
 /// Everything an operator can set. `Default` is a server without file and flags.
 #[derive(Clone, PartialEq, Debug)]
@@ -89,9 +91,10 @@ pub struct Options {
     /// Put before every monitoring path, as written. Default empty.
     pub http_base_path: String,
 
-    /// `None`: off.
+    /// `None`: JetStream is off, the default.
     pub jetstream: Option<JetStream>,
-    /// `store_dir` at the top, which the block's own goes before.
+    /// `store_dir` (`storedir`), here or in the block `jetstream`: streams are kept in `weft`
+    /// below it. Default: `nats` in the directory for temporary files.
     pub store_dir: Option<PathBuf>,
 
     pub weft: WeftOptions,
