@@ -11,7 +11,7 @@ use crate::config::file::Data;
 /// JetStream, switched on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JetStream {
-    /// Streams are kept in `jetstream` below it. Default: `nats` in the directory for temporary
+    /// Streams are kept in `weft` below it. Default: `nats` in the directory for temporary
     /// files.
     pub store_dir: Option<PathBuf>,
     /// Bytes that streams in memory may reserve. Default: 75 % of the machine's memory.

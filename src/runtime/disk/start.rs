@@ -5,7 +5,8 @@ use std::{error, fmt, io};
 
 use super::{Directory, Disk, OpenError, Standalone};
 use crate::storage::{
-    Certainty, Damage, Health, KeyValue, Log, LogId, LogSettings, Poison, Recovery, Report, load_values,
+    Certainty, Damage, Health, KeyValue, Log, LogId, LogSettings, Poison, Recovery, Report,
+    load_values,
 };
 use crate::types::Mono;
 
