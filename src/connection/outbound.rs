@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::types::limits::{
-    DRAIN_WINDOW_NS, OUTBOUND_RUN_BYTES, POOLED_BUFFER_BYTES_MAX, POOLED_BUFFERS, SEND_BYTES_MAX,
+    OUTBOUND_RUN_BYTES, POOLED_BUFFER_BYTES_MAX, POOLED_BUFFERS, SEND_BYTES_MAX,
 };
 use crate::types::time::Mono;
 
@@ -44,6 +44,13 @@ impl BufferPool {
         self.free.pop().unwrap_or_default()
     }
 
+    /// A buffer for a run that will be full: it need not grow on the way.
+    fn take_large(&mut self) -> Vec<u8> {
+        let mut buffer = self.take();
+        buffer.reserve_exact(POOLED_BUFFER_BYTES_MAX);
+        buffer
+    }
+
     /// Keeps a buffer for reuse; a large one, or one too many, is given back to the allocator.
     pub fn give(&mut self, mut buffer: Vec<u8>) {
         let worth = buffer.capacity() > 0 && buffer.capacity() <= POOLED_BUFFER_BYTES_MAX;
@@ -64,7 +71,10 @@ pub struct Outbound {
     in_flight: usize,
     /// When the send in flight began.
     send_began: Mono,
-    drain: DrainRate,
+    /// Bytes sent since they last earned trust.
+    drained: u64,
+    /// Producers may be asked to wait for this reader.
+    trusted_until: Mono,
 }
 
 impl Outbound {
@@ -72,8 +82,8 @@ impl Outbound {
     pub fn buffer(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
         if self.filling.len() >= OUTBOUND_RUN_BYTES {
             self.close_run();
-        }
-        if self.filling.capacity() == 0 {
+            self.filling = pool.take_large();
+        } else if self.filling.capacity() == 0 {
             self.filling = pool.take();
         }
         &mut self.filling
@@ -133,12 +143,20 @@ impl Outbound {
         assert!(bytes <= self.in_flight, "sent {bytes} of {} lent", self.in_flight);
         self.in_flight -= bytes;
         self.send_began = now;
-        self.drain.add(bytes as u64, now);
+        self.drained += bytes as u64;
     }
 
-    /// Whether the reader has lately taken `bytes_min`, enough to deserve that producers wait for it.
-    pub fn is_draining(&mut self, now: Mono, bytes_min: u64) -> bool {
-        self.drain.is_draining(now, bytes_min)
+    /// Trusts a reader that has taken `bytes_min` since the last time to take more until `until`.
+    pub fn earn_trust(&mut self, bytes_min: u64, until: Mono) {
+        if self.drained >= bytes_min {
+            self.drained = 0;
+            self.trusted_until = self.trusted_until.max(until);
+        }
+    }
+
+    /// Whether the reader has lately taken enough to deserve that producers wait for it.
+    pub fn is_draining(&self, now: Mono) -> bool {
+        now < self.trusted_until
     }
 
     /// Drops what is owed but not in flight.
@@ -156,40 +174,9 @@ impl Outbound {
     }
 }
 
-/// Bytes drained in the current and the previous window.
-#[derive(Debug, Default)]
-struct DrainRate {
-    window: u64,
-    current: u64,
-    previous: u64,
-}
-
-impl DrainRate {
-    fn add(&mut self, bytes: u64, now: Mono) {
-        self.turn_to(now);
-        self.current += bytes;
-    }
-
-    fn is_draining(&mut self, now: Mono, bytes_min: u64) -> bool {
-        self.turn_to(now);
-        self.current + self.previous >= bytes_min
-    }
-
-    fn turn_to(&mut self, now: Mono) {
-        let window = now.0 / DRAIN_WINDOW_NS;
-        if window == self.window {
-            return;
-        }
-        self.previous = if window == self.window + 1 { self.current } else { 0 };
-        self.current = 0;
-        self.window = window;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::limits::DRAIN_BYTES_MIN;
 
     fn taken(outbound: &mut Outbound) -> Vec<u8> {
         let mut runs = Vec::new();
@@ -221,13 +208,19 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_takes_nothing_is_not_draining() {
+    fn trust_is_earned_by_whole_portions_and_ends() {
         let mut outbound = Outbound::default();
-        outbound.share(Bytes::from(vec![0; DRAIN_BYTES_MIN as usize]));
-        assert!(!outbound.is_draining(Mono(0), DRAIN_BYTES_MIN));
+        outbound.share(Bytes::from_static(&[0; 30]));
         taken(&mut outbound);
-        outbound.on_sent(DRAIN_BYTES_MIN as usize, Mono(5));
-        assert!(outbound.is_draining(Mono(DRAIN_WINDOW_NS), DRAIN_BYTES_MIN));
-        assert!(!outbound.is_draining(Mono(3 * DRAIN_WINDOW_NS), DRAIN_BYTES_MIN));
+        let mut send = |bytes, at| {
+            outbound.on_sent(bytes, Mono(at));
+            outbound.earn_trust(10, Mono(at + 100));
+            outbound.is_draining(Mono(at))
+        };
+        assert!(!send(9, 1));
+        assert!(send(1, 2));
+        assert!(send(9, 101));
+        assert!(!send(0, 102), "what was taken last earned nothing yet");
+        assert!(send(11, 103));
     }
 }

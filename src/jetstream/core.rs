@@ -181,6 +181,9 @@ impl JetStream {
     ) {
         let Received { subject, reply, headers, payload, .. } = *received;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
+        if hosted.is_full(&context) {
+            return hosted.stream.refuse_for_now(&mut context, reply);
+        }
         hosted.stream.publish(&mut context, &Incoming { subject, reply, headers, payload });
         self.after_change(slot);
     }

@@ -1,5 +1,8 @@
 //! The life of a connection on its shard: greeting, keepalive, slowness, end.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,7 +16,7 @@ use crate::connection::outbound::Run;
 use crate::connection::{Connection, Late, Pauses, Phase, StalledProducer};
 use crate::protocol::{ServerInfo, encode};
 use crate::security::Nonce;
-use crate::types::limits::STALL_NS_MAX;
+use crate::types::limits::{STALL_NS_MAX, Tuning};
 use crate::types::mutation::{self, Mutation};
 use crate::types::time::Mono;
 use crate::types::{ClientId, CloseReason, ConnKey};
@@ -214,13 +217,16 @@ impl Shard {
     /// The kernel took bytes of a connection. Whether more are waiting.
     pub fn on_sent(&mut self, key: ConnKey, bytes: usize) -> bool {
         let now = self.now.mono;
+        let half = self.settings.max_pending / 2;
+        let Tuning { drain_bytes_min, drain_trust_ns, drain_trust_behind_ns, .. } = self.tuning;
         let Some(conn) = self.connections.get_mut(key) else { return false };
+        let was_behind = conn.outbound.owed() > half;
         conn.outbound.on_sent(bytes, now);
+        let trust_ns = if was_behind { drain_trust_behind_ns } else { drain_trust_ns };
+        conn.outbound.earn_trust(drain_bytes_min, now.plus(trust_ns));
         let waiting = conn.outbound.is_waiting();
         let room_wanted = conn.has_room_waiters();
-        if !conn.stalled_producers.is_empty()
-            && conn.outbound.owed() < self.settings.max_pending / 2
-        {
+        if !conn.stalled_producers.is_empty() && conn.outbound.owed() < half {
             let producers = std::mem::take(&mut conn.stalled_producers);
             self.release(producers);
         }
@@ -254,7 +260,7 @@ impl Shard {
         }
         let now = self.now.mono;
         let Some(conn) = self.connections.get_mut(subscriber) else { return };
-        if !conn.outbound.is_draining(now, self.tuning.drain_bytes_min) {
+        if !conn.outbound.is_draining(now) {
             return;
         }
         let Origin { shard, conn: producing, .. } = producer;

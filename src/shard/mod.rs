@@ -25,6 +25,8 @@ mod peer;
 mod receive;
 mod room;
 mod services;
+#[cfg(test)]
+mod stage;
 mod timers;
 
 use std::collections::BTreeMap;

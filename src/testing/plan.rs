@@ -6,8 +6,8 @@ use super::random::Random;
 use crate::connection::Settings;
 use crate::connection::settings::Identity;
 use crate::protocol::ParserLimits;
-use crate::types::limits::Tuning;
-use crate::types::time::{MICROSECOND, SECOND};
+use crate::types::limits::{DRAIN_TRUST_BEHIND_NS, DRAIN_TRUST_NS, Tuning};
+use crate::types::time::{MICROSECOND, MILLISECOND, SECOND};
 
 /// Which world is simulated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +111,8 @@ impl Plan {
             peer_credit_bytes: random.pick(&[100, 1000, 4000, 8 << 20]),
             shared_payload_bytes: random.pick(&[30, 8 << 10]),
             drain_bytes_min: random.pick(&[1, 500, 64 << 10]),
+            drain_trust_ns: random.pick(&[MILLISECOND, DRAIN_TRUST_NS]),
+            drain_trust_behind_ns: random.pick(&[MILLISECOND, DRAIN_TRUST_BEHIND_NS]),
         };
         let may_cut = random.percent(25);
         let max_pending = if may_cut { random.pick(&[1500, 4000, 16_000]) } else { PLENTY };
@@ -211,6 +213,8 @@ impl Plan {
         let tuning = Tuning {
             peer_credit_bytes: random.pick(&[500, 2000]),
             drain_bytes_min: 100,
+            drain_trust_ns: random.pick(&[2 * MILLISECOND, DRAIN_TRUST_NS]),
+            drain_trust_behind_ns: random.pick(&[10 * MILLISECOND, DRAIN_TRUST_BEHIND_NS]),
             ..Tuning::default()
         };
         let mixed = Self::mixed(random);

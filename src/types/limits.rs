@@ -16,8 +16,10 @@ pub const TURN_PEER_BYTES: usize = 2 * 1024 * 1024;
 
 /// Payloads from this size on are shared between subscribers by reference instead of copied.
 pub const SHARED_PAYLOAD_BYTES: usize = 8 * 1024;
-/// A run of owned outbound bytes; a full one is closed and another begun.
-pub const OUTBOUND_RUN_BYTES: usize = 256 * 1024;
+/// A run of owned outbound bytes; a full one is closed and another begun. One more small message
+/// and its head still fit into a pooled buffer: longer runs cost an allocation each, and a page
+/// fault for every 4 KiB.
+pub const OUTBOUND_RUN_BYTES: usize = POOLED_BUFFER_BYTES_MAX - SHARED_PAYLOAD_BYTES;
 /// Bytes in one send, so that progress of a slow reader is seen.
 pub const SEND_BYTES_MAX: usize = 256 * 1024;
 
@@ -35,6 +37,8 @@ pub struct Tuning {
     pub peer_credit_bytes: u64,
     pub shared_payload_bytes: usize,
     pub drain_bytes_min: u64,
+    pub drain_trust_ns: u64,
+    pub drain_trust_behind_ns: u64,
 }
 
 impl Default for Tuning {
@@ -45,6 +49,8 @@ impl Default for Tuning {
             peer_credit_bytes: PEER_CREDIT_BYTES,
             shared_payload_bytes: SHARED_PAYLOAD_BYTES,
             drain_bytes_min: DRAIN_BYTES_MIN,
+            drain_trust_ns: DRAIN_TRUST_NS,
+            drain_trust_behind_ns: DRAIN_TRUST_BEHIND_NS,
         }
     }
 }
@@ -54,9 +60,16 @@ pub const ROUTE_CACHE_SUBJECTS: usize = 16 * 1024;
 
 /// A producer is stalled for a slow but draining subscriber at most so long per read.
 pub const STALL_NS_MAX: u64 = 10 * MILLISECOND;
-/// A subscriber that drained less than this in [`DRAIN_WINDOW_NS`] earns no stall.
+/// A subscriber earns stalls by draining so many bytes; then it is trusted for a while, and earns
+/// none after it.
 pub const DRAIN_BYTES_MIN: u64 = 64 * 1024;
-pub const DRAIN_WINDOW_NS: u64 = 250 * MILLISECOND;
+/// How long a subscriber is trusted that drained while it kept up. Short: one that stops fills
+/// what it may owe in about this time, and its neighbours wait for the rest of it.
+pub const DRAIN_TRUST_NS: u64 = 50 * MILLISECOND;
+/// The same for one that drained while it owed more than half of its limit, which only a live
+/// reader does: the kernel took what it holds itself long before. Long enough for a reader of
+/// 15 MB/s, whose full socket takes a megabyte at a time.
+pub const DRAIN_TRUST_BEHIND_NS: u64 = 100 * MILLISECOND;
 
 /// Receive and outbound buffers kept for reuse by one shard.
 pub const POOLED_BUFFERS: usize = 256;

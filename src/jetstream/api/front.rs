@@ -155,6 +155,7 @@ impl Front {
         if asked.config.name != name {
             return Err(ApiError::stream_mismatch());
         }
+        refuse_what_is_missing(&asked.config)?;
         let account = request.account();
         let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
         let bounds = StreamBounds {
@@ -353,6 +354,22 @@ impl Front {
                 self.on_request(request, desk);
             }
         }
+    }
+}
+
+/// What this server cannot do yet is refused by name.
+fn refuse_what_is_missing(config: &StreamConfig) -> Result<(), ApiError> {
+    let missing = [
+        (config.mirror.is_some(), "mirrors"),
+        (!config.sources.is_empty(), "sources"),
+        (config.allow_msg_schedules, "message schedules"),
+        (config.allow_batched, "fast batches"),
+    ];
+    match missing.iter().find(|(is_asked, _)| *is_asked) {
+        Some((_, what)) => {
+            Err(ApiError::stream_invalid_config(format_args!("{what} are not supported yet")))
+        }
+        None => Ok(()),
     }
 }
 

@@ -268,6 +268,11 @@ impl Stream {
         ctx.out.publish_when(self.account, at, Outgoing::plain(reply, &self.answer));
     }
 
+    /// Too much waits already: the publisher should come again.
+    pub fn refuse_for_now(&mut self, ctx: &mut Context<'_>, reply: &[u8]) {
+        self.answer(ctx, reply, Err(ApiError::stream_too_many_requests()));
+    }
+
     /// Whether a message is kept at all: interest retention keeps what a consumer wants.
     pub fn retains(&self, subject: &[u8]) -> bool {
         self.config.retention != Retention::Interest
