@@ -128,17 +128,19 @@ impl Server {
 
         let clock = Clock::new();
         let secret = KeyPair::new_server().public_key();
+        let secret =
+            secret.bytes().fold(0, |hash: u64, byte| hash.rotate_left(5) ^ u64::from(byte));
         let nonce_key = nonce_key();
         let access = Arc::new(options.authorization.access(nonce_key));
         let began = clock.mono();
-        let jetstream = start_jetstream(&options, &identity, cpus.len(), clock)?;
+        let jetstream = start_jetstream(&options, &identity, cpus.len(), clock, secret)?;
         let plan = Plan {
             settings: Arc::new(settings(&options, &identity, &access)),
             jetstream,
             ladder: ladder(options.weft.ring_features),
             spin_ns: options.weft.spin.as_nanos() as u64,
             cache_enabled: !options.disable_sublist_cache,
-            secret: secret.bytes().fold(0, |hash: u64, byte| hash.rotate_left(5) ^ u64::from(byte)),
+            secret,
             cpus,
             clock,
         };
@@ -429,21 +431,23 @@ fn start_jetstream(
     identity: &Identity,
     shards: usize,
     clock: Clock,
+    secret: u64,
 ) -> Result<Option<Arc<jetstream::Plan>>, String> {
-    let Some(wanted) = jetstream::Wanted::of(options) else { return Ok(None) };
+    let Some(wanted) = jetstream::Wanted::of(options, secret) else { return Ok(None) };
+    let options = options.jetstream.clone().unwrap_or_default();
     let site = Site {
         server_name: identity.server_name.clone(),
         server_id: identity.server_id.clone(),
         version: VERSION.to_owned(),
-        domain: wanted.domain.clone(),
-        options: options.jetstream.clone().unwrap_or_default(),
+        domain: options.domain.clone(),
+        options,
     };
     jetstream::Plan::new(&wanted, shards, site, clock).map(Arc::new).map(Some)
 }
 
 fn identity(options: &Options, bound: SocketAddr) -> Result<Identity, String> {
     let server_id = KeyPair::new_server().public_key();
-    let jetstream = jetstream::Wanted::of(options);
+    let jetstream = options.jetstream.as_ref();
     let mut identity = Identity {
         server_name: options.server_name.clone().unwrap_or_else(|| server_id.clone()),
         server_id,
@@ -455,7 +459,7 @@ fn identity(options: &Options, bound: SocketAddr) -> Result<Identity, String> {
         xkey: XKey::new().public_key(),
         connect_urls: Vec::new(),
         jetstream: jetstream.is_some(),
-        domain: jetstream.and_then(|wanted| wanted.domain).unwrap_or_default(),
+        domain: jetstream.and_then(|it| it.domain.clone()).unwrap_or_default(),
         lame_duck: false,
     };
     if let Some((host, port)) = options.client_advertise_address().map_err(|e| e.to_string())? {

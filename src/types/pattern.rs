@@ -131,23 +131,6 @@ mod tests {
     }
 
     #[test]
-    fn overlapping() {
-        let rows = [
-            ("a.*", "*.b", true),
-            ("a.*", "a", false),
-            ("a.>", "a.b.c", true),
-            ("a.>", "a", false),
-            ("*.b", "a.c", false),
-            (">", "a", true),
-            ("a.b", "a.b", true),
-        ];
-        for (one, other, expected) in rows {
-            assert_eq!(overlaps(one.as_bytes(), other.as_bytes()), expected, "{one} {other}");
-            assert_eq!(overlaps(other.as_bytes(), one.as_bytes()), expected, "{other} {one}");
-        }
-    }
-
-    #[test]
     fn matching() {
         let rows = [
             ("a.*", "a.b", true),
