@@ -5,6 +5,8 @@
 //! ```
 //! A small message is one copy: from the read buffer into `filling`.
 //! Invariant: `owed = filling + runs + in flight`.
+//!
+//! What is owed when a send begins is a [`Flush`], and has to be sent within the write deadline.
 
 use std::collections::VecDeque;
 
@@ -61,6 +63,22 @@ impl BufferPool {
     }
 }
 
+/// What was owed at some time, on its way out. None is under way where nothing is left of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flush {
+    pub began: Mono,
+    pub bytes: u64,
+    pub chunks: usize,
+    pub left: u64,
+}
+
+impl Flush {
+    /// It began before `now - deadline`, and is not done.
+    pub fn is_overdue(&self, now: Mono, deadline_ns: u64) -> bool {
+        self.left > 0 && now.since(self.began) > deadline_ns
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Outbound {
     filling: Vec<u8>,
@@ -69,8 +87,7 @@ pub struct Outbound {
     runs_bytes: usize,
     /// Bytes lent to the socket and not yet reported as sent.
     in_flight: usize,
-    /// When the send in flight began.
-    send_began: Mono,
+    flush: Flush,
     /// Bytes sent since they last earned trust.
     drained: u64,
     /// Producers may be asked to wait for this reader.
@@ -111,15 +128,26 @@ impl Outbound {
         self.owed() == 0
     }
 
-    /// A send is in flight and was begun before `now - deadline`.
-    pub fn is_overdue(&self, now: Mono, deadline_ns: u64) -> bool {
-        self.in_flight > 0 && now.since(self.send_began) > deadline_ns
+    pub fn flush(&self) -> &Flush {
+        &self.flush
+    }
+
+    /// All that is owed now has to be sent anew within the deadline.
+    pub fn begin_flush(&mut self, now: Mono) {
+        let bytes = self.owed();
+        let chunks = self.runs.len()
+            + usize::from(!self.filling.is_empty())
+            + usize::from(self.in_flight > 0);
+        self.flush = Flush { began: now, bytes, chunks, left: bytes };
     }
 
     /// Lends the oldest bytes, at most [`SEND_BYTES_MAX`] of them (or one run), to the socket.
     /// Until [`Outbound::on_sent`] has reported all of them no more may be taken.
     pub fn take(&mut self, now: Mono, into: &mut Vec<Run>) {
         assert!(self.in_flight == 0, "one send at a time");
+        if self.flush.left == 0 {
+            self.begin_flush(now);
+        }
         if self.runs.is_empty() && !self.filling.is_empty() {
             self.in_flight = self.filling.len();
             into.push(Run::Owned(std::mem::take(&mut self.filling)));
@@ -135,15 +163,21 @@ impl Outbound {
                 into.extend(self.runs.pop_front());
             }
         }
-        self.send_began = now;
     }
 
-    /// The kernel took `bytes` of what was lent.
-    pub fn on_sent(&mut self, bytes: usize, now: Mono) {
+    /// The kernel took `bytes` of what was lent. The flush that this ended.
+    pub fn on_sent(&mut self, bytes: usize, now: Mono) -> Option<Flush> {
         assert!(bytes <= self.in_flight, "sent {bytes} of {} lent", self.in_flight);
         self.in_flight -= bytes;
-        self.send_began = now;
         self.drained += bytes as u64;
+        let was_under_way = self.flush.left > 0;
+        self.flush.left = self.flush.left.saturating_sub(bytes as u64);
+        let ended = (was_under_way && self.flush.left == 0).then_some(self.flush);
+        if ended.is_some() && self.in_flight > 0 {
+            // The send had begun with more than the flush.
+            self.begin_flush(now);
+        }
+        ended
     }
 
     /// Trusts a reader that has taken `bytes_min` since the last time to take more until `until`.
@@ -164,6 +198,7 @@ impl Outbound {
         pool.give(std::mem::take(&mut self.filling));
         self.runs.clear();
         self.runs_bytes = 0;
+        self.flush.left = self.in_flight as u64;
     }
 
     fn close_run(&mut self) {
@@ -205,6 +240,26 @@ mod tests {
         assert_eq!(taken(&mut outbound).len(), SEND_BYTES_MAX + 1);
         outbound.on_sent(SEND_BYTES_MAX + 1, Mono(1));
         assert_eq!(taken(&mut outbound), [2]);
+    }
+
+    #[test]
+    fn a_flush_is_what_was_owed_when_it_began() {
+        let (mut outbound, mut pool) = (Outbound::default(), BufferPool::default());
+        outbound.share(Bytes::from(vec![1; SEND_BYTES_MAX]));
+        outbound.share(Bytes::from_static(b"two"));
+        taken(&mut outbound);
+        outbound.buffer(&mut pool).extend_from_slice(b"later");
+        assert!(!outbound.flush().is_overdue(Mono(10), 10));
+        assert!(outbound.flush().is_overdue(Mono(11), 10));
+        assert!(outbound.on_sent(SEND_BYTES_MAX, Mono(12)).is_none(), "two is left");
+        assert!(outbound.flush().is_overdue(Mono(12), 10), "progress gives no new time");
+
+        assert_eq!(taken(&mut outbound), b"twolater");
+        let ended = outbound.on_sent(3, Mono(20)).map(|flush| (flush.bytes, flush.chunks));
+        assert_eq!(ended, Some((SEND_BYTES_MAX as u64 + 3, 2)));
+        assert!(!outbound.flush().is_overdue(Mono(30), 10), "later has its own time");
+        assert!(outbound.on_sent(5, Mono(31)).is_some());
+        assert!(!outbound.flush().is_overdue(Mono(99), 10), "nothing is owed");
     }
 
     #[test]

@@ -24,10 +24,10 @@ use super::process::{OwnFile, Ports, urls};
 use super::ring::Ladder;
 use super::{checks, cpus, jetstream};
 use crate::cli::{Flags, VERSION};
-use crate::config::options::RingFeatures;
+use crate::config::options::{RingFeatures, WriteTimeout};
 use crate::config::{Options, changes};
-use crate::connection::Settings;
 use crate::connection::settings::Identity;
+use crate::connection::{Settings, Trace};
 use crate::jetstream::Site;
 use crate::monitor::ServerFacts;
 use crate::protocol::ParserLimits;
@@ -510,10 +510,14 @@ pub fn settings(options: &Options, identity: &Identity, access: &Arc<Access>) ->
         ping_interval_ns: options.ping_interval.as_nanos() as u64,
         ping_max: options.ping_max,
         write_deadline_ns: options.write_deadline.as_nanos() as u64,
+        write_retry: options.write_timeout == WriteTimeout::Retry,
         no_header_support: !options.headers,
         no_stall: options.no_fast_producer_stall,
-        trace: options.log.trace,
-        max_traced_msg_len: options.log.max_traced_bytes.unwrap_or(0),
+        trace: options.log.trace.then(|| Trace {
+            headers_only: options.log.trace_headers,
+            system: options.log.trace_verbose,
+            payload_bytes_max: options.log.max_traced_bytes.unwrap_or(0),
+        }),
         identity: Arc::new(identity.clone()),
         access: Arc::clone(access),
     }

@@ -37,10 +37,10 @@ pub fn settings(access: Arc<Access>) -> Arc<Settings> {
         ping_interval_ns: 120 * SECOND,
         ping_max: 2,
         write_deadline_ns: 10 * SECOND,
+        write_retry: false,
         no_header_support: false,
         no_stall: false,
-        trace: false,
-        max_traced_msg_len: 0,
+        trace: None,
         identity: Arc::new(Identity::default()),
         access,
     })
@@ -58,6 +58,12 @@ impl Stage {
             tuning,
         };
         Self(Shard::new(&seed, settings(access(users))))
+    }
+
+    pub fn set(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::clone(&self.0.settings);
+        change(&mut settings);
+        self.0.set_settings(Arc::new(settings));
     }
 
     pub fn open(&mut self) -> ConnKey {

@@ -125,7 +125,7 @@ pub enum WriteTimeout {
     #[default]
     Default,
     Close,
-    /// Keep the connection as long as it has not reached `max_pending`.
+    /// Keep the connection as long as its client takes something within each deadline.
     Retry,
 }
 
@@ -134,9 +134,9 @@ pub struct LogOptions {
     pub debug: bool,
     /// Also set by the two below.
     pub trace: bool,
-    /// Traces the system account too.
+    /// Traces also what the server itself publishes.
     pub trace_verbose: bool,
-    /// Traces the headers of messages, not their payload.
+    /// Traces of payloads only their headers.
     pub trace_headers: bool,
     /// Lines begin with the time. Default true.
     pub logtime: bool,

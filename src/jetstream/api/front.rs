@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 use super::call::{Call, StreamCall};
 use super::level::check_level;
 use super::requests::{ListRequest, body};
-use crate::jetstream::config::{API_LEVEL, Mode, StreamBounds, StreamConfig, StreamRequest};
+use crate::jetstream::config::{
+    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest,
+};
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::Ground;
 use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
@@ -173,7 +175,32 @@ impl Front {
         if is_taken {
             return Err(ApiError::stream_subject_overlap());
         }
+        self.check_reservation(account, &config, desk)?;
         Ok(config)
+    }
+
+    /// A stream reserves its `max_bytes` of what the server may use.
+    fn check_reservation(
+        &self,
+        account: AccountId,
+        config: &StreamConfig,
+        desk: &Desk<'_>,
+    ) -> Result<(), ApiError> {
+        let options = &desk.ground.site.options;
+        let (most, error) = match config.storage {
+            Storage::Memory => (options.max_memory_bytes, ApiError::memory_resources_exceeded()),
+            Storage::File => (options.max_file_bytes, ApiError::storage_resources_exceeded()),
+        };
+        let reserved = |config: &StreamConfig| u64::try_from(config.max_bytes).unwrap_or(0);
+        let others = self
+            .registry
+            .of_account(account)
+            .filter(|(name, other)| *name != config.name && other.config.storage == config.storage);
+        let others: u64 = others.map(|(_, other)| reserved(&other.config)).sum();
+        match most {
+            Some(most) if others.saturating_add(reserved(config)) > most => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn create(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {

@@ -72,3 +72,52 @@ fn a_stall_ends_when_the_subscriber_has_drained_to_half() {
     }
     assert!(stage.0.wants_read(publisher));
 }
+
+/// Lets the client take `bytes` of what a send has lent.
+fn takes(stage: &mut Stage, key: ConnKey, bytes: usize) {
+    stage.0.on_sent(key, bytes);
+}
+
+#[test]
+fn what_was_owed_must_be_sent_within_the_deadline() {
+    const TEN: u64 = 10 * SECOND;
+    for (retry, taken, survives) in
+        [(false, 0, false), (false, 5000, false), (true, 0, false), (true, 5000, true)]
+    {
+        let (mut stage, subscriber, publisher) = pair();
+        stage.set(|settings| settings.write_retry = retry);
+        stage.turn_at(SECOND);
+        publish_until_owed(&mut stage, subscriber, publisher, LIMIT / 4);
+        stage.0.take_outbound(subscriber, &mut Vec::new());
+        takes(&mut stage, subscriber, taken);
+        stage.turn_at(SECOND + TEN + 1);
+        assert_eq!(stage.is_open(subscriber), survives, "retry {retry}, {taken} taken");
+        assert_eq!(stage.0.totals.slow_consumers_deadline, 1);
+
+        // The next deadline is judged anew.
+        stage.turn_at(SECOND + 2 * TEN + 2);
+        stage.turn_at(SECOND + 3 * TEN);
+        assert!(!stage.is_open(subscriber));
+        assert_eq!(stage.0.totals.slow_consumers_deadline, 1 + u64::from(survives));
+    }
+}
+
+#[test]
+fn without_stalls_a_crowded_subscriber_misses_messages() {
+    let (mut stage, subscriber, publisher) = pair();
+    stage.set(|settings| settings.no_stall = true);
+    publish_until_owed(&mut stage, subscriber, publisher, LIMIT / 4 * 3 + 1);
+    let owed = |stage: &Stage| stage.0.connections.get(subscriber).map(|it| it.outbound.owed());
+    let before = owed(&stage);
+    for _ in 0..1000 {
+        stage.say(publisher, "PUB x 1000\r\n");
+        stage.say(publisher, &format!("{:1000}\r\n", ""));
+    }
+    assert!(stage.is_open(subscriber));
+    assert_eq!(owed(&stage), before);
+    while stage.0.connections.get(subscriber).is_some_and(|conn| conn.outbound.is_waiting()) {
+        stage.heard(subscriber);
+    }
+    stage.say(publisher, "PUB x 2\r\nhi\r\n");
+    assert_eq!(stage.heard(subscriber), "MSG x 1 2\r\nhi\r\n");
+}
