@@ -12,7 +12,7 @@ use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
 use super::letter::{Letter, Posting, Request, StreamCard};
 use super::outbox::{Outgoing, PostedQueue};
-use super::stream::{Incoming, Stream};
+use super::stream::{DirectGet, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
 use crate::storage::{KeyValue, Log};
 use crate::types::{AccountId, Mono, Now, ShardId};
@@ -51,6 +51,13 @@ impl Received<'_> {
     }
 }
 
+/// What follows the stream's name: `$JS.API.DIRECT.GET.<stream>.<subject>`, or with a domain.
+fn direct_subject(subject: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memmem::find(subject, b".DIRECT.GET.")? + b".DIRECT.GET.".len();
+    let rest = &subject[at..];
+    memchr::memchr(b'.', rest).map(|dot| &rest[dot + 1..])
+}
+
 /// As if nobody had subscribed.
 fn no_responders(reply: &[u8]) -> Outgoing<'_> {
     Outgoing { headers: b"NATS/1.0 503\r\n\r\n", ..Outgoing::plain(reply, b"") }
@@ -72,12 +79,16 @@ pub struct JetStream {
     pub(super) ready: VecDeque<u32>,
     /// Streams with messages that cannot be seen yet.
     pub(super) awaiting: Vec<u32>,
+    /// Streams with requests that wait for a read, or for room.
+    pub(super) polled: Vec<u32>,
     /// Consumers with progress that is not in the log, and when it has to be.
     pub(super) unwritten: Vec<(StreamSlot, u32)>,
     pub(super) progress_at: Mono,
     /// Somebody waits for progress to be durable.
     pub(super) is_awaited: bool,
     pub(super) interest_moved: bool,
+    /// The last turn.
+    pub(super) ran_at: Mono,
     pub(super) room_opened: bool,
     subscription_changes: Vec<SubscriptionChange>,
     postings: Vec<Posting>,
@@ -99,10 +110,12 @@ impl JetStream {
             alarms: Alarms::default(),
             ready: VecDeque::new(),
             awaiting: Vec::new(),
+            polled: Vec::new(),
             unwritten: Vec::new(),
             progress_at: Mono(0),
             is_awaited: false,
             interest_moved: false,
+            ran_at: Mono(0),
             room_opened: false,
             subscription_changes: Vec::new(),
             postings: Vec::new(),
@@ -216,7 +229,11 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) {
-        let _ = (slot, received, now, gate);
+        let Received { subject, reply, headers, payload: body, .. } = *received;
+        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
+        let get = DirectGet { subject: direct_subject(subject), reply, headers, body };
+        hosted.stream.direct_get(&mut context, &get);
+        self.poll_again(slot);
     }
 
     fn on_flow_control(

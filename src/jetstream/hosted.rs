@@ -21,6 +21,8 @@ pub struct Hosted {
     pub armed: Mono,
     /// On the list of streams with messages that cannot be seen yet.
     pub is_awaiting: bool,
+    /// On the list of streams with requests that wait.
+    pub is_polled: bool,
     /// On the list of streams with consumers that may have work.
     pub is_ready: bool,
 }
@@ -35,6 +37,7 @@ impl Hosted {
             parked: Vec::new(),
             armed: Mono::NEVER,
             is_awaiting: false,
+            is_polled: false,
             is_ready: false,
         }
     }

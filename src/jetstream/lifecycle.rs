@@ -81,6 +81,7 @@ impl JetStream {
             self.recover_consumer(slot, name, value, now, gate);
         }
         self.after_change(slot);
+        self.poll_again(slot);
     }
 
     fn recover_consumer(

@@ -8,12 +8,13 @@ use super::hosted::Hosted;
 use super::seats::Rest;
 use super::target::StreamSlot;
 use crate::storage::{Event, OpId, Poison};
-use crate::types::limits::JETSTREAM_POLL_MESSAGES;
+use crate::types::limits::{self, JETSTREAM_POLL_MESSAGES};
 use crate::types::{Mono, Now};
 
 impl JetStream {
     /// Delivers what can be delivered, about `budget` bytes of it, and does what is due.
     pub fn run(&mut self, now: Now, gate: &mut dyn Gate, budget: usize) {
+        self.ran_at = now.mono;
         if let Some(values) = self.values.take() {
             self.recover(values, now, gate);
         }
@@ -21,6 +22,7 @@ impl JetStream {
         self.show_messages(now, gate);
         self.wake_for_the_world();
         self.run_due(now, gate);
+        self.poll_streams(now, gate);
         self.poll_ready(now, gate, budget);
         self.write_progress(now, gate);
         self.open_own_letters(now, gate);
@@ -32,9 +34,13 @@ impl JetStream {
         if !self.ready.is_empty() {
             return Mono(0);
         }
+        let polled = match self.polled.is_empty() {
+            true => Mono::NEVER,
+            false => self.ran_at.plus(limits::JETSTREAM_POLL_NS),
+        };
         let logs = self.ground.logs.iter().map(crate::storage::Log::wake_at);
         let progress = self.progress_due();
-        logs.fold(self.alarms.next().min(progress), Mono::min)
+        logs.fold(self.alarms.next().min(progress).min(polled), Mono::min)
     }
 
     fn read_log_events(&mut self, now: Now, gate: &mut dyn Gate) {
@@ -79,9 +85,7 @@ impl JetStream {
             hosted.seats.wake(Rest::Reading);
             let parked = std::mem::take(&mut hosted.parked);
             parked.into_iter().for_each(|letter| self.post(self.shard, letter));
-            if let Some((hosted, mut context)) = self.at(slot, now, gate) {
-                hosted.stream.poll(&mut context);
-            }
+            self.poll_again(slot);
             self.list_ready(slot);
             return;
         }
@@ -106,6 +110,27 @@ impl JetStream {
                 self.awaiting.push(index);
             }
             self.list_ready(slot);
+        }
+    }
+
+    /// A stream may have requests that wait: it is asked each turn until it has none.
+    pub(super) fn poll_again(&mut self, slot: StreamSlot) {
+        let Some(hosted) = self.hosted[slot.index as usize].as_deref_mut() else { return };
+        if !hosted.is_polled {
+            hosted.is_polled = true;
+            self.polled.push(slot.index);
+        }
+    }
+
+    fn poll_streams(&mut self, now: Now, gate: &mut dyn Gate) {
+        for index in std::mem::take(&mut self.polled) {
+            let Some(hosted) = self.hosted[index as usize].as_deref_mut() else { continue };
+            hosted.is_polled = false;
+            let slot = hosted.slot;
+            let Some((hosted, mut context)) = self.at(slot, now, gate) else { continue };
+            if !hosted.stream.poll(&mut context) {
+                self.poll_again(slot);
+            }
         }
     }
 

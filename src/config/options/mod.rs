@@ -6,6 +6,7 @@
 mod address;
 mod authorization;
 mod field;
+mod jetstream;
 mod keys;
 mod permissions;
 mod validate;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use address::{Listen, Port};
 pub use authorization::Authorization;
+pub use jetstream::{BatchLimits, JetStream, JetStreamLimits, Sync};
 pub use weft::{CoreSet, JetStreamIo, Placement, RingFeatures, WeftOptions};
 
 use super::ConfigError;

@@ -16,7 +16,7 @@ use crate::jetstream::info::{AccountInfo, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::registry::{Registry, Stage};
-use crate::types::pattern::overlaps;
+use crate::types::pattern::overlap;
 use crate::types::{AccountId, Now, ShardId, json};
 
 /// An answer that waits for what other cores tell.
@@ -201,7 +201,7 @@ impl Front {
         let wanted = |config: &StreamConfig| {
             let subject = asked.subject.as_bytes();
             let mut subjects = config.subjects.iter();
-            subject.is_empty() || subjects.any(|own| overlaps(own.as_bytes(), subject))
+            subject.is_empty() || subjects.any(|own| overlap(own.as_bytes(), subject))
         };
         let streams = self.registry.of_account(request.account());
         let live = streams.filter(|(_, entry)| entry.stage == Stage::Live && wanted(&entry.config));

@@ -12,22 +12,6 @@ object! {
 }
 
 object! {
-    pub struct MessageGetRequest as "server.JSApiMsgGetRequest" {
-        seq: u64 = filled "seq",
-        last_by_subj: String = filled "last_by_subj",
-        next_by_subj: String = filled "next_by_subj",
-        batch: i64 = filled "batch" as "int",
-        max_bytes: i64 = filled "max_bytes" as "int",
-        start_time: Option<Moment> = filled "start_time",
-        multi_last: Vec<String> = filled "multi_last",
-        up_to_seq: u64 = filled "up_to_seq",
-        up_to_time: Option<Moment> = filled "up_to_time",
-        no_hdr: bool = filled "no_hdr",
-        min_last_seq: u64 = filled "min_last_seq",
-    }
-}
-
-object! {
     pub struct PauseRequest as "server.JSApiConsumerPauseRequest" {
         pause_until: Option<Moment> = filled "pause_until",
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::call::{Call, ConsumerCall, StreamCall};
-use super::requests::{MessageGetRequest, body};
+use super::requests::body;
 use super::stored::{Found, StoredMessage};
 use crate::jetstream::config::{Mode, StreamConfig};
 use crate::jetstream::context::Gate;
@@ -12,7 +12,9 @@ use crate::jetstream::error::ApiError;
 use crate::jetstream::info::{ClusterInfo, StreamCreated, Success, answer};
 use crate::jetstream::letter::{Letter, Request, StreamCard};
 use crate::jetstream::outbox::Outgoing;
-use crate::jetstream::stream::{Got, InfoRequest, MessageDeleteRequest, PurgeRequest, Stream};
+use crate::jetstream::stream::{
+    Got, InfoRequest, MessageDeleteRequest, MessageGetRequest, PurgeRequest, Stream,
+};
 use crate::jetstream::target::StreamSlot;
 use crate::storage::{Lsn, Refusal, StreamId};
 use crate::types::{AccountId, Now, ShardId};
@@ -151,10 +153,11 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) -> Served {
         let asked: MessageGetRequest = body(&request.body, "JSApiMsgGetRequest")?;
-        let mut wanted = asked.wanted()?;
+        let without_headers = asked.no_hdr;
+        let mut wanted = asked.single()?;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
         let message = match hosted.stream.get(&mut context, &mut wanted) {
-            Got::Here(stored) => StoredMessage::of(&stored, asked.no_hdr),
+            Got::Here(stored) => StoredMessage::of(&stored, without_headers),
             Got::Missing => return Err(ApiError::no_message_found()),
             Got::Broken(_) => return Err(ApiError::stream_general("message is damaged on disk")),
             Got::Wait => {

@@ -7,9 +7,11 @@
 //! | `values` `moment` | durations, times and the words fields may hold |
 //! | `stream` `source` `consumer` | the configurations |
 //! | `pull` | what a pull asks for |
+//! | `check/` | what they have to obey, what is filled in, what may change |
 
 use std::collections::BTreeMap;
 
+mod check;
 mod consumer;
 pub(super) mod json;
 mod moment;
@@ -19,6 +21,7 @@ mod stream;
 mod values;
 pub(super) mod wire;
 
+pub use check::{Checked, ConsumerBounds, ConsumerSubject, StreamBounds};
 pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;
 pub use pull::{NakOptions, PullRequest};

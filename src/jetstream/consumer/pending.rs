@@ -293,7 +293,13 @@ impl Pending {
     }
 
     fn unqueue(&mut self, at: usize) {
-        self.queued -= u32::from(self.slots[at].state == State::Queued);
+        if self.slots[at].state != State::Queued {
+            return;
+        }
+        self.queued -= 1;
+        if self.queue.front() == Some(&self.slots[at].seq) {
+            self.queue.pop_front();
+        }
     }
 
     fn set_state(&mut self, at: usize, state: State) {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::super::config::{self, Mode};
+use super::super::error::ApiError;
 
 /// A pull request. Times are in nanoseconds and may be negative, as the client sent them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -36,9 +37,8 @@ impl<'a> PullRequest<'a> {
         if let Some(plain) = (Plain { text: body, at: 1 }).request() {
             return Ok(plain);
         }
-        config::parse::<config::PullRequest>(body, Mode::Lenient, "")
-            .map(Self::from)
-            .map_err(|error| error.description.into_owned())
+        let read = config::parse::<config::PullRequest>(body, Mode::Lenient, "");
+        read.map(Self::from).map_err(|error| words_of(&error))
     }
 
     /// It names something of a priority group.
@@ -49,6 +49,14 @@ impl<'a> PullRequest<'a> {
             || !self.group.is_empty()
             || !self.id.is_empty()
     }
+}
+
+/// What Go says of a whole text that cannot be read. The API reads from a stream, which differs
+/// where the text ends early.
+fn words_of(error: &ApiError) -> String {
+    let text = &error.description;
+    let text = text.strip_prefix("invalid JSON: ").unwrap_or(text);
+    if text == "unexpected EOF" { "unexpected end of JSON input".into() } else { text.into() }
 }
 
 impl From<config::PullRequest> for PullRequest<'_> {
@@ -263,7 +271,7 @@ mod tests {
             "{\"batch\":null}",
         ] {
             let whole = config::parse::<config::PullRequest>(body.as_bytes(), Mode::Lenient, "");
-            let whole = whole.map(PullRequest::from);
+            let whole = whole.map(PullRequest::from).map_err(|error| words_of(&error));
             assert_eq!(PullRequest::parse(body.as_bytes()), whole, "{body}");
         }
     }

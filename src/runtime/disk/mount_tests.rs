@@ -54,7 +54,14 @@ impl Mount {
         run("mount", &["-o", "loop", text(self.image.as_ref().unwrap()), text(self.path())]);
     }
 
+    /// The kernel lets go of a killed process' files a moment after its end.
     fn unmount(&self) {
+        for _ in 0..100 {
+            if Command::new("umount").arg(self.path()).output().unwrap().status.success() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         run("umount", &[text(self.path())]);
     }
 
