@@ -167,6 +167,19 @@ impl Outbox {
         !emptied.items.is_empty()
     }
 
+    /// The next message to be routed, for tests of what publishes.
+    #[cfg(test)]
+    pub fn first(&self) -> Option<(AccountId, Outgoing<'_>)> {
+        let Posted { account, route, subject, reply, header_len, body } = self.ready.first()?;
+        let (headers, payload) = body.split_at(header_len);
+        Some((account, Outgoing { route, subject, reply, headers, payload }))
+    }
+
+    #[cfg(test)]
+    pub fn pop(&mut self) {
+        self.ready.pop();
+    }
+
     pub fn is_empty(&self) -> bool {
         self.ready.items.is_empty()
     }

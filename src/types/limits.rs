@@ -240,3 +240,11 @@ pub const BATCH_IDLE_NS: u64 = 10 * SECOND;
 /// Counters whose value a stream remembers, those on their way to the disk aside; beyond it they
 /// are read again.
 pub const COUNTERS_KEPT: usize = 4096;
+/// How often a stream with requests that wait is asked, if nothing else wakes its core.
+pub const JETSTREAM_POLL_NS: u64 = MILLISECOND;
+/// What the reference allows of streams and consumers: bytes of names, descriptions and metadata
+/// (names and values together, ours too), and copies in a cluster. More is refused.
+pub const ASSET_NAME_BYTES_MAX: usize = 255;
+pub const ASSET_DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+pub const ASSET_METADATA_BYTES_MAX: usize = 128 * 1024;
+pub const REPLICAS_MAX: i64 = 5;
