@@ -8,13 +8,11 @@ mod mesh;
 mod protocol;
 mod routing;
 mod security;
-#[allow(dead_code, unused_imports, reason = "streams will stand on it; until then its tests do")]
 mod storage;
 
 pub mod config;
 
 mod connection;
-#[allow(dead_code, unused_imports, reason = "being built: the shard will own it")]
 mod jetstream;
 
 mod shard;

@@ -184,19 +184,6 @@ impl Outbox {
         self.ready.items.is_empty()
     }
 
-    /// The next message to be routed.
-    #[cfg(test)]
-    pub fn first(&self) -> Option<(AccountId, Outgoing<'_>)> {
-        let Posted { account, route, subject, reply, header_len, body } = self.ready.first()?;
-        let (headers, payload) = body.split_at(header_len);
-        Some((account, Outgoing { route, subject, reply, headers, payload }))
-    }
-
-    #[cfg(test)]
-    pub fn pop(&mut self) {
-        self.ready.pop();
-    }
-
     /// Bytes that wait to be routed.
     pub fn ready_bytes(&self) -> usize {
         self.ready.arena.len() - self.ready.at

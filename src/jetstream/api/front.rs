@@ -74,9 +74,9 @@ impl Desk<'_> {
 }
 
 impl Front {
-    pub fn new(shards: usize) -> Self {
+    pub fn new(shards: usize, waiting_max: usize) -> Self {
         Self {
-            registry: Registry::new(shards),
+            registry: Registry::new(shards, waiting_max),
             shards,
             gatherings: BTreeMap::new(),
             next_gathering: 0,
@@ -263,7 +263,7 @@ impl Front {
         let page = &names[offset..(offset + limit).min(names.len())];
         let head = Page { total: names.len() as u64, offset: offset as u64, limit: limit as u64 };
         if is_list {
-            return self.gather(request, Gather::StreamList(head), Some(page.to_vec()), desk);
+            return self.gather(request, Gather::StreamList(head), Some(page), desk);
         }
         // The reference tells an empty list of names as none at all.
         let streams = (!page.is_empty()).then_some(page);
@@ -275,7 +275,7 @@ impl Front {
         &mut self,
         request: Request,
         what: Gather,
-        names: Option<Vec<String>>,
+        names: Option<&[String]>,
         desk: &mut Desk<'_>,
     ) {
         self.next_gathering = self.next_gathering.wrapping_add(1);
@@ -284,7 +284,7 @@ impl Front {
         let infos = BTreeMap::new();
         self.gatherings.insert(id, Gathering { request, what, missing, usage, infos });
         for shard in 0..self.shards {
-            let letter = Letter::Gather { id, account, names: names.clone() };
+            let letter = Letter::Gather { id, account, names: names.map(<[String]>::to_vec) };
             desk.post(ShardId(shard as u16), letter);
         }
     }

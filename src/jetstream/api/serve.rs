@@ -276,7 +276,7 @@ impl JetStream {
             let error = error_of(refusal);
             return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
         }
-        self.resubscribe(before, slot);
+        self.resubscribe(&before, slot);
         self.after_change(slot);
         self.tell(request, now, gate);
     }
