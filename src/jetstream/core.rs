@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::alarm::Alarms;
+use super::api::API_PATTERNS;
 use super::api::front::{Desk, Front};
-use super::api::{API_PATTERNS, Call};
 use super::consumer::{AckTokens, Answered};
 use super::context::{Context, Gate, Site};
 use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
-use super::letter::{Letter, Posting, Request, StreamCard};
+use super::letter::{Letter, Posting, Request};
 use super::outbox::{Outgoing, PostedQueue};
 use super::stream::{DirectGet, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};

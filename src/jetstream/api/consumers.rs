@@ -126,7 +126,8 @@ impl JetStream {
         let stream = hosted.stream.config().name.clone();
         let home = hosted.home(&stream, config.mem_storage);
         let store = hosted.stream.store();
-        let consumer = Consumer::new(&name, &config, &home, store, &mut context);
+        let mut consumer = Consumer::new(&name, &config, &home, store, &mut context);
+        consumer.announce_pause(&mut context);
         self.seat(slot, consumer, now, gate);
         self.advise_consumer(slot, &name, Action::Create, now, gate);
         self.tell_consumer(slot, &name, now, gate)
