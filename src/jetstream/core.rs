@@ -159,8 +159,6 @@ impl JetStream {
             Target::Next(slot) => self.on_next(slot, received, now, gate),
             Target::Direct(slot) => self.on_direct(slot, received, now, gate),
             Target::FlowControl(slot) => self.on_flow_control(slot, received, now, gate),
-            // Snapshots and sources are not served yet: nobody subscribes for them.
-            Target::Snapshot(_) | Target::Source(..) => {}
         }
         self.open_own_letters(now, gate);
     }

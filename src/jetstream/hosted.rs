@@ -91,7 +91,6 @@ impl Hosted {
         let mut all = vec![
             (format!("$JS.ACK.{name}.>"), Target::Ack(slot)),
             (format!("$JS.FC.{name}.>"), Target::FlowControl(slot)),
-            (format!("$JS.SNAPSHOT.ACK.{name}.>"), Target::Snapshot(slot)),
         ];
         let config = self.stream.config();
         let is_direct = config.allow_direct;

@@ -4,7 +4,6 @@
 //!   shard 0 ── Create, Update, Delete, Request ──▶ owner of the stream
 //!   shard 0 ◀── Created, Refused, Deleted ──────── owner
 //!   shard 0 ── Gather ──▶ every core ── Gathered ──▶ shard 0
-//!   any core ── Tap, Untap ──▶ shard 0 ──▶ owner of the origin
 //! ```
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -92,18 +91,6 @@ pub enum Letter {
         id: u32,
         usage: Usage,
         infos: Vec<(String, Vec<u8>)>,
-    },
-    /// Deliver a stream to a subject by a consumer of your own (its configuration in JSON).
-    Tap {
-        account: u32,
-        stream: String,
-        consumer: String,
-        config: Vec<u8>,
-    },
-    Untap {
-        account: u32,
-        stream: String,
-        consumer: String,
     },
 }
 

@@ -41,6 +41,7 @@ mod stream;
 mod target;
 mod wake;
 
+pub use config::API_LEVEL;
 pub use context::{Gate, GateState, Site};
 pub use core::{JetStream, Received, Seed};
 pub use outbox::{Posted, PostedQueue};

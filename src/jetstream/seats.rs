@@ -26,6 +26,8 @@ pub enum Rest {
 #[derive(Debug)]
 pub struct Seat {
     pub consumer: Box<Consumer>,
+    /// Mirrors and sources make it for themselves; lists do not show it.
+    is_direct: bool,
     rest: Rest,
     /// The lists it stands on, one bit each.
     listed: u8,
@@ -52,6 +54,7 @@ const RESTS: usize = 5;
 impl Seats {
     pub fn insert(&mut self, name: &str, consumer: Consumer) -> u32 {
         let seat = Seat {
+            is_direct: consumer.config().direct,
             consumer: Box::new(consumer),
             rest: Rest::Idle,
             listed: 0,
@@ -105,16 +108,16 @@ impl Seats {
         seats.filter_map(|(at, seat)| Some((at as u32, seat.as_ref()?)))
     }
 
-    /// Consumers that clients made, by name. Mirrors and sources make some for themselves.
+    /// Consumers that clients made, by name.
     pub fn visible_names(&self) -> Vec<&str> {
-        let visible = self.iter().filter(|(_, seat)| !seat.consumer.config().direct);
+        let visible = self.iter().filter(|(_, seat)| !seat.is_direct);
         let mut names: Vec<&str> = visible.map(|(_, seat)| seat.consumer.name()).collect();
         names.sort_unstable();
         names
     }
 
     pub fn visible_len(&self) -> usize {
-        self.iter().filter(|(_, seat)| !seat.consumer.config().direct).count()
+        self.iter().filter(|(_, seat)| !seat.is_direct).count()
     }
 
     /// There may be work for this one.

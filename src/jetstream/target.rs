@@ -24,27 +24,21 @@ pub enum Target {
     Direct(StreamSlot),
     /// `$JS.FC.<stream>.>`
     FlowControl(StreamSlot),
-    /// `$JS.SNAPSHOT.ACK.<stream>.>` and `$JS.SNAPSHOT.RESTORE.<stream>.*`
-    Snapshot(StreamSlot),
-    /// Where the n-th source of the stream is delivered; 0 is the mirror.
-    Source(StreamSlot, u8),
 }
 
 impl Target {
     /// As the sid of a subscription.
     pub fn to_sid(self) -> [u8; 8] {
-        let (kind, slot, source) = match self {
-            Self::Api => (0, None, 0),
-            Self::Publish(slot) => (1, Some(slot), 0),
-            Self::Ack(slot) => (2, Some(slot), 0),
-            Self::Next(slot) => (3, Some(slot), 0),
-            Self::Direct(slot) => (4, Some(slot), 0),
-            Self::FlowControl(slot) => (5, Some(slot), 0),
-            Self::Snapshot(slot) => (6, Some(slot), 0),
-            Self::Source(slot, source) => (7, Some(slot), source),
+        let (kind, slot) = match self {
+            Self::Api => (0, None),
+            Self::Publish(slot) => (1, Some(slot)),
+            Self::Ack(slot) => (2, Some(slot)),
+            Self::Next(slot) => (3, Some(slot)),
+            Self::Direct(slot) => (4, Some(slot)),
+            Self::FlowControl(slot) => (5, Some(slot)),
         };
         let slot = slot.unwrap_or(StreamSlot { index: 0, generation: 0 });
-        let mut sid = [kind, source, 0, 0, 0, 0, 0, 0];
+        let mut sid = [kind, 0, 0, 0, 0, 0, 0, 0];
         sid[2..4].copy_from_slice(&slot.generation.to_le_bytes());
         sid[4..].copy_from_slice(&slot.index.to_le_bytes());
         sid
@@ -52,7 +46,7 @@ impl Target {
 
     /// The inverse of [`Target::to_sid`].
     pub fn from_sid(sid: &[u8]) -> Option<Self> {
-        let &[kind, source, g0, g1, i0, i1, i2, i3] = sid else { return None };
+        let &[kind, _, g0, g1, i0, i1, i2, i3] = sid else { return None };
         let slot = StreamSlot {
             index: u32::from_le_bytes([i0, i1, i2, i3]),
             generation: u16::from_le_bytes([g0, g1]),
@@ -64,8 +58,6 @@ impl Target {
             3 => Self::Next(slot),
             4 => Self::Direct(slot),
             5 => Self::FlowControl(slot),
-            6 => Self::Snapshot(slot),
-            7 => Self::Source(slot, source),
             _ => return None,
         })
     }
@@ -95,8 +87,6 @@ mod tests {
             Target::Next(slot),
             Target::Direct(slot),
             Target::FlowControl(slot),
-            Target::Snapshot(slot),
-            Target::Source(slot, 7),
         ];
         for target in all {
             assert_eq!(Target::from_sid(&target.to_sid()), Some(target));

@@ -14,7 +14,7 @@ use super::disk::{
 };
 use crate::config::Options;
 use crate::config::options::{JetStreamIo, Sync};
-use crate::jetstream::{Seed, Site};
+use crate::jetstream::{API_LEVEL, Seed, Site};
 use crate::storage::{LogId, LogSettings, Report, SyncMode};
 use crate::types::ShardId;
 use crate::types::limits::DISK_QUALIFY_NS_MAX;
@@ -82,7 +82,6 @@ pub struct Plan {
 const STORE_DIR: &str = "nats";
 /// For bytes where the kernel does not tell.
 const STORAGE_BYTES: u64 = 1 << 40;
-const API_LEVEL: u32 = 5;
 
 impl Plan {
     /// Takes the store directory and says what was found. The error is one line for people.

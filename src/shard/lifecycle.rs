@@ -14,15 +14,13 @@ use super::timers::Due;
 use super::{Shard, trace};
 use crate::connection::outbound::{Flush, Run};
 use crate::connection::{Connection, Late, Pauses, Phase, StalledProducer};
+use crate::jetstream::API_LEVEL;
 use crate::protocol::{ServerInfo, encode};
 use crate::security::Nonce;
 use crate::types::limits::{STALL_NS_MAX, Tuning};
 use crate::types::mutation::{self, Mutation};
 use crate::types::time::{Mono, SECOND};
 use crate::types::{ClientId, CloseReason, ConnKey};
-
-/// The JetStream API level of the reference's version; sent even where JetStream is off.
-const API_LEVEL: u32 = 5;
 
 /// Keepalive, write deadline and stall; with more in the heap some are stale.
 const TIMERS_PER_CONNECTION: usize = 4;
@@ -97,6 +95,7 @@ impl Shard {
             ldm: identity.lame_duck,
             connect_info,
             remote_account: if connect_info { "$G" } else { "" },
+            // Sent even where JetStream is off.
             api_lvl: API_LEVEL,
             xkey: &identity.xkey,
             ..ServerInfo::default()

@@ -133,11 +133,6 @@ impl Transform {
         pattern::covers(&self.source, subject)
     }
 
-    /// The pattern of the subjects it is for.
-    pub fn source(&self) -> &[u8] {
-        &self.source
-    }
-
     /// A pattern that covers all it can make of subjects.
     pub fn results(&self) -> Vec<u8> {
         let mut pattern = Vec::new();

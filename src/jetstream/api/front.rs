@@ -363,12 +363,6 @@ impl Front {
                 self.look_again(desk);
             }
             Letter::Gathered { id, usage, infos } => self.on_gathered(id, usage, infos, desk),
-            Letter::Tap { account, ref stream, .. } | Letter::Untap { account, ref stream, .. } => {
-                let owner = self.registry.get(AccountId(account), stream).map(|entry| entry.owner);
-                if let Some(owner) = owner {
-                    desk.post(owner, letter);
-                }
-            }
             Letter::Failed => self.errors += 1,
             _ => {}
         }
