@@ -19,29 +19,7 @@ tries=${WEFT_TRIES:-1000000}
 seeds=${WEFT_SIM_SEEDS:-10000}
 soak_minutes=${WEFT_SOAK_MINUTES:-20}
 fuzz_seconds=${WEFT_FUZZ_SECONDS:-600}
-failed=0
-
-record() { # STEP COMMAND…
-  local step=$1 status
-  shift
-  echo "== $step"
-  {
-    echo "# $step"
-    echo
-    echo "$(date -u +%FT%TZ), commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo ' (changed)'), $(nproc) CPUs, Linux $(uname -r)"
-    echo
-    echo '```'
-    "$@" 2>&1
-    status=$?
-    echo '```'
-    echo
-    echo "exit code $status"
-  } >"$results/$step.md"
-  # No path of this machine is recorded.
-  sed -i "s#$PWD#.#g" "$results/$step.md"
-  tail -3 "$results/$step.md"
-  grep -q '^exit code 0$' "$results/$step.md" || failed=$((failed + 1))
-}
+. scripts/record.sh
 
 server_pid=
 start() { # FLAGS…: a server on port 14222, monitoring on 18222

@@ -119,6 +119,15 @@ pub struct StalledProducer {
     pub asked: Mono,
 }
 
+/// Who is told when a subscriber has room again for what JetStream delivers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RoomWaiter {
+    /// JetStream of this core.
+    Here,
+    /// A probe of another core.
+    Probe { shard: ShardId, id: u64 },
+}
+
 #[derive(Debug)]
 pub struct Connection {
     pub key: ConnKey,
@@ -153,6 +162,7 @@ pub struct Connection {
     pub stalled_until: Mono,
     /// Producers that wait for this subscriber to drain.
     pub stalled_producers: Vec<StalledProducer>,
+    room_waiters: Vec<RoomWaiter>,
     pub client: ClientId,
     pub profile: Box<Profile>,
 }
@@ -181,6 +191,7 @@ impl Connection {
             sids: Sids::default(),
             stalled_until: Mono::default(),
             stalled_producers: Vec::new(),
+            room_waiters: Vec::new(),
             client,
             profile: Box::new(Profile::new(peer, start)),
         }
@@ -193,6 +204,21 @@ impl Connection {
     /// How log lines name it.
     pub fn label(&self) -> String {
         self.profile.logged_as(self.client)
+    }
+
+    /// Notes who wants to hear of room; each once.
+    pub fn wait_for_room(&mut self, waiter: RoomWaiter) {
+        if !self.room_waiters.contains(&waiter) {
+            self.room_waiters.push(waiter);
+        }
+    }
+
+    pub fn has_room_waiters(&self) -> bool {
+        !self.room_waiters.is_empty()
+    }
+
+    pub fn take_room_waiters(&mut self) -> Vec<RoomWaiter> {
+        std::mem::take(&mut self.room_waiters)
     }
 
     /// Behaves from now on as CONNECT asked; said of an admitted client.

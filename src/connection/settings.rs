@@ -61,6 +61,10 @@ pub struct Identity {
     /// A public curve nkey.
     pub xkey: String,
     pub connect_urls: Vec<String>,
+    /// JetStream is on.
+    pub jetstream: bool,
+    /// Of JetStream; empty: none.
+    pub domain: String,
     /// The server is about to go: clients should leave.
     pub lame_duck: bool,
 }

@@ -54,7 +54,7 @@ impl Shard {
             &built
         });
         let origin = Origin { shard: self.id, conn: key, echo: manners.echo };
-        let message = Message { origin, account, publish, tail, ask: 0 };
+        let message = Message { origin, account, route: None, publish, tail, ask: 0 };
         let answered = self.serve_system(&message);
         // Not earlier: each answer above can cut this connection, and with it subscriptions that a
         // fan-out would still name.
@@ -110,6 +110,7 @@ impl Shard {
             let owner = key.slot;
             let new = NewSubscription { account, pattern, queue, sid, owner };
             let sub = self.router.subscribe(new);
+            self.interest_moved = true;
             let conn = self.connections.owner_mut(key.slot);
             conn.sids.insert(sub, &self.hasher, &self.router);
         }
@@ -149,6 +150,7 @@ impl Shard {
         }
         conn.sids.remove(sub, &self.hasher, &self.router);
         self.router.unsubscribe(sub);
+        self.interest_moved = true;
     }
 
     pub(super) fn ping(&mut self, key: ConnKey) -> Flow {

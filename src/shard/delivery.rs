@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::frame::{self, GroupPart, Groups, Message, Origin};
+use super::frame::{self, GroupPart, Groups, Message, Origin, SERVICE};
 use super::{Shard, trace};
 use crate::connection::{Pauses, Phase};
 use crate::protocol::encode::{self, Kind};
@@ -105,7 +105,7 @@ impl Shard {
         plain: bool,
         groups: Groups<'_>,
     ) {
-        let Some(fanout) = self.route(message.account, message.publish.subject) else { return };
+        let Some(fanout) = self.route(message.account, message.routed_by()) else { return };
         let mut forms = Forms::default();
         if plain {
             let mut delivered = false;
@@ -234,6 +234,9 @@ impl Shard {
     /// Whether a subscription would get a message of this origin.
     fn takes(&self, sub: SubKey, subject: &[u8], origin: &Origin) -> bool {
         let subscription = self.router.subscription(sub);
+        if subscription.owner() == SERVICE.slot {
+            return true;
+        }
         let conn = self.connections.owner(subscription.owner());
         let takes =
             conn.is_open() && !is_spent(subscription) && !refuses_own(conn.key, origin, self.id);
@@ -253,6 +256,9 @@ impl Shard {
         forms: &mut Forms,
     ) -> bool {
         let subscription = self.router.subscription(sub);
+        if subscription.owner() == SERVICE.slot {
+            return self.serve(sub, message);
+        }
         let conn = self.connections.owner_mut(subscription.owner());
         let own = refuses_own(conn.key, &message.origin, self.id);
         if own || !conn.is_open() || is_spent(subscription) {
@@ -271,7 +277,7 @@ impl Shard {
             self.scratch.spent.push(sub);
         }
         let publish = message.publish;
-        if conn.is_crowded && self.settings.no_stall {
+        if conn.is_crowded && self.settings.no_stall && message.origin.conn != SERVICE {
             // It misses the message, which counts for it as in the reference.
             conn.counters.out_msgs += 1;
             conn.counters.out_bytes += publish.payload.len() as u64;

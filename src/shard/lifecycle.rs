@@ -86,6 +86,8 @@ impl Shard {
             host: &identity.host,
             port: identity.port,
             headers: !self.settings.no_header_support,
+            jetstream: identity.jetstream,
+            domain: &identity.domain,
             auth_required: self.settings.access.is_required(),
             nonce: nonce.as_ref().map_or("", Nonce::as_str),
             max_payload: self.settings.parser.max_payload,
@@ -191,6 +193,8 @@ impl Shard {
             self.router.unsubscribe(sub);
         }
         self.release(producers);
+        self.give_room(key);
+        self.interest_moved = true;
         self.effects.close.push(Close { key, at_once });
     }
 
@@ -242,10 +246,14 @@ impl Shard {
         let trust_ns = if was_behind { drain_trust_behind_ns } else { drain_trust_ns };
         conn.outbound.earn_trust(drain_bytes_min, now.plus(trust_ns));
         let waiting = conn.outbound.is_waiting();
+        let room_wanted = conn.has_room_waiters();
         if conn.is_crowded && conn.outbound.owed() < half {
             conn.is_crowded = false;
             let producers = std::mem::take(&mut conn.stalled_producers);
             self.release(producers);
+        }
+        if room_wanted {
+            self.give_room(key);
         }
         waiting
     }
@@ -267,7 +275,11 @@ impl Shard {
     }
 
     /// A subscriber above three quarters of its limit asks its producer to wait, if it drains.
+    /// JetStream does not: it delivers on credit.
     pub(super) fn ask_stall(&mut self, subscriber: ConnKey, producer: Origin) {
+        if producer.conn == frame::SERVICE {
+            return;
+        }
         let now = self.now.mono;
         let Some(conn) = self.connections.get_mut(subscriber) else { return };
         if !conn.outbound.is_draining(now) {

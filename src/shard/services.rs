@@ -69,7 +69,7 @@ impl Shard {
                 js_raft_delete_range: true,
                 js_snapshot_sources: false,
             },
-            jetstream: false,
+            jetstream: info.jetstream,
             flags: 0,
             seq: self.system_seq,
             time: rfc3339(Wall(self.now.wall.0)),
@@ -110,7 +110,7 @@ impl Shard {
         let account = request.account;
         let Some(fanout) = self.route(account, reply.bytes()) else { return };
         self.fan_out(
-            Message { origin, account, publish: &publish, tail: &tail, ask: 0 },
+            Message { origin, account, route: None, publish: &publish, tail: &tail, ask: 0 },
             &fanout,
             None,
             false,

@@ -54,14 +54,26 @@ impl Log {
         urgency: Urgency,
         now: Mono,
     ) -> Result<Lsn, Refusal> {
-        let len = messages.iter().map(Message::record_len).sum();
+        self.append_each(messages.iter().copied(), urgency, now)
+    }
+
+    /// As [`Log::append_all`], for messages that are not gathered in memory.
+    pub fn append_each<'m>(
+        &mut self,
+        messages: impl Iterator<Item = Message<'m>> + Clone,
+        urgency: Urgency,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        let len = messages.clone().map(|message| message.record_len()).sum();
         self.admit(len, Class::Publish, now)?;
         for message in messages {
             let index = self.stream_entry(message.stream);
             assert!(message.seq > index.last_seq(), "a sequence is given out once");
-            let place = self.put(&Record::Message(*message), urgency);
+            let place = self.put(&Record::Message(message), urgency);
             let has_headers = !message.headers.is_empty();
-            self.stream_entry(message.stream).add(message.seq, place, message.subject, has_headers);
+            let index = self.stream_entry(message.stream);
+            index.append(message.seq, place, message.subject, has_headers);
+            index.learn_last_time(message.time);
             self.count_in(place);
             if let Some(gather) = &mut self.commit.gather {
                 gather.show(message.stream, message.seq);
@@ -70,7 +82,8 @@ impl Log {
         Ok(self.appended())
     }
 
-    /// Deletes messages. Those at the stream's front raise its first sequence.
+    /// Deletes messages. Those at the stream's front raise its first sequence; the last sequence
+    /// stays.
     /// Sequences that are not there are passed over.
     pub fn delete(
         &mut self,
@@ -85,8 +98,13 @@ impl Log {
         seqs.sort_unstable();
         seqs.dedup();
         let front = self.front_of(stream, &seqs);
+        let was_last = seqs[front..].last() == Some(&index.last_seq());
         for chunk in seqs[front..].chunks(DELETE_SEQS_MAX) {
             self.delete_inside(stream, chunk, erase, now)?;
+        }
+        if was_last {
+            self.admit(64, Class::Essential, now)?;
+            self.put_bounds(stream, Urgency::RideAlong);
         }
         if let Some(&last) = seqs[..front].last() {
             let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
@@ -168,19 +186,38 @@ impl Log {
         }
     }
 
-    /// Removes everything before `first_seq`, for good. It never goes back.
+    /// Removes everything before `first_seq`, for good. It never goes back. A stream that is not
+    /// there yet will begin with it.
     pub fn trim(&mut self, stream: StreamId, first_seq: Seq, now: Mono) -> Result<Lsn, Refusal> {
-        let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
-        if first_seq <= index.first_seq() {
+        if self.gone_streams.contains_key(&stream) {
+            return Err(Refusal::NotFound);
+        }
+        if self.streams.get(&stream).is_some_and(|index| first_seq <= index.first_seq()) {
             return Ok(self.appended());
         }
         self.admit(64, Class::Essential, now)?;
         let mut removed = Vec::new();
-        self.stream_entry(stream).trim(first_seq, |entry| removed.push(entry.place));
+        let index = self.stream_entry(stream);
+        index.trim(first_seq, |entry| removed.push(entry.place));
+        index.settle_first();
         removed.into_iter().for_each(|place| self.count_out(place));
         if !mutation::is(Mutation::TrimNotLogged) {
             self.put_bounds(stream, Urgency::Now);
         }
+        Ok(self.appended())
+    }
+
+    /// Leaves out the sequences up to `last_seq`: the stream's next message comes behind it.
+    pub fn skip(&mut self, stream: StreamId, last_seq: Seq, now: Mono) -> Result<Lsn, Refusal> {
+        if self.gone_streams.contains_key(&stream) {
+            return Err(Refusal::NotFound);
+        }
+        if self.streams.get(&stream).is_some_and(|index| last_seq <= index.last_seq()) {
+            return Ok(self.appended());
+        }
+        self.admit(64, Class::Essential, now)?;
+        self.stream_entry(stream).skip(last_seq);
+        self.put_bounds(stream, Urgency::RideAlong);
         Ok(self.appended())
     }
 
@@ -203,7 +240,8 @@ impl Log {
     pub(super) fn put_bounds(&mut self, stream: StreamId, urgency: Urgency) {
         let index = self.stream_entry(stream);
         let (first_seq, last_seq) = (index.first_seq(), index.last_seq());
-        let place = self.put(&Record::Bounds { stream, first_seq, last_seq }, urgency);
+        let last_time = index.last_time().unwrap_or(0);
+        let place = self.put(&Record::Bounds { stream, first_seq, last_seq, last_time }, urgency);
         self.count_in(place);
         let old = self.stream_entry(stream).bounds.replace((place, last_seq));
         if let Some((old, _)) = old {

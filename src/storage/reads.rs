@@ -14,7 +14,7 @@ use super::record::{Message, Record};
 use crate::types::limits::{READ_AHEAD_BYTES, READS_MAX};
 
 /// Bytes between two wanted records that are read rather than skipped.
-const GAP_MAX: u32 = 32 * 1024;
+pub(super) const GAP_MAX: u32 = 32 * 1024;
 
 /// Where a message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ impl ReadRun {
         &self.entries
     }
 
-    /// The value of a key's record that was read alone.
+    /// The value of a key's record among the bytes.
     pub fn value(&self, place: Place) -> Result<&[u8], ReadError> {
         let at = place.offset.checked_sub(self.offset).ok_or(ReadError::Damaged)? as usize;
         let bytes = self.bytes.get(at..).ok_or(ReadError::Damaged)?;
@@ -47,6 +47,17 @@ impl ReadRun {
             Ok((Record::State { value, .. } | Record::Delta { value, .. }, _)) => Ok(value),
             _ => Err(ReadError::Damaged),
         }
+    }
+
+    /// Where a message was when it was read. It may have moved since, or be deleted.
+    pub fn find(&self, seq: Seq) -> Option<&Entry> {
+        let at = self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+        self.entries.get(at)
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     /// One of the run's messages, checked.
@@ -80,9 +91,27 @@ impl Log {
         }
         let entry = self.streams.get(&stream).and_then(|index| index.get(seq));
         let Some(entry) = entry else { return Ok(Found::Absent) };
-        let bytes = self.commit.bytes_at(entry.place).or_else(|| self.tail.get(entry.place));
-        let Some(bytes) = bytes else { return Ok(Found::OnDisk(entry)) };
-        checked_message(bytes, entry.place, seq).map(Found::InMemory)
+        let Some(message) = self.in_memory(&entry) else { return Ok(Found::OnDisk(entry)) };
+        message.map(Found::InMemory)
+    }
+
+    /// Where a message is, if it may be seen; and whether [`Log::in_memory`] has it.
+    pub fn locate(&self, stream: StreamId, seq: Seq) -> Option<(Entry, bool)> {
+        if self.health == Health::Starting || seq > self.visible_seq(stream) {
+            return None;
+        }
+        let entry = self.streams.get(&stream)?.get(seq)?;
+        Some((entry, self.held(entry.place).is_some()))
+    }
+
+    /// A message that need not be read. `None`: it must be.
+    pub fn in_memory(&self, entry: &Entry) -> Option<Result<Message<'_>, ReadError>> {
+        let bytes = self.held(entry.place)?;
+        Some(checked_message(bytes, entry.place, entry.seq))
+    }
+
+    fn held(&self, place: Place) -> Option<&[u8]> {
+        self.commit.bytes_at(place).or_else(|| self.tail.get(place))
     }
 
     /// Reads the message at `from`, or the next one, and those that lie behind it within a
@@ -104,22 +133,6 @@ impl Log {
         self.reads.insert(op, OpenRead { segment: no, offset, entries });
         self.effects.push(Effect::Read { op, slot, offset, len });
         Ok(Some(op))
-    }
-
-    /// Reads one record of a key; see [`ReadRun::value`]. For start-up: afterwards its owner knows
-    /// the value.
-    pub fn read_value(&mut self, place: Place) -> Result<OpId, Refusal> {
-        if self.health == Health::Starting {
-            return Err(Refusal::Starting);
-        }
-        let slot = self.segments.get(&place.segment).ok_or(Refusal::NotFound)?.slot;
-        let offset = round_down(place.offset);
-        let len = round_up(place.end()) - offset;
-        let op = self.op(Errand::Read);
-        let entries = Vec::new();
-        self.reads.insert(op, OpenRead { segment: place.segment, offset, entries });
-        self.effects.push(Effect::Read { op, slot, offset, len });
-        Ok(op)
     }
 
     /// The run of entries that one read can serve.
@@ -144,6 +157,12 @@ impl Log {
             ControlFlow::Continue(())
         });
         entries
+    }
+
+    /// The first and last message that a read under way will bring.
+    pub fn reading(&self, op: OpId) -> Option<(Entry, Entry)> {
+        let entries = &self.reads.get(&op)?.entries;
+        Some((*entries.first()?, *entries.last()?))
     }
 
     /// Whether a read has ended.

@@ -125,6 +125,16 @@ pub const GATHER_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const ATOMIC_BYTES_MAX: usize = 72 * 1024 * 1024;
 /// Durable batches kept in memory for readers at the tail; the oldest is dropped.
 pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
+/// A block of a stream in memory; it is given back as a whole. A larger message gets its own.
+pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
+/// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
+pub const FILTER_VERDICTS_KEPT: usize = 512;
+/// Read-aheads a stream keeps for its readers; the oldest goes.
+pub const READ_RUNS_KEPT: usize = 4;
+/// Times of messages that searches by time remember; the lowest sequence is forgotten.
+pub const KNOWN_TIMES_MAX: usize = 512;
+/// Deleted sequences that are listed one by one; the rest is only counted.
+pub const DELETED_LISTED_MAX: usize = 1024 * 1024;
 /// Chunks of a stream's index that lie open; the least recently used is packed.
 pub const INDEX_OPEN_CHUNKS: usize = 4;
 /// What a compaction holds in memory to sort; a larger segment is sorted piece by piece.
@@ -135,6 +145,8 @@ pub const COPY_BATCH_BYTES: usize = 256 * 1024;
 pub const READ_AHEAD_BYTES: u32 = 512 * 1024;
 /// Reads under way for one log; more are refused until one is done.
 pub const READS_MAX: usize = 1024;
+/// Reads under way at once when the values of all keys are loaded at start-up.
+pub const VALUE_READS_MAX: usize = 32;
 /// Retired files kept for reuse; more are deleted.
 pub const SPARE_SLOTS: usize = 2;
 /// Progress that nobody waits for is written at the latest after this.
@@ -145,3 +157,86 @@ pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
 pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
 /// How often a full disk is asked again.
 pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
+/// How long a stopping core waits for its logs to be closed. One that is not is found in full by
+/// the next start, which takes longer.
+pub const CLOSE_LOGS_NS_MAX: u64 = 10 * SECOND;
+/// How long a start measures its disk.
+pub const DISK_QUALIFY_NS_MAX: u64 = 20 * MILLISECOND;
+
+/// What JetStream may have on its way to one connection before it waits for room (DESIGN §4).
+pub const JETSTREAM_CREDIT_BYTES: u64 = 1 << 20;
+/// API requests that wait for a core to answer, per server.
+pub const API_WAITING_MAX: usize = 10_000;
+/// Objects and lists inside each other in a request of the JetStream API; deeper is refused.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// Message ids a stream remembers within its duplicate window; at it a publish with an id is
+/// refused with 429 until old ones expire. About 40 bytes each.
+pub const DEDUP_IDS_MAX: usize = 32 * 1024 * 1024;
+/// An expired message id is forgotten at most so much later; it is no duplicate meanwhile.
+pub const DEDUP_PAUSE_NS: u64 = 100 * MILLISECOND;
+/// Header bytes of a message a stream stores; larger is refused.
+pub const STORED_HEADER_BYTES_MAX: usize = 64 * 1024 - 1;
+/// Messages one look at a stream's ages, ids or TTLs goes through; the rest waits for the next.
+pub const STREAM_TICK_MESSAGES: usize = 1024;
+/// Publishes of a stream that wait for a read (a counter's last value, a header of before the
+/// restart); more are refused with 429.
+pub const WAITING_PUBLISHES_MAX: usize = 1024;
+pub const WAITING_PUBLISH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Direct gets of a stream that wait for a read; more are answered with 429.
+pub const WAITING_GETS_MAX: usize = 1024;
+/// Messages of one direct get that go out before others have their turn.
+pub const GET_BATCH_MESSAGES: usize = 256;
+/// Messages one consumer looks at before another has its turn.
+pub const JETSTREAM_POLL_MESSAGES: usize = 256;
+/// Progress of consumers that nobody waits for is gathered for so long before it is written.
+pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
+/// Slots of pending deliveries that an idle consumer keeps room for; above it gives the memory
+/// back.
+pub const PENDING_SLOTS_KEPT: usize = 16 * 1024;
+/// Deltas of a consumer's state behind the whole; then the whole is written again.
+pub const CONSUMER_DELTAS_MAX: u32 = 256;
+/// Bytes of deltas that are written at least before the whole is written again.
+pub const CONSUMER_DELTA_BYTES_MIN: usize = 4096;
+/// Consecutive sequences that one step of a delta tells of; then another step begins.
+pub const CONSUMER_RUN_MAX: u64 = 1 << 20;
+/// Bytes a push client with flow control may owe an answer for. The window begins at a sixteenth
+/// and doubles with each answer.
+pub const FLOW_WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The burst of a rate-limited consumer whose stream sets no message size.
+pub const RATE_BURST_BYTES: u64 = 1024 * 1024;
+/// A pull consumer nobody uses stays this much longer than its threshold, at random in between.
+pub const INACTIVE_JITTER_NS_MIN: u64 = 100 * MILLISECOND;
+pub const INACTIVE_JITTER_NS_MAX: u64 = SECOND;
+/// Inbox buffers a consumer keeps for the next pulls.
+pub const SPARE_INBOXES: usize = 4;
+/// Pause between two looks at what has outlived `max_age` or its TTL: it goes at most so much late.
+pub const EXPIRY_PAUSE_NS: u64 = 20 * MILLISECOND;
+/// Subjects in one page of a stream's details.
+pub const SUBJECTS_PAGE: usize = 100_000;
+/// Bytes of messages one direct get brings, unless it says less.
+pub const GET_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Subjects whose last messages one direct get may ask for; more are refused with 413.
+pub const MULTI_GET_SUBJECTS_MAX: usize = 1024;
+/// How often a stream with requests that wait is asked, if nothing else wakes its core.
+pub const JETSTREAM_POLL_NS: u64 = MILLISECOND;
+/// What the reference allows of streams and consumers: bytes of names, descriptions and metadata
+/// (names and values together, ours too), and copies in a cluster. More is refused.
+pub const ASSET_NAME_BYTES_MAX: usize = 255;
+pub const ASSET_DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+pub const ASSET_METADATA_BYTES_MAX: usize = 128 * 1024;
+pub const REPLICAS_MAX: i64 = 5;
+
+/// Messages of an atomic batch; a longer one is abandoned.
+pub const BATCH_MESSAGES_MAX: u64 = 1000;
+/// Atomic batches of a stream that are open; another is refused with 429.
+pub const BATCHES_OPEN_MAX: usize = 50;
+/// Bytes that a stream's open batches hold; the one that goes beyond is abandoned as too large.
+pub const BATCHES_BYTES_MAX: usize = 2 * ATOMIC_BYTES_MAX;
+/// Letters of a batch's id.
+pub const BATCH_ID_BYTES_MAX: usize = 64;
+/// A batch that gets nothing for so long is abandoned.
+pub const BATCH_IDLE_NS: u64 = 10 * SECOND;
+/// Counters whose value a stream remembers, those on their way to the disk aside; beyond it they
+/// are read again.
+pub const COUNTERS_KEPT: usize = 4096;

@@ -2,12 +2,14 @@
 
 pub mod close;
 pub mod ids;
+pub mod json;
 pub mod limits;
 pub mod mutation;
 pub mod pattern;
 pub mod shard_set;
 pub mod subject;
 pub mod time;
+pub mod transform;
 
 pub use close::CloseReason;
 pub use ids::{AccountId, ClientId, ConnKey, ShardId};
@@ -15,3 +17,4 @@ pub use pattern::Pattern;
 pub use shard_set::ShardSet;
 pub use subject::Subject;
 pub use time::{Mono, Now, Wall, rfc3339};
+pub use transform::Transform;

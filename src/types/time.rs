@@ -1,5 +1,7 @@
 //! The two clocks. Both are read once per turn, in `runtime/clock`, and passed down.
 
+use std::fmt::Write;
+
 /// Nanoseconds of the monotonic clock since an arbitrary start: deadlines and durations.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 pub struct Mono(pub u64);
@@ -60,6 +62,41 @@ pub fn rfc3339(at: Wall) -> String {
     text
 }
 
+/// A Go duration: `0s`, `442µs`, `1.212669ms`, `1.5s`, `1m2s`, `26h0m1s`.
+pub fn duration(ns: u64) -> String {
+    let mut text = String::new();
+    let (unit_ns, digits, unit) = match ns {
+        0 => return "0s".into(),
+        _ if ns < MICROSECOND => (1, 0, "ns"),
+        _ if ns < MILLISECOND => (MICROSECOND, 3, "µs"),
+        _ if ns < SECOND => (MILLISECOND, 6, "ms"),
+        _ => (SECOND, 9, "s"),
+    };
+    let mut whole = ns / unit_ns;
+    if unit_ns == SECOND {
+        if whole >= 3600 {
+            let _ = write!(text, "{}h", whole / 3600);
+        }
+        if whole >= 60 {
+            let _ = write!(text, "{}m", whole % 3600 / 60);
+        }
+        whole %= 60;
+    }
+    let _ = write!(text, "{whole}");
+    push_fraction(&mut text, ns % unit_ns, digits);
+    text.push_str(unit);
+    text
+}
+
+/// `.25` for 250 of 3 digits; nothing for 0.
+fn push_fraction(text: &mut String, value: u64, digits: usize) {
+    if value > 0 {
+        let fraction = format!("{value:0digits$}");
+        text.push('.');
+        text.push_str(fraction.trim_end_matches('0'));
+    }
+}
+
 /// The proleptic Gregorian date of a day since 1970 (Howard Hinnant's algorithm, for days ≥ 0).
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
@@ -88,6 +125,25 @@ mod tests {
         ];
         for (ns, text) in rows {
             assert_eq!(rfc3339(Wall(ns)), text);
+        }
+    }
+
+    #[test]
+    fn durations() {
+        let rows = [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5µs"),
+            (442_000, "442µs"),
+            (1_212_669, "1.212669ms"),
+            (150_000_000, "150ms"),
+            (1_500_689_394, "1.500689394s"),
+            (62 * SECOND, "1m2s"),
+            (60 * SECOND, "1m0s"),
+            (26 * 3600 * SECOND + SECOND / 2, "26h0m0.5s"),
+        ];
+        for (ns, expected) in rows {
+            assert_eq!(duration(ns), expected);
         }
     }
 }

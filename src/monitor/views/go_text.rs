@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::types::time::{MICROSECOND, MILLISECOND, SECOND};
+use crate::types::time::{MICROSECOND, MILLISECOND, SECOND, duration};
 use crate::types::{Wall, rfc3339};
 
 const MINUTE: u64 = 60;
@@ -13,32 +13,6 @@ const YEAR: u64 = 365 * DAY;
 /// RFC 3339 in UTC, nanoseconds without trailing zeros: `2026-11-21T22:47:07.8094Z`.
 pub fn timestamp(at: Wall) -> String {
     rfc3339(at)
-}
-
-/// A Go duration: `0s`, `442µs`, `1.212669ms`, `1.5s`, `1m2s`, `26h0m1s`.
-pub fn duration(ns: u64) -> String {
-    let mut text = String::new();
-    let (unit_ns, digits, unit) = match ns {
-        0 => return "0s".into(),
-        _ if ns < MICROSECOND => (1, 0, "ns"),
-        _ if ns < MILLISECOND => (MICROSECOND, 3, "µs"),
-        _ if ns < SECOND => (MILLISECOND, 6, "ms"),
-        _ => (SECOND, 9, "s"),
-    };
-    let mut whole = ns / unit_ns;
-    if unit_ns == SECOND {
-        if whole >= HOUR {
-            let _ = write!(text, "{}h", whole / HOUR);
-        }
-        if whole >= MINUTE {
-            let _ = write!(text, "{}m", whole % HOUR / MINUTE);
-        }
-        whole %= MINUTE;
-    }
-    let _ = write!(text, "{whole}");
-    push_fraction(&mut text, ns % unit_ns, digits);
-    text.push_str(unit);
-    text
 }
 
 /// A round trip: below a millisecond the reference keeps whole microseconds.
@@ -66,15 +40,6 @@ pub fn uptime(ns: u64) -> String {
     text
 }
 
-/// `.25` for 250 of 3 digits; nothing for 0.
-fn push_fraction(text: &mut String, value: u64, digits: usize) {
-    if value > 0 {
-        let fraction = format!("{value:0digits$}");
-        text.push('.');
-        text.push_str(fraction.trim_end_matches('0'));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,25 +57,6 @@ mod tests {
         ];
         for (ns, expected) in rows {
             assert_eq!(timestamp(Wall(ns)), expected);
-        }
-    }
-
-    #[test]
-    fn durations() {
-        let rows = [
-            (0, "0s"),
-            (1, "1ns"),
-            (1_500, "1.5µs"),
-            (442_000, "442µs"),
-            (1_212_669, "1.212669ms"),
-            (150_000_000, "150ms"),
-            (1_500_689_394, "1.500689394s"),
-            (62 * SECOND, "1m2s"),
-            (60 * SECOND, "1m0s"),
-            (26 * 3600 * SECOND + SECOND / 2, "26h0m0.5s"),
-        ];
-        for (ns, expected) in rows {
-            assert_eq!(duration(ns), expected);
         }
     }
 

@@ -9,7 +9,6 @@ pub mod connz;
 pub mod go_text;
 pub mod healthz;
 pub mod index;
-pub mod json;
 pub mod refusal;
 pub mod standalone;
 pub mod subsz;
@@ -21,3 +20,5 @@ mod fixtures;
 
 pub use args::Args;
 pub use refusal::Refusal;
+
+pub use crate::types::json;

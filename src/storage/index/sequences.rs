@@ -12,9 +12,16 @@ use super::entries::{Entry, Packer, Unpacker};
 /// Sequences that share a chunk.
 const CHUNK: u64 = 256;
 
+#[derive(Debug)]
+struct Packed {
+    bytes: Box<[u8]>,
+    /// Entries in it.
+    count: u16,
+}
+
 #[derive(Default, Debug)]
 pub struct Sequences {
-    packed: BTreeMap<u64, Box<[u8]>>,
+    packed: BTreeMap<u64, Packed>,
     /// Sorted by sequence inside; the most recently used last. None of them is in `packed`.
     open: Vec<(u64, Vec<Entry>)>,
     count: u64,
@@ -27,7 +34,7 @@ impl Sequences {
 
     /// Bytes of memory, roughly.
     pub fn memory(&self) -> usize {
-        let packed: usize = self.packed.values().map(|bytes| bytes.len() + 40).sum();
+        let packed: usize = self.packed.values().map(|chunk| chunk.bytes.len() + 48).sum();
         let open: usize =
             self.open.iter().map(|(_, chunk)| chunk.capacity() * size_of::<Entry>()).sum();
         packed + open
@@ -111,6 +118,37 @@ impl Sequences {
         }
     }
 
+    /// Live messages from `from` on. Costs a step per chunk on the shorter side.
+    pub fn count_from(&self, from: Seq) -> u64 {
+        let number = from.0 / CHUNK;
+        let first = self.chunk_from(0).unwrap_or(0);
+        let last = self.chunk_before(u64::MAX).unwrap_or(0);
+        let is_nearer_end = last.saturating_sub(number) < number.saturating_sub(first);
+        let beside = match is_nearer_end {
+            true => self.count_chunks(|chunk| chunk > number, self.packed.range(number..)),
+            false => self.count_chunks(|chunk| chunk < number, self.packed.range(..number)),
+        };
+        let count_in = |wanted: &dyn Fn(Seq) -> bool| match self.open_chunk(number) {
+            Some(chunk) => chunk.iter().filter(|entry| wanted(entry.seq)).count() as u64,
+            None => self.unpack(number).filter(|entry| wanted(entry.seq)).count() as u64,
+        };
+        match is_nearer_end {
+            true => beside + count_in(&|seq| seq >= from),
+            false => self.count - beside - count_in(&|seq| seq < from),
+        }
+    }
+
+    fn count_chunks<'a>(
+        &self,
+        wanted: impl Fn(u64) -> bool,
+        packed: impl Iterator<Item = (&'a u64, &'a Packed)>,
+    ) -> u64 {
+        let packed = packed.filter(|(number, _)| wanted(**number));
+        let packed: u64 = packed.map(|(_, chunk)| u64::from(chunk.count)).sum();
+        let open = self.open.iter().filter(|(number, _)| wanted(*number));
+        packed + open.map(|(_, chunk)| chunk.len() as u64).sum::<u64>()
+    }
+
     /// The first live message from `from` on.
     pub fn next(&self, from: Seq) -> Option<Entry> {
         let mut found = None;
@@ -136,7 +174,7 @@ impl Sequences {
     }
 
     fn unpack(&self, number: u64) -> Unpacker<'_> {
-        Unpacker::new(self.packed.get(&number).map_or(&[], |packed| packed))
+        Unpacker::new(self.packed.get(&number).map_or(&[], |packed| &packed.bytes))
     }
 
     fn chunk_from(&self, number: u64) -> Option<u64> {
@@ -165,7 +203,8 @@ impl Sequences {
                 self.pack(oldest, &chunk);
             }
             let chunk = self.packed.remove(&number);
-            let chunk = chunk.map(|packed| Unpacker::new(&packed).collect()).unwrap_or_default();
+            let chunk =
+                chunk.map(|packed| Unpacker::new(&packed.bytes).collect()).unwrap_or_default();
             self.open.push((number, chunk));
         }
         let last = self.open.len() - 1;
@@ -178,7 +217,8 @@ impl Sequences {
         }
         let mut packer = Packer::default();
         chunk.iter().for_each(|&entry| packer.push(entry));
-        self.packed.insert(number, packer.into_bytes());
+        let count = chunk.len() as u16;
+        self.packed.insert(number, Packed { bytes: packer.into_bytes(), count });
     }
 }
 
@@ -215,6 +255,8 @@ mod tests {
                 let previous = model.range(..=seq).next_back().map(|(_, entry)| *entry);
                 prop_assert_eq!(real.previous(Seq(seq)), previous);
                 prop_assert_eq!(real.get(Seq(seq)), model.get(&seq).copied());
+                let count = model.range(seq..).count() as u64;
+                prop_assert_eq!(real.count_from(Seq(seq)), count);
             }
         }
     }

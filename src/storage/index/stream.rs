@@ -22,6 +22,10 @@ pub struct StreamIndex {
     visible_seq: Seq,
     /// Bytes of live message records.
     bytes: u64,
+    /// Of the live messages: how many have headers, and the sum of their subjects' lengths.
+    with_headers: u64,
+    subject_bytes: u64,
+    last_time: Option<u64>,
     /// The newest record of the bounds, and the last sequence it tells.
     pub bounds: Option<(Place, Seq)>,
 }
@@ -36,6 +40,9 @@ impl StreamIndex {
             last_seq: Seq(0),
             visible_seq: Seq(0),
             bytes: 0,
+            with_headers: 0,
+            subject_bytes: 0,
+            last_time: None,
             bounds: None,
         }
     }
@@ -60,6 +67,21 @@ impl StreamIndex {
         self.bytes
     }
 
+    /// Live messages that have headers.
+    pub fn with_headers(&self) -> u64 {
+        self.with_headers
+    }
+
+    /// The sum of the live messages' subjects' lengths.
+    pub fn subject_bytes(&self) -> u64 {
+        self.subject_bytes
+    }
+
+    /// Live messages from `from` on.
+    pub fn count_from(&self, from: Seq) -> u64 {
+        self.sequences.count_from(from)
+    }
+
     pub fn subjects(&self) -> &Subjects {
         &self.subjects
     }
@@ -76,8 +98,31 @@ impl StreamIndex {
         self.sequences.next(from.max(self.first_seq))
     }
 
+    /// The time of the last message ever, unless it was stored before a restart and nobody has
+    /// looked since.
+    pub fn last_time(&self) -> Option<u64> {
+        self.last_time
+    }
+
+    pub fn learn_last_time(&mut self, time: u64) {
+        self.last_time = Some(time);
+    }
+
+    /// From `from` downwards.
+    pub fn walk_back(&self, from: Seq, visit: impl FnMut(Entry) -> ControlFlow<()>) {
+        self.sequences.walk_back(from, visit);
+    }
+
     pub fn walk(&self, from: Seq, visit: impl FnMut(Entry) -> ControlFlow<()>) {
         self.sequences.walk(from, visit);
+    }
+
+    /// A new message. An empty stream begins with it.
+    pub fn append(&mut self, seq: Seq, place: Place, subject: &[u8], has_headers: bool) {
+        if self.messages() == 0 {
+            self.first_seq = self.first_seq.max(seq);
+        }
+        self.add(seq, place, subject, has_headers);
     }
 
     /// A message, new or found at recovery. If its sequence stands there already, this copy of it
@@ -118,6 +163,8 @@ impl StreamIndex {
         *known = Some(id);
         self.sequences.insert(Entry { subject: id, ..entry });
         self.bytes += u64::from(entry.place.len);
+        self.with_headers += u64::from(entry.has_headers);
+        self.subject_bytes += subject.len() as u64;
         None
     }
 
@@ -134,8 +181,10 @@ impl StreamIndex {
 
     pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
         let entry = self.sequences.remove(seq)?;
-        self.subjects.remove(entry.subject, seq);
         self.bytes -= u64::from(entry.place.len);
+        self.with_headers -= u64::from(entry.has_headers);
+        self.subject_bytes -= self.subjects.name_len(entry.subject);
+        self.subjects.remove(entry.subject, seq);
         Some(entry)
     }
 
@@ -146,7 +195,32 @@ impl StreamIndex {
             removed(entry);
         }
         self.first_seq = self.first_seq.max(first_seq);
-        self.last_seq = self.last_seq.max(first_seq.previous());
+        self.leave_out(first_seq.previous());
+    }
+
+    /// The last sequence is at least this. If all was visible, all stays visible.
+    fn leave_out(&mut self, last_seq: Seq) {
+        if self.visible_seq == self.last_seq {
+            self.visible_seq = self.visible_seq.max(last_seq);
+        }
+        self.last_seq = self.last_seq.max(last_seq);
+    }
+
+    /// The first sequence becomes that of the first live message, or one after the last.
+    pub fn settle_first(&mut self) {
+        let first = self.next(self.first_seq).map_or(self.last_seq.next(), |entry| entry.seq);
+        self.first_seq = self.first_seq.max(first);
+    }
+
+    /// The sequences up to `last` are left out.
+    pub fn skip(&mut self, last: Seq) {
+        if last <= self.last_seq {
+            return;
+        }
+        self.leave_out(last);
+        if self.messages() == 0 {
+            self.first_seq = self.first_seq.max(last.next());
+        }
     }
 
     pub fn raise_last(&mut self, last_seq: Seq) {
@@ -180,6 +254,15 @@ impl StreamIndex {
         self.subjects.freshen(id, first, last);
         let state = self.subjects.get(id)?;
         Some((state.first, state.last, state.count))
+    }
+
+    /// The last message of a subject. A walk only if the one before was deleted.
+    pub fn subject_last(&mut self, id: SubjectId) -> Option<Seq> {
+        let state = self.subjects.get(id)?;
+        match state.last_is_stale {
+            true => self.subject_range(id).map(|(_, last, _)| last),
+            false => Some(state.last),
+        }
     }
 
     /// Sequences to remove for a purge: those of the pattern below `below`, all but the newest

@@ -13,6 +13,8 @@ pub struct SubjectId(pub u32);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SubjectState {
     pub name: Box<[u8]>,
+    /// Tells it from others that had or will have its id; never 0.
+    pub birth: u32,
     /// The first message is this one or a later one; exact unless `first_is_stale`.
     pub first: Seq,
     /// Exact, unless `last_is_stale`: then it is an earlier one.
@@ -22,12 +24,28 @@ pub struct SubjectState {
     pub last_is_stale: bool,
 }
 
+impl SubjectState {
+    /// Of a single message the one bound tells the other.
+    fn settle(&mut self) {
+        if self.count != 1 {
+            return;
+        }
+        match (self.first_is_stale, self.last_is_stale) {
+            (true, false) => self.first = self.last,
+            (false, true) => self.last = self.first,
+            _ => return,
+        }
+        (self.first_is_stale, self.last_is_stale) = (false, false);
+    }
+}
+
 #[derive(Debug)]
 pub struct Subjects {
     slab: Vec<Option<SubjectState>>,
     free: Vec<SubjectId>,
     by_name: HashTable<u32>,
     hasher: RandomState,
+    births: u32,
 }
 
 impl Subjects {
@@ -37,6 +55,7 @@ impl Subjects {
             free: Vec::new(),
             by_name: HashTable::new(),
             hasher: RandomState::with_seeds(hash_seed, 1, 2, 3),
+            births: 0,
         }
     }
 
@@ -53,6 +72,15 @@ impl Subjects {
 
     pub fn get(&self, id: SubjectId) -> Option<&SubjectState> {
         self.slab.get(id.0 as usize)?.as_ref()
+    }
+
+    pub fn name_len(&self, id: SubjectId) -> u64 {
+        self.get(id).map_or(0, |state| state.name.len() as u64)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (SubjectId, &SubjectState)> {
+        let alive = self.slab.iter().zip(0..);
+        alive.filter_map(|(state, id)| state.as_ref().map(|state| (SubjectId(id), state)))
     }
 
     /// Counts a message in; the subject comes to life with its first.
@@ -91,6 +119,7 @@ impl Subjects {
             state.last = seq.previous();
             state.last_is_stale = true;
         }
+        state.settle();
     }
 
     /// Replaces a bound that had become stale by the true one.
@@ -137,8 +166,10 @@ impl Subjects {
     }
 
     fn insert(&mut self, name: &[u8]) -> SubjectId {
+        self.births = self.births.wrapping_add(1).max(1);
         let state = SubjectState {
             name: name.into(),
+            birth: self.births,
             first: Seq(0),
             last: Seq(0),
             count: 0,

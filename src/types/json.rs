@@ -14,10 +14,17 @@ pub fn compact(document: &impl Serialize) -> Vec<u8> {
     write(document, CompactFormatter)
 }
 
+/// [`compact`], behind what is there already.
+pub fn append(out: &mut Vec<u8>, document: &impl Serialize) {
+    let layout = GoFormatter { layout: CompactFormatter };
+    let mut serializer = Serializer::with_formatter(out, layout);
+    document.serialize(&mut serializer).expect("documents are plain structs with text keys");
+}
+
 fn write(document: &impl Serialize, layout: impl Formatter) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(4096);
     let mut serializer = Serializer::with_formatter(&mut bytes, GoFormatter { layout });
-    document.serialize(&mut serializer).expect("views are plain structs with text keys");
+    document.serialize(&mut serializer).expect("documents are plain structs with text keys");
     bytes
 }
 

@@ -1,0 +1,303 @@
+//! A stream in its core's log. Messages at the tail are in memory; others come with reads of the
+//! log, each of which brings a run of messages that is kept for the readers behind.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::storage::{
+    Entry, Log, Lsn, Message, OpId, ReadError, ReadRun, Refusal, Seq, StreamId, StreamIndex,
+    Urgency,
+};
+use crate::types::limits::{KNOWN_TIMES_MAX, READ_RUNS_KEPT};
+use crate::types::{Mono, Pattern};
+
+use super::{Fetch, Moment, NewMessage, SeekTime, Stored, seek};
+
+/// What a message counts for beside its subject and payload.
+const OVERHEAD: u64 = 30;
+/// What headers count for beside their bytes.
+const HEADERS_OVERHEAD: u64 = 4;
+
+pub fn cost(subject: usize, headers: usize, payload: usize) -> u64 {
+    let headers = if headers > 0 { HEADERS_OVERHEAD + headers as u64 } else { 0 };
+    OVERHEAD + (subject + payload) as u64 + headers
+}
+
+/// The [`cost`] of a stored message.
+pub fn cost_of(entry: &Entry) -> u64 {
+    let headers = if entry.has_headers { HEADERS_OVERHEAD } else { 0 };
+    u64::from(entry.place.len) + headers - (Message::OVERHEAD as u64 - OVERHEAD)
+}
+
+/// The messages of a stream, as if each had been counted by [`cost`].
+pub fn bytes_of(index: &StreamIndex) -> u64 {
+    let each = Message::OVERHEAD as u64 - OVERHEAD;
+    index.bytes() + index.with_headers() * HEADERS_OVERHEAD - index.messages() * each
+}
+
+/// A read under way.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    op: OpId,
+    first: Seq,
+    last: Seq,
+}
+
+#[derive(Debug)]
+pub struct FileStore {
+    stream: StreamId,
+    /// The newest last.
+    runs: VecDeque<ReadRun>,
+    reading: Vec<Reading>,
+    /// First messages of reads that failed; told once.
+    broken: Vec<(Seq, ReadError)>,
+    /// Times that searches have met. Messages do not change, so they stay true.
+    times: BTreeMap<Seq, u64>,
+    removal_epoch: u64,
+}
+
+impl FileStore {
+    pub fn new(stream: StreamId) -> Self {
+        Self {
+            stream,
+            runs: VecDeque::new(),
+            reading: Vec::new(),
+            broken: Vec::new(),
+            times: BTreeMap::new(),
+            removal_epoch: 0,
+        }
+    }
+
+    pub fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    pub fn removal_epoch(&self) -> u64 {
+        self.removal_epoch
+    }
+
+    pub fn memory(&self) -> usize {
+        let runs: usize = self.runs.iter().map(ReadRun::memory).sum();
+        runs + self.times.len() * 16 + self.reading.capacity() * size_of::<Reading>()
+    }
+
+    pub fn append(
+        &mut self,
+        log: Option<&mut Log>,
+        messages: &[NewMessage<'_>],
+        urgency: Urgency,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        let stream = self.stream;
+        let records = messages.iter().map(|message| {
+            let NewMessage { seq, time, subject, headers, payload } = *message;
+            Message { stream, seq, time, subject, headers, payload }
+        });
+        log.ok_or(Refusal::NotFound)?.append_each(records, urgency, now)
+    }
+
+    pub fn fetch<'a>(&'a mut self, log: Option<&'a mut Log>, seq: Seq) -> Fetch<'a> {
+        let Some(log) = log else { return Fetch::Gone };
+        let Some((entry, is_in_memory)) = log.locate(self.stream, seq) else { return Fetch::Gone };
+        if is_in_memory {
+            return told(log.in_memory(&entry));
+        }
+        let Some((at, entry)) = self.run_with(seq) else { return self.start(log, seq) };
+        self.read_ahead(log, at, seq);
+        told(self.runs.get(at).map(|run| run.message(&entry)))
+    }
+
+    /// The run that brought a live message, and where it was then: its bytes never change.
+    fn run_with(&self, seq: Seq) -> Option<(usize, Entry)> {
+        let mut found = self.runs.iter().map(|run| run.find(seq)).enumerate();
+        found.find_map(|(at, entry)| Some((at, *entry?)))
+    }
+
+    fn start(&mut self, log: &mut Log, seq: Seq) -> Fetch<'static> {
+        if let Some(at) = self.broken.iter().position(|(broken, _)| *broken == seq) {
+            return Fetch::Broken(self.broken.remove(at).1);
+        }
+        if !self.is_reading(seq) {
+            self.read(log, seq);
+        }
+        Fetch::Wait
+    }
+
+    fn is_reading(&self, seq: Seq) -> bool {
+        self.reading.iter().any(|reading| (reading.first..=reading.last).contains(&seq))
+    }
+
+    /// A refusal means that other reads are under way: whoever waits asks again after those.
+    fn read(&mut self, log: &mut Log, from: Seq) {
+        let Ok(Some(op)) = log.read(self.stream, from) else { return };
+        if let Some((first, last)) = log.reading(op) {
+            self.reading.push(Reading { op, first: first.seq, last: last.seq });
+        }
+    }
+
+    /// A reader in the second half of a run will want what lies behind it.
+    fn read_ahead(&mut self, log: &mut Log, at: usize, seq: Seq) {
+        let Some(entries) = self.runs.get(at).map(ReadRun::entries) else { return };
+        let Some(middle) = entries.get(entries.len() / 2) else { return };
+        if seq != middle.seq || !self.reading.is_empty() {
+            return;
+        }
+        let Some(last) = entries.last().map(|last| last.seq) else { return };
+        let next = log.stream(self.stream).and_then(|index| index.next(last.next()));
+        let Some(next) = next else { return };
+        let is_wanted = log.locate(self.stream, next.seq).is_some_and(|(_, is_here)| !is_here);
+        if is_wanted && self.run_with(next.seq).is_none() {
+            self.read(log, next.seq);
+        }
+    }
+
+    pub fn on_read(&mut self, log: &mut Log, op: OpId) -> bool {
+        let Some(at) = self.reading.iter().position(|reading| reading.op == op) else {
+            return false;
+        };
+        let reading = self.reading.swap_remove(at);
+        match log.take_read(op) {
+            Some(Ok(run)) => {
+                if self.runs.len() >= READ_RUNS_KEPT {
+                    self.runs.pop_front();
+                }
+                self.runs.push_back(run);
+            }
+            Some(Err(error)) => {
+                if self.broken.len() >= READ_RUNS_KEPT {
+                    self.broken.remove(0);
+                }
+                self.broken.push((reading.first, error));
+            }
+            None => {}
+        }
+        true
+    }
+
+    pub fn first_time(&mut self, log: Option<&mut Log>) -> Moment {
+        let index = log.as_deref().and_then(|log| log.stream(self.stream));
+        let Some(first) = index.filter(|index| index.messages() > 0).map(StreamIndex::first_seq)
+        else {
+            return Moment::At(0);
+        };
+        self.time_of(log, first)
+    }
+
+    pub fn last_time(&mut self, mut log: Option<&mut Log>) -> Moment {
+        let Some(index) = log.as_deref().and_then(|log| log.stream(self.stream)) else {
+            return Moment::At(0);
+        };
+        if let Some(time) = index.last_time() {
+            return Moment::At(time);
+        }
+        // After a restart: the newest message that is left.
+        let mut last = None;
+        index.walk_back(index.visible_seq(), |entry| {
+            last = Some(entry.seq);
+            std::ops::ControlFlow::Break(())
+        });
+        let Some(last) = last else { return Moment::At(0) };
+        let moment = self.time_of(log.as_deref_mut(), last);
+        if let Moment::At(time) = moment
+            && let Some(index) = log.and_then(|log| log.stream_mut(self.stream))
+        {
+            index.learn_last_time(time);
+        }
+        moment
+    }
+
+    /// A message whose time cannot be read counts as new: nothing is left out for it.
+    fn time_of(&mut self, log: Option<&mut Log>, seq: Seq) -> Moment {
+        if let Some(time) = self.times.get(&seq) {
+            return Moment::At(*time);
+        }
+        let time = match self.fetch(log, seq) {
+            Fetch::Here(stored) => stored.time,
+            Fetch::Wait => return Moment::Wait,
+            Fetch::Gone | Fetch::Broken(_) => u64::MAX,
+        };
+        if self.times.len() >= KNOWN_TIMES_MAX {
+            self.times.pop_first();
+        }
+        self.times.insert(seq, time);
+        Moment::At(time)
+    }
+
+    pub fn seq_at_time(&mut self, log: Option<&mut Log>, time: u64) -> SeekTime {
+        let Some(log) = log else { return SeekTime::Seq(Seq(1)) };
+        let visible = log.visible_seq(self.stream);
+        let Some(index) = log.stream(self.stream) else { return SeekTime::Seq(Seq(1)) };
+        let mut low = index.first_seq().min(visible.next());
+        let mut high = visible.next();
+        for (&seq, &known) in self.times.range(low..high) {
+            match known < time {
+                true => low = seq.next(),
+                false => high = high.min(seq),
+            }
+        }
+        let mut wanted = None;
+        let found = seek::seek_between(index, (low, high), visible, time, |seq| {
+            wanted = Some(seq);
+            self.times.get(&seq).copied()
+        });
+        match (found, wanted) {
+            (SeekTime::Wait, Some(seq)) => match self.time_of(Some(&mut *log), seq) {
+                Moment::At(_) => self.seq_at_time(Some(log), time),
+                Moment::Wait => SeekTime::Wait,
+            },
+            _ => found,
+        }
+    }
+
+    pub fn delete(
+        &mut self,
+        log: Option<&mut Log>,
+        seqs: &[Seq],
+        erase: bool,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        let log = log.ok_or(Refusal::NotFound)?;
+        let first = log.stream(self.stream).map(StreamIndex::first_seq);
+        if seqs.iter().any(|&seq| Some(seq) != first) {
+            self.removal_epoch += 1;
+        }
+        log.delete(self.stream, seqs, erase, now)
+    }
+
+    pub fn trim(&mut self, log: Option<&mut Log>, first: Seq, now: Mono) -> Result<Lsn, Refusal> {
+        log.ok_or(Refusal::NotFound)?.trim(self.stream, first, now)
+    }
+
+    pub fn skip(&mut self, log: Option<&mut Log>, last: Seq, now: Mono) -> Result<Lsn, Refusal> {
+        log.ok_or(Refusal::NotFound)?.skip(self.stream, last, now)
+    }
+
+    pub fn purge(
+        &mut self,
+        log: Option<&mut Log>,
+        pattern: Option<Pattern<'_>>,
+        below: Seq,
+        keep: usize,
+        now: Mono,
+    ) -> Result<(u64, Lsn), Refusal> {
+        let log = log.ok_or(Refusal::NotFound)?;
+        self.removal_epoch += 1;
+        let messages = |log: &Log| log.stream(self.stream).map_or(0, StreamIndex::messages);
+        let before = messages(log);
+        let lsn = match pattern.is_none() && keep == 0 {
+            true => log.trim(self.stream, below, now)?,
+            false => log.purge(self.stream, pattern, below, keep, now)?.1,
+        };
+        Ok((before - messages(log), lsn))
+    }
+}
+
+fn told<'a>(message: Option<Result<Message<'a>, ReadError>>) -> Fetch<'a> {
+    match message {
+        Some(Ok(message)) => {
+            let Message { seq, time, subject, headers, payload, .. } = message;
+            Fetch::Here(Stored { seq, time, subject, headers, payload })
+        }
+        Some(Err(error)) => Fetch::Broken(error),
+        None => Fetch::Gone,
+    }
+}
