@@ -201,11 +201,6 @@ impl Connection {
         self.phase == Phase::Open
     }
 
-    /// How log lines name it.
-    pub fn label(&self) -> String {
-        self.profile.logged_as(self.client)
-    }
-
     /// Notes who wants to hear of room; each once.
     pub fn wait_for_room(&mut self, waiter: RoomWaiter) {
         if !self.room_waiters.contains(&waiter) {
@@ -219,6 +214,11 @@ impl Connection {
 
     pub fn take_room_waiters(&mut self) -> Vec<RoomWaiter> {
         std::mem::take(&mut self.room_waiters)
+    }
+
+    /// How log lines name it.
+    pub fn label(&self) -> String {
+        self.profile.logged_as(self.client)
     }
 
     /// Behaves from now on as CONNECT asked; said of an admitted client.

@@ -167,11 +167,7 @@ impl Outbox {
         !emptied.items.is_empty()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.ready.items.is_empty()
-    }
-
-    /// The next message to be routed.
+    /// The next message to be routed, for tests of what publishes.
     #[cfg(test)]
     pub fn first(&self) -> Option<(AccountId, Outgoing<'_>)> {
         let Posted { account, route, subject, reply, header_len, body } = self.ready.first()?;
@@ -182,6 +178,10 @@ impl Outbox {
     #[cfg(test)]
     pub fn pop(&mut self) {
         self.ready.pop();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ready.items.is_empty()
     }
 
     /// Bytes that wait to be routed.

@@ -99,7 +99,6 @@ impl Plan {
         let store = wanted.open_store(shards).map_err(|e| refused(&e))?;
         let max_memory = wanted.max_memory.unwrap_or_else(|| three_quarters(memory_bytes()));
         let max_storage = wanted.max_storage.unwrap_or_else(|| three_quarters(free_bytes(&store)));
-        site.options.store_dir = Some(store.path().into());
         site.options.max_memory_bytes = Some(max_memory);
         site.options.max_file_bytes = Some(max_storage);
         say_limits(wanted, &store, max_memory, max_storage);

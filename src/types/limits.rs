@@ -169,8 +169,6 @@ pub const DISK_QUALIFY_NS_MAX: u64 = 20 * MILLISECOND;
 
 /// What JetStream may have on its way to one connection before it waits for room (DESIGN §4).
 pub const JETSTREAM_CREDIT_BYTES: u64 = 1 << 20;
-/// API requests that wait for a core to answer, per server.
-pub const API_WAITING_MAX: usize = 10_000;
 /// Objects and lists inside each other in a request of the JetStream API; deeper is refused.
 pub const JSON_DEPTH_MAX: usize = 64;
 
@@ -231,16 +229,10 @@ pub const ASSET_DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
 pub const ASSET_METADATA_BYTES_MAX: usize = 128 * 1024;
 pub const REPLICAS_MAX: i64 = 5;
 
-/// Messages of an atomic batch; a longer one is abandoned.
-pub const BATCH_MESSAGES_MAX: u64 = 1000;
-/// Atomic batches of a stream that are open; another is refused with 429.
-pub const BATCHES_OPEN_MAX: usize = 50;
 /// Bytes that a stream's open batches hold; the one that goes beyond is abandoned as too large.
 pub const BATCHES_BYTES_MAX: usize = 2 * ATOMIC_BYTES_MAX;
 /// Letters of a batch's id.
 pub const BATCH_ID_BYTES_MAX: usize = 64;
-/// A batch that gets nothing for so long is abandoned.
-pub const BATCH_IDLE_NS: u64 = 10 * SECOND;
 /// Counters whose value a stream remembers, those on their way to the disk aside; beyond it they
 /// are read again.
 pub const COUNTERS_KEPT: usize = 4096;

@@ -54,7 +54,6 @@ pub struct JetStreamLimits {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BatchLimits {
     pub max_inflight_per_stream: usize,
-    pub max_inflight_total: usize,
     pub max_messages: usize,
     /// Silence after which an open batch is given up.
     pub timeout: Duration,
@@ -83,12 +82,7 @@ const REQUEST_QUEUE_MAX: usize = 10_000;
 
 impl Default for BatchLimits {
     fn default() -> Self {
-        Self {
-            max_inflight_per_stream: 50,
-            max_inflight_total: 1000,
-            max_messages: 1000,
-            timeout: Duration::from_secs(10),
-        }
+        Self { max_inflight_per_stream: 50, max_messages: 1000, timeout: Duration::from_secs(10) }
     }
 }
 
@@ -196,7 +190,6 @@ const BATCH: &[Key<BatchLimits>] = &[
         names: &["max_inflight_per_stream"],
         read: |l, f| positive(&mut l.max_inflight_per_stream, f),
     },
-    Key { names: &["max_inflight_total"], read: |l, f| positive(&mut l.max_inflight_total, f) },
     Key { names: &["max_msgs"], read: |l, f| positive(&mut l.max_messages, f) },
     Key {
         names: &["timeout"],

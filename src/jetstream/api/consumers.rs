@@ -115,7 +115,7 @@ impl JetStream {
                 return self.tell_consumer(slot, &name.unwrap_or_default(), now, gate);
             }
             Checked::Changed(config) => {
-                return self.update_consumer(slot, &name.unwrap_or_default(), config, now, gate);
+                return self.update_consumer(slot, &name.unwrap_or_default(), &config, now, gate);
             }
         };
         let most = stream.max_consumers;
@@ -126,7 +126,8 @@ impl JetStream {
         let stream = hosted.stream.config().name.clone();
         let home = hosted.home(&stream, config.mem_storage);
         let store = hosted.stream.store();
-        let consumer = Consumer::new(&name, &config, &home, store, &mut context);
+        let mut consumer = Consumer::new(&name, &config, &home, store, &mut context);
+        consumer.announce_pause(&mut context);
         self.seat(slot, consumer, now, gate);
         self.advise_consumer(slot, &name, Action::Create, now, gate);
         self.tell_consumer(slot, &name, now, gate)
@@ -152,7 +153,7 @@ impl JetStream {
         &mut self,
         slot: StreamSlot,
         name: &str,
-        config: ConsumerConfig,
+        config: &ConsumerConfig,
         now: Now,
         gate: &mut dyn Gate,
     ) -> Served {
@@ -161,7 +162,7 @@ impl JetStream {
         let home = hosted.home(&stream, config.mem_storage);
         let Some(at) = hosted.seats.find(name) else { return Err(ApiError::consumer_not_found()) };
         let Some(seat) = hosted.seats.get_mut(at) else { return Ok(None) };
-        seat.consumer.update(&mut context, &config, &home);
+        seat.consumer.update(&mut context, config, &home);
         hosted.tell_filters();
         self.after_consumer(slot, at, now, gate);
         self.queue(slot, at);

@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 use super::call::{Call, StreamCall};
 use super::level::check_level;
 use super::requests::{ListRequest, body};
-use crate::jetstream::config::{API_LEVEL, Mode, StreamBounds, StreamConfig, StreamRequest};
+use crate::jetstream::config::{
+    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest,
+};
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::Ground;
 use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
@@ -72,9 +74,9 @@ impl Desk<'_> {
 }
 
 impl Front {
-    pub fn new(shards: usize) -> Self {
+    pub fn new(shards: usize, waiting_max: usize) -> Self {
         Self {
-            registry: Registry::new(shards),
+            registry: Registry::new(shards, waiting_max),
             shards,
             gatherings: BTreeMap::new(),
             next_gathering: 0,
@@ -173,7 +175,32 @@ impl Front {
         if is_taken {
             return Err(ApiError::stream_subject_overlap());
         }
+        self.check_reservation(account, &config, desk)?;
         Ok(config)
+    }
+
+    /// A stream reserves its `max_bytes` of what the server may use.
+    fn check_reservation(
+        &self,
+        account: AccountId,
+        config: &StreamConfig,
+        desk: &Desk<'_>,
+    ) -> Result<(), ApiError> {
+        let options = &desk.ground.site.options;
+        let (most, error) = match config.storage {
+            Storage::Memory => (options.max_memory_bytes, ApiError::memory_resources_exceeded()),
+            Storage::File => (options.max_file_bytes, ApiError::storage_resources_exceeded()),
+        };
+        let reserved = |config: &StreamConfig| u64::try_from(config.max_bytes).unwrap_or(0);
+        let others = self
+            .registry
+            .of_account(account)
+            .filter(|(name, other)| *name != config.name && other.config.storage == config.storage);
+        let others: u64 = others.map(|(_, other)| reserved(&other.config)).sum();
+        match most {
+            Some(most) if others.saturating_add(reserved(config)) > most => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn create(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
@@ -236,7 +263,7 @@ impl Front {
         let page = &names[offset..(offset + limit).min(names.len())];
         let head = Page { total: names.len() as u64, offset: offset as u64, limit: limit as u64 };
         if is_list {
-            return self.gather(request, Gather::StreamList(head), Some(page.to_vec()), desk);
+            return self.gather(request, Gather::StreamList(head), Some(page), desk);
         }
         // The reference tells an empty list of names as none at all.
         let streams = (!page.is_empty()).then_some(page);
@@ -248,7 +275,7 @@ impl Front {
         &mut self,
         request: Request,
         what: Gather,
-        names: Option<Vec<String>>,
+        names: Option<&[String]>,
         desk: &mut Desk<'_>,
     ) {
         self.next_gathering = self.next_gathering.wrapping_add(1);
@@ -257,7 +284,7 @@ impl Front {
         let infos = BTreeMap::new();
         self.gatherings.insert(id, Gathering { request, what, missing, usage, infos });
         for shard in 0..self.shards {
-            let letter = Letter::Gather { id, account, names: names.clone() };
+            let letter = Letter::Gather { id, account, names: names.map(<[String]>::to_vec) };
             desk.post(ShardId(shard as u16), letter);
         }
     }

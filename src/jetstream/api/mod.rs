@@ -17,5 +17,5 @@ mod requests;
 mod serve;
 mod stored;
 
-pub use call::{API_PATTERNS, Call, ConsumerCall, StreamCall};
+pub use call::{API_PATTERNS, Call};
 pub use serve::error_of;

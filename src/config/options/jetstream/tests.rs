@@ -39,7 +39,7 @@ fn every_key_of_the_block() {
            sync_interval: '5s', max_buffered_msgs: 7, max_buffered_size: '2K'
            request_queue_limit: 9
            limits { max_ack_pending: 500, max_request_batch: 50, duplicate_window: '1m'
-             batch { max_inflight_per_stream: 5, max_inflight_total: 6, max_msgs: 7, timeout: 3s } } }",
+             batch { max_inflight_per_stream: 5, max_msgs: 7, timeout: 3s } } }",
     )
     .unwrap();
     assert_eq!(options.store_dir, Some("/data".into()));
@@ -55,7 +55,6 @@ fn every_key_of_the_block() {
             duplicate_window: Some(Duration::from_mins(1)),
             batch: BatchLimits {
                 max_inflight_per_stream: 5,
-                max_inflight_total: 6,
                 max_messages: 7,
                 timeout: Duration::from_secs(3),
             },

@@ -118,7 +118,7 @@ impl Sim {
             max_ack_pending: max_ack_pending as usize,
             seed,
         };
-        Self { rig, oracle, random, records, tells_removals: seed % 2 == 0 }
+        Self { rig, oracle, random, records, tells_removals: seed.is_multiple_of(2) }
     }
 
     fn hear(&mut self) {
@@ -186,7 +186,7 @@ impl Sim {
             13 => self.say("-NAK", |known, now| known.due = now),
             14 => {
                 self.say("-NAK {\"delay\":20000000}", |known, now| {
-                    known.due = now + 20 * MILLISECOND
+                    known.due = now + 20 * MILLISECOND;
                 });
             }
             15 => {

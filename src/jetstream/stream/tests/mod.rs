@@ -10,7 +10,7 @@ mod time;
 use super::{Incoming, Stream, StreamRecord};
 use crate::jetstream::config::{Mode, StreamConfig};
 use crate::jetstream::context::{Context, Gate, GateState, Site};
-use crate::jetstream::outbox::Outbox;
+use crate::jetstream::outbox::{Outbox, PostedQueue};
 use crate::storage::StreamId;
 use crate::types::time::SECOND;
 use crate::types::{AccountId, Mono, Now, Wall};
@@ -109,15 +109,18 @@ impl Desk {
 
     /// Moves what left the stream into `told`.
     pub fn settle(&mut self) {
-        while let Some((_, message)) = self.out.first() {
+        let mut posted = PostedQueue::default();
+        self.out.take(&mut posted);
+        while let Some(message) = posted.first() {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let (headers, payload) = message.body.split_at(message.header_len);
             self.told.push(Sent {
                 subject: text(message.subject),
                 reply: text(message.reply),
-                headers: text(message.headers),
-                payload: text(message.payload),
+                headers: text(headers),
+                payload: text(payload),
             });
-            self.out.pop();
+            posted.pop();
         }
     }
 
