@@ -16,7 +16,6 @@
 //! |---|---|
 //! | `config TEXT` | a line of the server's config file |
 //! | `flags TEXT` | flags of the server |
-//! | `needs TEXT` | beyond core messaging; refusing to start for what "is not supported yet" passes too |
 //! | `A connect` | connects, takes the INFO line |
 //! | `A dial` | connects, leaves the INFO line for an `A<` step |
 //! | `A joins [{json}]` | connects, takes INFO, sends CONNECT and PING, takes PONG; without options: not verbose, not pedantic, headers, no_responders |
@@ -57,11 +56,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
-
-use stage::Outcome;
 
 /// Most of a transcript's time is a timer running, so more of them at once than there are cores.
 const AT_ONCE: usize = 8;
@@ -88,12 +84,9 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let total = jobs.len();
     println!("\nrunning {total} transcripts against {}", server::binary().0.display());
-    let (failures, refused) = run(jobs, verbose);
+    let failures = run(jobs, verbose);
     for (name, why) in &failures {
         println!("---- {name}\n{why}\n");
-    }
-    if refused > 0 {
-        println!("{refused} of them: the server refuses by name what is not supported yet");
     }
     let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
     println!(
@@ -106,11 +99,10 @@ fn main() -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The names and reasons of those that failed, and how many met a refusal by name.
-fn run(jobs: Vec<Job>, verbose: bool) -> (Vec<(String, String)>, usize) {
+/// The names and reasons of those that failed.
+fn run(jobs: Vec<Job>, verbose: bool) -> Vec<(String, String)> {
     let queue = Mutex::new(jobs.into_iter());
     let failures = Mutex::new(Vec::new());
-    let refused = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
@@ -122,12 +114,8 @@ fn run(jobs: Vec<Job>, verbose: bool) -> (Vec<(String, String)>, usize) {
                     if verbose {
                         println!("{:.2}s {}", began.elapsed().as_secs_f64(), job.name);
                     }
-                    match outcome {
-                        Ok(Outcome::Held) => {}
-                        Ok(Outcome::Refused) => drop(refused.fetch_add(1, Ordering::Relaxed)),
-                        Err(why) => {
-                            failures.lock().expect("no worker panics").push((job.name, why));
-                        }
+                    if let Err(why) = outcome {
+                        failures.lock().expect("no worker panics").push((job.name, why));
                     }
                 }
             });
@@ -135,10 +123,10 @@ fn run(jobs: Vec<Job>, verbose: bool) -> (Vec<(String, String)>, usize) {
     });
     let mut failures = failures.into_inner().expect("the workers have ended");
     failures.sort();
-    (failures, refused.into_inner())
+    failures
 }
 
-fn play(job: &Job) -> Result<Outcome, String> {
+fn play(job: &Job) -> Result<(), String> {
     let text = fs::read_to_string(&job.path).map_err(|error| error.to_string())?;
     stage::play(&script::parse(&text)?, job.shards)
 }

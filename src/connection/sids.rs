@@ -41,6 +41,15 @@ impl Sids {
         self.table.iter().copied()
     }
 
+    /// Places of the table; it grows as subscriptions come.
+    pub fn buckets(&self) -> usize {
+        self.table.num_buckets()
+    }
+
+    pub fn in_bucket(&self, bucket: usize) -> Option<SubKey> {
+        self.table.get_bucket(bucket).copied()
+    }
+
     /// Empties the table.
     pub fn take(&mut self) -> Vec<SubKey> {
         let keys = self.table.iter().copied().collect();

@@ -4,6 +4,7 @@
 //! a fraction of parking the executor. glommio's reactor gets a pass ten times a second: nothing
 //! on the message path lives in it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::connection::Settings;
 use crate::mesh::Port;
 use crate::shard::effects::Wish;
 use crate::shard::snapshot::{Answer, Query};
+use crate::shard::survey::Survey;
 use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard};
 use crate::types::ConnKey;
@@ -88,6 +90,8 @@ struct Driver {
     devices: Devices,
     /// A timeout is with the kernel that ends a sleep at this time.
     timeout_at: Mono,
+    /// Questions under way, and who asked; as many as pages are made at once, or little more.
+    surveys: VecDeque<(Survey, oneshot::Sender<Answer>)>,
     /// Waiting for the logs.
     settlers: Vec<oneshot::Sender<()>>,
     /// Since when the core is stopping.
@@ -101,7 +105,8 @@ impl Driver {
         let sockets = Sockets::new(ring, Arc::clone(&core.load), wakers, core.shard.id());
         let devices = Devices::new(sockets, std::mem::take(&mut core.disks));
         let timeout_at = Mono(0);
-        Ok(Self { core, devices, timeout_at, settlers: Vec::new(), stopping: None })
+        let (surveys, settlers) = (VecDeque::new(), Vec::new());
+        Ok(Self { core, devices, timeout_at, surveys, settlers, stopping: None })
     }
 
     async fn run(mut self) {
@@ -109,6 +114,7 @@ impl Driver {
         let mut idle_since = None;
         loop {
             self.take_requests();
+            self.survey();
             let now = self.core.clock.now();
             let Core { shard, port, .. } = &mut self.core;
             self.devices.begin_turn(now.mono);
@@ -129,7 +135,8 @@ impl Driver {
                 reactor_at = now.mono;
             }
             let due = matches!(wish, Wish::At(at) if at <= now.mono);
-            if self.devices.sockets.was_active() || wish == Wish::AtOnce || due {
+            let is_asked = !self.surveys.is_empty();
+            if self.devices.sockets.was_active() || is_asked || wish == Wish::AtOnce || due {
                 idle_since = None;
             } else if now.mono.since(*idle_since.get_or_insert(now.mono)) >= self.core.spin_ns {
                 self.park(wish, now.mono);
@@ -140,6 +147,19 @@ impl Driver {
         }
     }
 
+    /// A slice of one answer in each turn. Those who ask take turns too.
+    fn survey(&mut self) {
+        // Who waits no more needs no answer.
+        self.surveys.retain(|(_, reply)| !reply.is_closed());
+        let Some((mut survey, reply)) = self.surveys.pop_front() else { return };
+        let shard = &self.core.shard;
+        if shard.survey(&mut survey) {
+            let _ = reply.send(shard.conclude(survey));
+        } else {
+            self.surveys.push_back((survey, reply));
+        }
+    }
+
     fn take_requests(&mut self) {
         self.core.prover.take_on(&mut self.core.shard);
         while let Ok(request) = self.core.requests.try_recv() {
@@ -147,8 +167,7 @@ impl Driver {
             match request {
                 Request::Adopt(fd, opened) => self.devices.sockets.open(shard, fd, opened),
                 Request::Ask(query, reply) => {
-                    // Nobody waits any more: then nobody needs it.
-                    let _ = reply.send(shard.answer(&query));
+                    self.surveys.push_back((Survey::new(query), reply));
                 }
                 Request::Settings(settings, announce) => {
                     shard.set_settings(settings);

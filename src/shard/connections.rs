@@ -63,6 +63,11 @@ impl Connections {
         self.slots.iter().filter_map(|slot| slot.connection.as_ref())
     }
 
+    /// What is in a slot. `None`: there are no more slots.
+    pub fn at(&self, slot: usize) -> Option<Option<&Connection>> {
+        self.slots.get(slot).map(|slot| slot.connection.as_ref())
+    }
+
     pub fn keys(&self) -> Vec<ConnKey> {
         self.iter().map(|connection| connection.key).collect()
     }

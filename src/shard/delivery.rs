@@ -277,7 +277,7 @@ impl Shard {
             self.scratch.spent.push(sub);
         }
         let publish = message.publish;
-        if conn.is_crowded && self.settings.no_stall {
+        if conn.is_crowded && self.settings.no_stall && message.origin.conn != SERVICE {
             // It misses the message, which counts for it as in the reference.
             conn.counters.out_msgs += 1;
             conn.counters.out_bytes += publish.payload.len() as u64;

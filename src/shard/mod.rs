@@ -6,13 +6,14 @@
 //!   delivery   message → subscribers      frame, peer, exchange   other cores
 //!   lifecycle  open, slow, stale, close   timers     when to look again
 //!   services   what the server answers    trace      what the log shows of it
-//!   turn       the fixed order of it all  observe, snapshot   what the control thread sees
+//!   turn       the fixed order of it all  observe, snapshot, survey   what the control thread sees
 //! ```
 
 pub mod connections;
 pub mod effects;
 pub mod lifecycle;
 pub mod snapshot;
+pub mod survey;
 pub mod turn;
 
 mod admission;

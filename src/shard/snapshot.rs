@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 pub use crate::routing::RoutingTotals;
 use crate::types::{ClientId, CloseReason, ShardId, Wall};
 
-/// A question of the control thread. Answered within the turn that takes it, in slices where
-/// the answer is long.
+/// A question of the control thread, answered in slices ([`super::survey`]).
 #[derive(Clone, Debug)]
 pub enum Query {
     Totals,
@@ -36,9 +35,6 @@ pub struct ConnectionQuery {
     pub state: ConnectionState,
     /// Only this connection.
     pub client: Option<ClientId>,
-    /// Only connections with a subscription that this subject (or pattern, literally compared as
-    /// the reference does: pattern covers subject) matches.
-    pub filter_subject: Option<Vec<u8>>,
     /// Fill [`ConnectionSnapshot::subscriptions`].
     pub with_subscriptions: bool,
 }

@@ -93,6 +93,10 @@ pub const MONITOR_REQUEST_NS_MAX: u64 = 10 * SECOND;
 pub const MONITOR_PAGES_MAX: usize = 8;
 /// How long a shard may take to answer the control thread; the page is then a 503.
 pub const CONTROL_ANSWER_NS_MAX: u64 = 2 * SECOND;
+/// The same where it has to make rows, a slice in each turn.
+pub const CONTROL_ROWS_NS_MAX: u64 = 8 * SECOND;
+/// A slice of such an answer, in things looked at; a row costs four of them. About 0.1 ms.
+pub const ANSWER_SLICE_STEPS: usize = 1024;
 
 /// Subjects of which a connection with permissions remembers whether it may publish them; then
 /// it forgets them all.

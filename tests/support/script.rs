@@ -7,8 +7,6 @@ use std::time::Duration;
 pub struct Script {
     pub config: String,
     pub flags: Vec<String>,
-    /// What it needs beyond core messaging; a server may still refuse that by name.
-    pub needs: Option<String>,
     pub steps: Vec<Line>,
 }
 
@@ -88,8 +86,6 @@ pub fn parse(text: &str) -> Result<Script, String> {
         if let Some(config) = line.strip_prefix("config ") {
             script.config.push_str(config);
             script.config.push('\n');
-        } else if let Some(needs) = line.strip_prefix("needs ") {
-            script.needs = Some(needs.to_owned());
         } else if let Some(flags) = line.strip_prefix("flags ") {
             script.flags.extend(flags.split_whitespace().map(str::to_owned));
         } else {

@@ -94,7 +94,6 @@ impl ConnzOptions {
         ConnectionQuery {
             state: self.state,
             client: self.client,
-            filter_subject: None,
             with_subscriptions: self.subs != Subs::Counted,
         }
     }

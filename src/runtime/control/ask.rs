@@ -13,7 +13,7 @@ use crate::shard::snapshot::{
     Totals,
 };
 use crate::types::ShardId;
-use crate::types::limits::CONTROL_ANSWER_NS_MAX;
+use crate::types::limits::{CONTROL_ANSWER_NS_MAX, CONTROL_ROWS_NS_MAX};
 
 /// Rings a shard's doorbell: it may be parked when a request is put before it.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -35,7 +35,8 @@ impl ShardHandle {
 #[derive(Clone)]
 pub struct ShardHandles {
     shards: Vec<ShardHandle>,
-    patience: Duration,
+    /// Instead of the limits.
+    patience: Option<Duration>,
 }
 
 /// A shard that gave no answer.
@@ -43,42 +44,46 @@ pub struct ShardHandles {
 pub struct Unanswered {
     shard: ShardId,
     why: Why,
-    patience: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Why {
     /// Its queue of requests is full.
     Busy,
-    /// It took too long.
-    Silent,
+    /// It took longer than this.
+    Silent(Duration),
     /// It has stopped.
     Gone,
 }
 
 impl ShardHandles {
     pub fn new(shards: Vec<ShardHandle>) -> Self {
-        Self { shards, patience: Duration::from_nanos(CONTROL_ANSWER_NS_MAX) }
+        Self { shards, patience: None }
     }
 
-    /// Gives up earlier than [`CONTROL_ANSWER_NS_MAX`].
+    /// Gives up earlier than the limits say.
     #[cfg(test)]
     pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+        Self { patience: Some(patience), ..self }
     }
 
     /// One answer of each shard. They are asked all at once and share one deadline.
     pub async fn ask(&self, query: Query) -> Result<Vec<Answer>, Unanswered> {
-        let deadline = Instant::now() + self.patience;
+        let limit = match query {
+            Query::Totals => CONTROL_ANSWER_NS_MAX,
+            Query::Connections(_) | Query::Subscriptions(_) => CONTROL_ROWS_NS_MAX,
+        };
+        let patience = self.patience.unwrap_or(Duration::from_nanos(limit));
+        let deadline = Instant::now() + patience;
         let mut replies = Vec::with_capacity(self.shards.len());
         for (index, shard) in self.shards.iter().enumerate() {
-            replies.push(self.send(index, shard, query.clone())?);
+            replies.push(Self::send(index, shard, query.clone())?);
         }
         let mut answers = Vec::with_capacity(replies.len());
         for (index, reply) in replies.into_iter().enumerate() {
             let answer = timeout_at(deadline, reply).await;
-            let answer = answer.map_err(|_| self.unanswered(index, Why::Silent))?;
-            answers.push(answer.map_err(|_| self.unanswered(index, Why::Gone))?);
+            let answer = answer.map_err(|_| unanswered(index, Why::Silent(patience)))?;
+            answers.push(answer.map_err(|_| unanswered(index, Why::Gone))?);
         }
         Ok(answers)
     }
@@ -116,24 +121,23 @@ impl ShardHandles {
     }
 
     fn send(
-        &self,
         index: usize,
         shard: &ShardHandle,
         query: Query,
     ) -> Result<oneshot::Receiver<Answer>, Unanswered> {
         let (reply, answer) = oneshot::channel();
         shard.requests.try_send(Request::Ask(query, reply)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => self.unanswered(index, Why::Busy),
-            mpsc::error::TrySendError::Closed(_) => self.unanswered(index, Why::Gone),
+            mpsc::error::TrySendError::Full(_) => unanswered(index, Why::Busy),
+            mpsc::error::TrySendError::Closed(_) => unanswered(index, Why::Gone),
         })?;
         (shard.wake)();
         Ok(answer)
     }
+}
 
-    fn unanswered(&self, index: usize, why: Why) -> Unanswered {
-        let shard = ShardId(u16::try_from(index).expect("shards are at most SHARDS_MAX"));
-        Unanswered { shard, why, patience: self.patience }
-    }
+fn unanswered(index: usize, why: Why) -> Unanswered {
+    let shard = ShardId(u16::try_from(index).expect("shards are at most SHARDS_MAX"));
+    Unanswered { shard, why }
 }
 
 impl fmt::Display for Unanswered {
@@ -141,7 +145,7 @@ impl fmt::Display for Unanswered {
         let shard = self.shard;
         match self.why {
             Why::Busy => write!(f, "shard {shard} has too many monitoring requests waiting"),
-            Why::Silent => write!(f, "shard {shard} did not answer within {:?}", self.patience),
+            Why::Silent(patience) => write!(f, "shard {shard} did not answer within {patience:?}"),
             Why::Gone => write!(f, "shard {shard} has stopped"),
         }
     }

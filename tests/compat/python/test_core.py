@@ -5,7 +5,6 @@ import collections
 
 import nats
 import pytest
-from conftest import NotSupportedYet
 from nats.errors import NoRespondersError, SlowConsumerError
 from nats.errors import TimeoutError as NatsTimeout
 
@@ -274,10 +273,7 @@ async def test_reconnect_to_a_restarted_server(connect, start):
 
 
 async def test_credentials(connect, start):
-    try:
-        server = start("--user", "u", "--pass", "p")
-    except NotSupportedYet:
-        return  # Refused by name is an honest answer until it is there.
+    server = start("--user", "u", "--pass", "p")
     client = await connect(server.url, user="u", password="p")
     subscription = await client.subscribe("a")
     await client.publish("a")

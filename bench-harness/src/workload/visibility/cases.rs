@@ -1,7 +1,7 @@
 //! The five cases. In each, `n` is the number of the try: subjects and sids carry it, so that a
 //! late message of an earlier try is never taken for this one's.
 
-use super::prober::{Case, Role, Try, Verdict, Wire};
+use super::prober::{Case, Heard, Role, Try, Verdict, Wire};
 use crate::client::{Greeting, ServerOp};
 
 /// Is it the message of this try, on a subscription whose sid is the try's number?
@@ -9,36 +9,59 @@ fn is_own(attempt: &Try, op: &ServerOp<'_>) -> bool {
     matches!(op, ServerOp::Message(message) if message.sid == attempt.n)
 }
 
-/// SUB + PING on one connection; after its PONG a publish from another must reach it.
-pub struct SubPing;
+/// What the server says of a SUB holds everywhere: a publish from another connection must reach
+/// the subscriber.
+pub struct Acknowledged {
+    name: &'static str,
+    verbose: bool,
+    /// Behind the SUB.
+    asks: &'static str,
+    /// Answers to a try's lines, PONG or +OK.
+    answers: u8,
+}
 
-impl Case for SubPing {
+pub const SUB_PING: Acknowledged = Acknowledged {
+    name: "SUB+PING, then publish from another connection",
+    verbose: false,
+    asks: "PING\r\n",
+    answers: 1,
+};
+
+/// The first +OK is for the UNSUB.
+pub const VERBOSE_OK: Acknowledged = Acknowledged {
+    name: "SUB answered by +OK, then publish from another connection",
+    verbose: true,
+    asks: "",
+    answers: 2,
+};
+
+impl Case for Acknowledged {
     fn name(&self) -> &'static str {
-        "SUB+PING, then publish from another connection"
+        self.name
+    }
+
+    fn greeting(&self, role: Role) -> Greeting {
+        Greeting { verbose: self.verbose && role == Role::Asker, no_responders: false }
     }
 
     fn begin(&self, &Try { lane, n, .. }: &Try, wire: &mut Wire<'_>) {
-        let last = n - 1;
-        wire.send(Role::Asker, &format!("UNSUB {last}\r\nSUB v.{lane}.{n} {n}\r\nPING\r\n"));
+        let (last, asks) = (n - 1, self.asks);
+        wire.send(Role::Asker, &format!("UNSUB {last}\r\nSUB v.{lane}.{n} {n}\r\n{asks}"));
     }
 
-    fn on_op(
-        &self,
-        attempt: &mut Try,
-        role: Role,
-        op: &ServerOp<'_>,
-        wire: &mut Wire<'_>,
-    ) -> Verdict {
-        match (role, op) {
-            (Role::Asker, ServerOp::Pong) => {
-                attempt.step = 1;
-                let Try { lane, n, .. } = attempt;
-                wire.send(Role::Other, &format!("PUB v.{lane}.{n} 0\r\n\r\n"));
-                Verdict::Pending
+    fn on_op(&self, attempt: &mut Try, heard: &Heard<'_>, wire: &mut Wire<'_>) -> Verdict {
+        match (heard.by, heard.op) {
+            (Role::Asker, ServerOp::Pong | ServerOp::Ok) => {
+                attempt.step += 1;
+                if attempt.step == self.answers {
+                    let Try { lane, n, .. } = attempt;
+                    wire.send(Role::Other, &format!("PUB v.{lane}.{n} 0\r\n\r\n"));
+                }
             }
-            (Role::Asker, op) if is_own(attempt, op) => Verdict::Held,
-            _ => Verdict::Pending,
+            (Role::Asker, op) if is_own(attempt, op) => return Verdict::Held,
+            _ => {}
         }
+        Verdict::Pending
     }
 }
 
@@ -63,23 +86,17 @@ impl Case for ThirdAnswer {
         wire.send(Role::Asker, &lines);
     }
 
-    fn on_op(
-        &self,
-        attempt: &mut Try,
-        role: Role,
-        op: &ServerOp<'_>,
-        wire: &mut Wire<'_>,
-    ) -> Verdict {
-        match (role, op) {
+    fn on_op(&self, attempt: &mut Try, heard: &Heard<'_>, wire: &mut Wire<'_>) -> Verdict {
+        match (heard.by, heard.op) {
             (Role::Other, ServerOp::Message(request)) => {
                 attempt.step = 1;
                 let reply = String::from_utf8_lossy(request.reply.unwrap_or_default());
                 wire.send(Role::Third, &format!("PUB {reply} 0\r\n\r\n"));
-                Verdict::Pending
             }
-            (Role::Asker, op) if is_own(attempt, op) => Verdict::Held,
-            _ => Verdict::Pending,
+            (Role::Asker, op) if is_own(attempt, op) => return Verdict::Held,
+            _ => {}
         }
+        Verdict::Pending
     }
 }
 
@@ -100,80 +117,38 @@ impl Case for PublishPong {
         wire.send(Role::Other, &format!("PUB v.{lane}.{n} 0\r\n\r\nPING\r\n"));
     }
 
-    fn on_op(
-        &self,
-        attempt: &mut Try,
-        role: Role,
-        op: &ServerOp<'_>,
-        wire: &mut Wire<'_>,
-    ) -> Verdict {
+    fn on_op(&self, attempt: &mut Try, heard: &Heard<'_>, wire: &mut Wire<'_>) -> Verdict {
         /// Bits of the step.
         const ARRIVED: u8 = 1;
         const ASKED: u8 = 2;
-        match (role, op) {
+        match (heard.by, heard.op) {
             (Role::Asker, ServerOp::Message(message)) => {
                 let own = format!("v.{}.{}", attempt.lane, attempt.n);
                 if message.subject == own.as_bytes() {
                     attempt.step |= ARRIVED;
                 }
-                Verdict::Pending
             }
             (Role::Other, ServerOp::Pong) => {
                 attempt.step |= ASKED;
                 wire.send(Role::Asker, "PING\r\n");
-                Verdict::Pending
             }
-            (Role::Asker, ServerOp::Pong) if attempt.step & ASKED == 0 => Verdict::Pending,
-            (Role::Asker, ServerOp::Pong) if attempt.step & ARRIVED != 0 => Verdict::Held,
-            (Role::Asker, ServerOp::Pong) => Verdict::Broken("the PONG overtook it".into()),
-            _ => Verdict::Pending,
-        }
-    }
-}
-
-/// A verbose connection's +OK for a SUB says as much as a PONG.
-pub struct VerboseOk;
-
-impl Case for VerboseOk {
-    fn name(&self) -> &'static str {
-        "SUB answered by +OK, then publish from another connection"
-    }
-
-    fn greeting(&self, role: Role) -> Greeting {
-        Greeting { verbose: role == Role::Asker, no_responders: false }
-    }
-
-    fn begin(&self, &Try { lane, n, .. }: &Try, wire: &mut Wire<'_>) {
-        let last = n - 1;
-        wire.send(Role::Asker, &format!("UNSUB {last}\r\nSUB v.{lane}.{n} {n}\r\n"));
-    }
-
-    fn on_op(
-        &self,
-        attempt: &mut Try,
-        role: Role,
-        op: &ServerOp<'_>,
-        wire: &mut Wire<'_>,
-    ) -> Verdict {
-        match (role, op) {
-            (Role::Asker, ServerOp::Ok) => {
-                attempt.step += 1;
-                // The first is for the UNSUB.
-                if attempt.step == 2 {
-                    let Try { lane, n, .. } = attempt;
-                    wire.send(Role::Other, &format!("PUB v.{lane}.{n} 0\r\n\r\n"));
-                }
-                Verdict::Pending
+            (Role::Asker, ServerOp::Pong) if attempt.step & ASKED != 0 => {
+                return Verdict::of(attempt.step & ARRIVED != 0, "the PONG overtook it");
             }
-            (Role::Asker, op) if is_own(attempt, op) => Verdict::Held,
-            _ => Verdict::Pending,
+            _ => {}
         }
+        Verdict::Pending
     }
 }
 
 /// The last listener has left and knows it: a request is refused at once. The requester's PONG
 /// behind its request says when "at once" is over.
 pub struct UnsubRequest;
+
+/// Steps of a try.
+const LEAVING: u8 = 1;
+const GONE: u8 = 2;
+const REFUSED: u8 = 3;
 
 impl Case for UnsubRequest {
     fn name(&self) -> &'static str {
@@ -192,39 +167,34 @@ impl Case for UnsubRequest {
         wire.send(Role::Asker, &format!("SUB u.{lane}.{n} {n}\r\nPING\r\n"));
     }
 
-    fn on_op(
-        &self,
-        attempt: &mut Try,
-        role: Role,
-        op: &ServerOp<'_>,
-        wire: &mut Wire<'_>,
-    ) -> Verdict {
-        let own = is_own(attempt, op);
+    fn on_op(&self, attempt: &mut Try, heard: &Heard<'_>, wire: &mut Wire<'_>) -> Verdict {
+        let own = is_own(attempt, heard.op);
         let Try { lane, n, step } = attempt;
-        match (role, op) {
-            (Role::Asker, ServerOp::Pong) => {
-                *step += 1;
-                if *step == 1 {
-                    wire.send(Role::Asker, &format!("UNSUB {n}\r\nPING\r\n"));
-                } else {
-                    let lines = format!("PUB u.{lane}.{n} _INBOX.{lane}.{n} 0\r\n\r\nPING\r\n");
-                    wire.send(Role::Other, &lines);
-                }
-                Verdict::Pending
+        match (heard.by, heard.op) {
+            (Role::Asker, ServerOp::Pong) if *step == 0 => {
+                *step = LEAVING;
+                wire.send(Role::Asker, &format!("UNSUB {n}\r\nPING\r\n"));
             }
-            (Role::Asker, _) if own => Verdict::Broken("a request reached who had left".into()),
+            (Role::Asker, ServerOp::Pong) => {
+                *step = GONE;
+                let lines = format!("PUB u.{lane}.{n} _INBOX.{lane}.{n} 0\r\n\r\nPING\r\n");
+                wire.send(Role::Other, &lines);
+            }
+            (Role::Asker, _) if own => {
+                return Verdict::Broken("a request reached who had left".into());
+            }
             (Role::Other, ServerOp::Message(message)) => {
                 let own = format!("_INBOX.{lane}.{n}");
                 if message.subject == own.as_bytes() && message.is_no_responders() {
-                    *step = 10;
+                    *step = REFUSED;
                 }
-                Verdict::Pending
             }
-            (Role::Other, ServerOp::Pong) if *step == 10 => Verdict::Held,
-            (Role::Other, ServerOp::Pong) if *step == 2 => {
-                Verdict::Broken("the PONG behind the request came before the 503".into())
+            (Role::Other, ServerOp::Pong) if *step >= GONE => {
+                let broken = "the PONG behind the request came before the 503";
+                return Verdict::of(*step == REFUSED, broken);
             }
-            _ => Verdict::Pending,
+            _ => {}
         }
+        Verdict::Pending
     }
 }

@@ -8,12 +8,10 @@
 
 use std::time::{Duration, Instant};
 
-use nix::unistd::Pid;
-
 use super::super::Bench;
-use crate::client::{Greeting, Outboxes, Party, ServerOp, Switchboard};
+use super::Effort;
+use crate::client::{Greeting, Outboxes, Party, ServerOp};
 use crate::clock;
-use crate::engine::HarnessUse;
 use crate::failure::Outcome;
 use crate::report::{Figure, Sample};
 use crate::verify::Faults;
@@ -58,26 +56,13 @@ pub fn run(messages: u64, bench: &Bench<'_>) -> Outcome<Sample> {
     for _ in 0..GROUPS * CONNECTIONS {
         connections.push(bench.connect(Greeting::default())?);
     }
-    let before = bench.server.usage()?;
-    let (start, own) = (clock::now(), clock::process_cpu(Pid::this())?);
-    let mut membership = Membership::new(messages.div_ceil(GROUPS as u64), start);
-    Switchboard::new(connections, false)?.run(&mut membership)?;
+    let mut membership = Membership::new(messages.div_ceil(GROUPS as u64), clock::now());
+    let effort = Effort::of(bench, connections, &mut membership)?;
     membership.count_losses();
-    let seconds = start.elapsed().as_secs_f64();
-    let cpu_seconds = (clock::process_cpu(Pid::this())? - own).as_secs_f64();
-    let after = bench.server.usage()?;
-    Ok(Sample {
-        count: membership.groups.iter().map(|group| group.received).sum(),
-        seconds,
-        server: bench.server.is_measured().then(|| after.since(&before)),
-        harness: HarnessUse { cpu_seconds, busiest: cpu_seconds / seconds },
-        faults: membership.faults,
-        latency: None,
-        figures: vec![
-            Figure::text("case", "queue groups whose members come and go"),
-            Figure::new("joins and leaves", membership.changes as f64, ""),
-        ],
-    })
+    let received = membership.groups.iter().map(|group| group.received).sum();
+    let changes = Figure::new("joins and leaves", membership.changes as f64, "");
+    let name = "queue groups whose members come and go";
+    Ok(effort.sample(name, received, membership.faults, changes))
 }
 
 impl Membership {

@@ -6,10 +6,16 @@ mod membership;
 mod prober;
 
 use clap::{Args, ValueEnum};
+use nix::unistd::Pid;
 
 use super::Bench;
+use crate::client::{Connection, Party, Switchboard};
+use crate::clock;
+use crate::engine::HarnessUse;
 use crate::failure::Outcome;
-use crate::report::Sample;
+use crate::report::{Figure, Sample};
+use crate::server::UsageDelta;
+use crate::verify::Faults;
 
 #[derive(Args, Clone, Debug)]
 pub struct Visibility {
@@ -53,12 +59,51 @@ impl Visibility {
     fn try_case(&self, case: Case, bench: &Bench<'_>) -> Outcome<Sample> {
         let (tries, lanes) = (self.tries, self.lanes.max(1));
         match case {
-            Case::SubPing => prober::probe(&cases::SubPing, tries, lanes, bench),
+            Case::SubPing => prober::probe(&cases::SUB_PING, tries, lanes, bench),
             Case::ThirdAnswer => prober::probe(&cases::ThirdAnswer, tries, lanes, bench),
             Case::PublishPong => prober::probe(&cases::PublishPong, tries, lanes, bench),
-            Case::VerboseOk => prober::probe(&cases::VerboseOk, tries, lanes, bench),
+            Case::VerboseOk => prober::probe(&cases::VERBOSE_OK, tries, lanes, bench),
             Case::UnsubRequest => prober::probe(&cases::UnsubRequest, tries, lanes, bench),
             Case::QueueMembers => membership::run(tries, bench),
+        }
+    }
+}
+
+/// What it took to let a party do all it wanted.
+struct Effort {
+    seconds: f64,
+    server: Option<UsageDelta>,
+    harness: HarnessUse,
+}
+
+impl Effort {
+    fn of(
+        bench: &Bench<'_>,
+        connections: Vec<Connection>,
+        party: &mut impl Party,
+    ) -> Outcome<Self> {
+        let before = bench.server.usage()?;
+        let (start, own) = (clock::now(), clock::process_cpu(Pid::this())?);
+        Switchboard::new(connections, false)?.run(party)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let cpu_seconds = (clock::process_cpu(Pid::this())? - own).as_secs_f64();
+        let after = bench.server.usage()?;
+        Ok(Self {
+            seconds,
+            server: bench.server.is_measured().then(|| after.since(&before)),
+            harness: HarnessUse { cpu_seconds, busiest: cpu_seconds / seconds },
+        })
+    }
+
+    fn sample(self, case: &str, count: u64, faults: Faults, figure: Figure) -> Sample {
+        Sample {
+            count,
+            seconds: self.seconds,
+            server: self.server,
+            harness: self.harness,
+            faults,
+            latency: None,
+            figures: vec![Figure::text("case", case), figure],
         }
     }
 }

@@ -3,12 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use nix::unistd::Pid;
-
 use super::super::Bench;
-use crate::client::{Connection, Greeting, Outboxes, Party, ServerOp, Switchboard};
+use super::Effort;
+use crate::client::{Connection, Greeting, Outboxes, Party, ServerOp};
 use crate::clock;
-use crate::engine::HarnessUse;
 use crate::failure::{Context, Outcome};
 use crate::report::{Figure, Sample};
 use crate::verify::Faults;
@@ -34,6 +32,18 @@ pub enum Verdict {
     Pending,
     Held,
     Broken(String),
+}
+
+impl Verdict {
+    pub fn of(held: bool, broken: &str) -> Self {
+        if held { Self::Held } else { Self::Broken(broken.to_owned()) }
+    }
+}
+
+/// An operation of the server, and whose connection it came on.
+pub struct Heard<'a> {
+    pub by: Role,
+    pub op: &'a ServerOp<'a>,
 }
 
 /// One try of one lane.
@@ -72,36 +82,15 @@ pub trait Case {
     fn begin(&self, attempt: &Try, wire: &mut Wire<'_>);
 
     /// What an operation means for the try; late ones of earlier tries arrive here, too.
-    fn on_op(
-        &self,
-        attempt: &mut Try,
-        role: Role,
-        op: &ServerOp<'_>,
-        wire: &mut Wire<'_>,
-    ) -> Verdict;
+    fn on_op(&self, attempt: &mut Try, heard: &Heard<'_>, wire: &mut Wire<'_>) -> Verdict;
 }
 
 pub fn probe(case: &impl Case, tries: u64, lanes: usize, bench: &Bench<'_>) -> Outcome<Sample> {
     let connections = open(case, lanes, bench)?;
-    let before = bench.server.usage()?;
-    let (start, own) = (clock::now(), clock::process_cpu(Pid::this())?);
     let mut prober = Prober::new(case, tries, lanes);
-    Switchboard::new(connections, false)?.run(&mut prober)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let cpu_seconds = (clock::process_cpu(Pid::this())? - own).as_secs_f64();
-    let after = bench.server.usage()?;
-    Ok(Sample {
-        count: prober.finished,
-        seconds,
-        server: bench.server.is_measured().then(|| after.since(&before)),
-        harness: HarnessUse { cpu_seconds, busiest: cpu_seconds / seconds },
-        faults: prober.faults,
-        latency: None,
-        figures: vec![
-            Figure::text("case", case.name()),
-            Figure::new("longest try", prober.longest.as_secs_f64() * 1e3, "ms"),
-        ],
-    })
+    let effort = Effort::of(bench, connections, &mut prober)?;
+    let longest = Figure::new("longest try", prober.longest.as_secs_f64() * 1e3, "ms");
+    Ok(effort.sample(case.name(), prober.finished, prober.faults, longest))
 }
 
 /// In an order that spreads the roles over the cores of a server that places in turn.
@@ -191,8 +180,8 @@ impl<C: Case> Party for Prober<'_, C> {
         if !state.is_busy {
             return Ok(());
         }
-        let verdict = self.case.on_op(&mut state.attempt, role, &op, &mut Wire { out, lane });
-        match verdict {
+        let heard = Heard { by: role, op: &op };
+        match self.case.on_op(&mut state.attempt, &heard, &mut Wire { out, lane }) {
             Verdict::Pending => {}
             Verdict::Held => self.end(lane, None, out),
             Verdict::Broken(what) => self.end(lane, Some(what), out),
