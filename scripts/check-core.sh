@@ -88,10 +88,20 @@ bench() {
   return $status
 }
 
+# A subscriber that never reads, and one that stops, on the healthy one's core and on the other;
+# at a rate the server has no trouble with, and at the most it can do.
 slow() {
-  "$harness" slow --server "weft=$weft" --server-args "weft=--shards 1" &&
-    "$harness" slow --server "weft=$weft" --server-args "weft=--shards 2" &&
-    "$harness" slow --server "nats=$reference"
+  local shards spacers
+  for shards in 1 2; do
+    for spacers in $(seq 0 $((shards - 1))); do
+      for how in "--pace 1000000" "--pace 1000000 --reads-first" "" "--reads-first"; do
+        echo "shards $shards, spacers $spacers $how"
+        # shellcheck disable=SC2086 # two words
+        "$harness" slow --spacers "$spacers" $how --server "weft=$weft" --server-args "weft=--shards $shards" || return
+      done
+    done
+  done
+  "$harness" slow --pace 1000000 --server "nats=$reference"
 }
 
 memory() {

@@ -2,10 +2,11 @@
 # Reruns what the log has to show, and writes it down with the date and the commit.
 #   scripts/check-log.sh [STEP…]
 # Steps: sim mutations flips kills faults mounts append streams recovery memory overwrite drain
-# eternal lone store. All by default, which takes about three hours on two quiet cores. Each step writes its
-# own file in bench-harness/results/log/; a step's file stays good while the code it covers is
-# unchanged. `mounts` needs root and loop devices; the others run anywhere. WEFT_CRASH_PARENT names a
-# directory on the disk to be judged, by default this one.
+# eternal lone store store_mounts. All by default, which takes about three hours on two quiet
+# cores. Each step writes its own file in bench-harness/results/log/; a step's file stays good while
+# the code it covers is unchanged. `mounts` and `store_mounts` need root and loop devices; the
+# others run anywhere. WEFT_CRASH_PARENT names a directory on the disk to be judged, by default
+# this one.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -65,8 +66,9 @@ lone() { log_tests log-bench bench_lone; }
 
 # The broker itself: its store directory, its restarts, its refusals.
 store() { cargo test --quiet --release --test store; }
+store_mounts() { cargo test --quiet --release --features log-faults --test store mounted; }
 
-for step in ${*:-sim mutations flips kills faults mounts append streams recovery memory overwrite drain eternal lone store}; do
+for step in ${*:-sim mutations flips kills faults mounts append streams recovery memory overwrite drain eternal lone store store_mounts}; do
   record "$step" "$step"
 done
 echo "steps failed: $failed"

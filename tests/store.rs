@@ -96,7 +96,7 @@ impl Client {
     }
 
     fn create_stream(&mut self) {
-        let config = r#"{"name":"S","subjects":["s.*"],"storage":"file"}"#;
+        let config = r#"{"name":"S","subjects":["s.*"],"storage":"file","allow_direct":true}"#;
         let answer = self.request("$JS.API.STREAM.CREATE.S", config);
         assert!(answer.contains("\"did_create\":true"), "{answer}");
     }
@@ -206,7 +206,7 @@ fn check_after(how: &str, shards: usize, shards_after: usize) {
     let server = start(directory.path(), shards_after);
     if how == "TERM" {
         let log = server.log();
-        assert!(!log.contains("[WRN]"), "{log}");
+        assert!(!log.contains("[WRN] log "), "{log}");
     }
     let mut client = Client::connect(&server);
     let last = client.last_seq();
@@ -254,4 +254,108 @@ fn damage_is_reported_at_the_start() {
     let server = start(directory.path(), 1);
     let log = server.log();
     assert!(log.contains("records that were acknowledged are lost: segment"), "{log}");
+}
+
+/// File systems that fail by themselves, which only root can mount.
+#[cfg(feature = "log-faults")]
+mod mounted {
+    use std::process::Command;
+
+    use super::*;
+
+    struct Mount {
+        point: tempfile::TempDir,
+        _image: Option<tempfile::TempDir>,
+    }
+
+    fn run(program: &str, args: &[&str]) {
+        let output = Command::new(program).args(args).output().unwrap();
+        assert!(output.status.success(), "{program} {args:?}: {output:?}");
+    }
+
+    impl Mount {
+        fn tmpfs(size: &str) -> Self {
+            let mount = Self { point: directory(), _image: None };
+            let size = format!("size={size}");
+            run("mount", &["-t", "tmpfs", "-o", &size, "none", mount.path().to_str().unwrap()]);
+            mount
+        }
+
+        fn ext4(mebibytes: u64) -> Self {
+            let (point, images) = (directory(), directory());
+            let image = images.path().join("image");
+            fs::File::create(&image).unwrap().set_len(mebibytes << 20).unwrap();
+            let image = image.to_str().unwrap();
+            run("mkfs.ext4", &["-q", "-F", image]);
+            run("mount", &["-o", "loop", image, point.path().to_str().unwrap()]);
+            Self { point, _image: Some(images) }
+        }
+
+        fn path(&self) -> &Path {
+            self.point.path()
+        }
+    }
+
+    impl Drop for Mount {
+        fn drop(&mut self) {
+            // A server that a failed test left behind may still use it.
+            let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+        }
+    }
+
+    /// Publishes until one is refused. Returns how many were acknowledged, and the refusal.
+    fn publish_until_refused(client: &mut Client) -> (u64, String) {
+        let payload = "x".repeat(100_000);
+        for acked in 0.. {
+            let answer = client.request("s.x", &payload);
+            if answer.contains("\"error\"") {
+                return (acked, answer);
+            }
+        }
+        unreachable!("a disk has an end")
+    }
+
+    #[test]
+    fn a_full_disk_refuses_publishes_until_there_is_room() {
+        let mount = Mount::tmpfs("16m");
+        let server = start(mount.path(), 1);
+        assert!(server.log().contains("is on tmpfs"), "{}", server.log());
+        let mut client = Client::connect(&server);
+        client.create_stream();
+        let (acked, refusal) = publish_until_refused(&mut client);
+        assert!(acked > 10 && refusal.contains("insufficient storage"), "{acked}: {refusal}");
+        assert_eq!(client.last_seq(), acked);
+        let answer = client.request("$JS.API.STREAM.PURGE.S", "");
+        assert!(answer.contains("\"success\":true"), "{answer}");
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while client.request("s.x", "y").contains("\"error\"") {
+            assert!(std::time::Instant::now() < deadline, "no room after a purge");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        stop(server);
+        let server = start(mount.path(), 1);
+        assert_eq!(Client::connect(&server).last_seq(), acked + 1);
+    }
+
+    #[test]
+    fn a_disk_that_turns_read_only_refuses_publishes_and_serves_reads() {
+        let mount = Mount::ext4(64);
+        let server = start(mount.path(), 1);
+        let mut client = Client::connect(&server);
+        client.create_stream();
+        for number in 1..=20 {
+            client.request("s.x", &format!("message {number}"));
+        }
+        run("mount", &["-o", "remount,abort", mount.path().to_str().unwrap()]);
+        let (acked, refusal) = publish_until_refused(&mut client);
+        assert!(refusal.contains("\"code\":503"), "{refusal}");
+        assert_eq!(acked, 0);
+        let again = client.request("s.x", "y");
+        assert!(again.contains("\"error\""), "read-only until a restart: {again}");
+        assert_eq!(client.payload_at(7), "message 7");
+        assert!(server.log().contains("read-only until a restart"), "{}", server.log());
+        stop(server);
+        let line = super::refusal(mount.path());
+        assert!(line.contains("Can't start JetStream"), "{line}");
+    }
 }

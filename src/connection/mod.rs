@@ -12,4 +12,4 @@ pub mod sids;
 pub use identity::Profile;
 pub use keepalive::Late;
 pub use session::{Connection, Gate, Pauses, Phase, RoomWaiter, StalledProducer};
-pub use settings::Settings;
+pub use settings::{Settings, Trace};

@@ -142,8 +142,12 @@ pub struct Connection {
     pub flush_listed: bool,
     /// A subscriber asked for a stall while this read was executed.
     pub stall_asked: bool,
-    /// A timer looks whether its sends make progress.
+    /// A timer looks whether its sends are in time.
     pub write_watched: bool,
+    /// A flush exceeded the write deadline, and none has succeeded since.
+    pub is_slow: bool,
+    /// It owed more than three quarters of its limit, and not less than half since.
+    pub is_crowded: bool,
     /// The first PONG went out, and after it the INFO that answers CONNECT.
     pub greeted: bool,
     /// Other shards (one bit each) whose lane has not yet taken what this connection published.
@@ -176,6 +180,8 @@ impl Connection {
             flush_listed: false,
             stall_asked: false,
             write_watched: false,
+            is_slow: false,
+            is_crowded: false,
             greeted: false,
             unpushed: 0,
             counters: Counters::default(),
@@ -208,6 +214,11 @@ impl Connection {
 
     pub fn take_room_waiters(&mut self) -> Vec<RoomWaiter> {
         std::mem::take(&mut self.room_waiters)
+    }
+
+    /// How log lines name it.
+    pub fn label(&self) -> String {
+        self.profile.logged_as(self.client)
     }
 
     /// Behaves from now on as CONNECT asked; said of an admitted client.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::alarm::Alarms;
+use super::api::API_PATTERNS;
 use super::api::front::{Desk, Front};
-use super::api::{API_PATTERNS, Call};
 use super::consumer::{AckTokens, Answered};
 use super::context::{Context, Gate, Site};
 use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
-use super::letter::{Letter, Posting, Request, StreamCard};
+use super::letter::{Letter, Posting, Request};
 use super::outbox::{Outgoing, PostedQueue};
 use super::stream::{DirectGet, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
@@ -99,6 +99,7 @@ pub struct JetStream {
 impl JetStream {
     pub fn new(shard: ShardId, seed: Seed) -> Self {
         let is_front = shard == ShardId(0);
+        let waiting_max = seed.site.options.request_queue_max;
         let mut jetstream = Self {
             shard,
             ground: Ground::new(seed.site, seed.logs),
@@ -106,7 +107,7 @@ impl JetStream {
             free: Vec::new(),
             by_name: BTreeMap::new(),
             values: Some(seed.values),
-            front: is_front.then(|| Front::new(seed.shards)),
+            front: is_front.then(|| Front::new(seed.shards, waiting_max)),
             alarms: Alarms::default(),
             ready: VecDeque::new(),
             awaiting: Vec::new(),
@@ -181,6 +182,9 @@ impl JetStream {
     ) {
         let Received { subject, reply, headers, payload, .. } = *received;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
+        if hosted.is_full(&context) {
+            return hosted.stream.refuse_for_now(&mut context, reply);
+        }
         hosted.stream.publish(&mut context, &Incoming { subject, reply, headers, payload });
         self.after_change(slot);
     }
@@ -366,7 +370,7 @@ impl JetStream {
     }
 
     /// Subscribes to what a changed stream needs now, and no longer to what it needed before.
-    pub(super) fn resubscribe(&mut self, before: Vec<SubscriptionChange>, slot: StreamSlot) {
+    pub(super) fn resubscribe(&mut self, before: &[SubscriptionChange], slot: StreamSlot) {
         let domain = self.ground.site.domain.clone();
         let Some(hosted) = self.hosted[slot.index as usize].as_ref() else { return };
         let after = hosted.subscriptions(domain.as_deref());

@@ -2,6 +2,7 @@
 
 use super::config::{Retention, Storage};
 use super::consumer::Home;
+use super::context::Context;
 use super::ground::LogIndex;
 use super::letter::Letter;
 use super::seats::Seats;
@@ -70,6 +71,18 @@ impl Hosted {
             max_msg_size: u64::try_from(config.max_msg_size).unwrap_or(0),
             is_durable: config.storage == Storage::File && !in_memory,
         }
+    }
+
+    /// More than the operator allows is on its way to the disk.
+    pub fn is_full(&mut self, context: &Context<'_>) -> bool {
+        let options = &context.site.options;
+        let log = context.log.as_deref();
+        if log.is_some_and(|log| log.pending_bytes() > options.max_buffered_bytes) {
+            return true;
+        }
+        let store = self.stream.store();
+        let unseen = store.last_seq(log).0.saturating_sub(store.visible_seq(log).0);
+        unseen >= options.max_buffered_messages as u64
     }
 
     /// What the stream has to hear, besides its own subjects.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::advisory::Action;
+use super::advisory::{AboutStream, Action, StreamAction, StreamAdvisory};
 use super::api::error_of;
 use super::config::{Storage, StreamConfig};
 use super::consumer::{Consumer, Entry};
@@ -12,7 +12,6 @@ use super::error::ApiError;
 use super::ground::LogIndex;
 use super::hosted::Hosted;
 use super::letter::{Letter, StreamCard, Usage};
-use super::outbox::Outgoing;
 use super::progress::{consumer_key, consumer_of_key};
 use super::stream::{InfoRequest, Stream, StreamRecord};
 use super::target::StreamSlot;
@@ -54,8 +53,7 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) {
         let record = values.iter().find(|value| *value.key == *STREAM_KEY);
-        let record = record.and_then(|value| value.state.as_deref());
-        let Some(record) = record.map(StreamRecord::decode) else {
+        let Some(record) = record.map(|value| StreamRecord::decode(&value.state)) else {
             tracing::error!(
                 "JetStream log {log}: stream {} has no readable configuration; its messages are kept and not served",
                 id.0
@@ -94,7 +92,13 @@ impl JetStream {
     ) {
         let Some((hosted, _)) = self.at(slot, now, gate) else { return };
         let stream = hosted.name().to_owned();
-        let state = value.state.as_deref().unwrap_or_default();
+        let state = value.state.as_slice();
+        if let Some(error) = value.error {
+            tracing::error!(
+                "JetStream: part of the state of consumer {name} of stream {stream} is lost \
+                 ({error:?}): messages may come again"
+            );
+        }
         let restored =
             Consumer::restore(name, &hosted.home(&stream, false), state, &value.deltas, now);
         let config = hosted.stream.config().clone();
@@ -140,6 +144,7 @@ impl JetStream {
                 seat.consumer.on_deleted(&mut context);
             }
         }
+        self.advise_stream(slot, StreamAction::Delete, now, gate);
         let Some(hosted) = self.dismiss(slot) else { return Err(Refusal::NotFound) };
         let (account, name) = (hosted.account().0, hosted.name().to_owned());
         let letter = Letter::Deleted { account, name, incarnation: id.0 };
@@ -201,6 +206,36 @@ impl JetStream {
             Entry::Delta(_) => log.put_delta(id, &key, bytes, Urgency::Now, now.mono),
         };
         written.inspect_err(|_| seat.consumer.want_whole()).map_err(error_of)
+    }
+
+    pub(super) fn advise_stream(
+        &mut self,
+        slot: StreamSlot,
+        action: StreamAction,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
+        let Some((hosted, context)) = self.at(slot, now, gate) else { return };
+        let about = AboutStream { account: hosted.account(), stream: hosted.name() };
+        StreamAdvisory::Action(action).publish(context.out, context.site, now.wall, about);
+    }
+
+    /// The server stops: whoever waits hears of it.
+    pub fn stop(&mut self, now: Now, gate: &mut dyn Gate) {
+        let slots: Vec<StreamSlot> =
+            self.hosted.iter().flatten().map(|hosted| hosted.slot).collect();
+        for slot in slots {
+            let Some((hosted, mut context)) = self.at(slot, now, gate) else { continue };
+            let seats: Vec<u32> = hosted.seats.iter().map(|(at, _)| at).collect();
+            for at in seats {
+                if let Some(seat) = hosted.seats.get_mut(at) {
+                    seat.consumer.on_shutdown(&mut context);
+                }
+            }
+        }
+        // What consumers have not written yet is written now.
+        self.progress_at = now.mono;
+        self.write_progress(now, gate);
     }
 
     pub(super) fn advise_consumer(

@@ -9,7 +9,6 @@ use super::context::{Context, Gate};
 use super::core::JetStream;
 use super::hosted::Hosted;
 use super::outbox::Outgoing;
-use super::store::Fetch;
 use super::target::StreamSlot;
 use crate::storage::{Lsn, Refusal, Seq, StreamId, Urgency};
 use crate::types::limits;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::config::StreamConfig;
 use super::letter::{Request, StreamCard};
-use crate::types::limits::API_WAITING_MAX;
 use crate::types::{AccountId, ShardId, Wall};
 
 /// ```text
@@ -41,16 +40,19 @@ pub struct Registry {
     reports_missing: usize,
     /// Requests that came too early: before all reports, or for a name that is being freed.
     waiting: Vec<Request>,
+    waiting_max: usize,
 }
 
 impl Registry {
-    pub fn new(shards: usize) -> Self {
+    /// `waiting_max`: requests that may wait.
+    pub fn new(shards: usize, waiting_max: usize) -> Self {
         Self {
             streams: BTreeMap::new(),
             loads: vec![0; shards],
             last_incarnation: 0,
             reports_missing: shards,
             waiting: Vec::new(),
+            waiting_max,
         }
     }
 
@@ -141,7 +143,7 @@ impl Registry {
 
     /// Keeps a request for later. False: too many wait already.
     pub fn wait(&mut self, request: Request) -> bool {
-        let has_room = self.waiting.len() < API_WAITING_MAX;
+        let has_room = self.waiting.len() < self.waiting_max;
         if has_room {
             self.waiting.push(request);
         }

@@ -18,7 +18,7 @@ impl JetStream {
         if let Some(values) = self.values.take() {
             self.recover(values, now, gate);
         }
-        self.read_log_events(now, gate);
+        self.read_log_events();
         self.show_messages(now, gate);
         self.wake_for_the_world();
         self.run_due(now, gate);
@@ -43,18 +43,18 @@ impl JetStream {
         logs.fold(self.alarms.next().min(progress).min(polled), Mono::min)
     }
 
-    fn read_log_events(&mut self, now: Now, gate: &mut dyn Gate) {
+    fn read_log_events(&mut self) {
         for index in 0..self.ground.logs.len() {
             while let Some(event) = self.ground.logs[index].take_event() {
                 match event {
-                    Event::ReadDone(op) => self.on_read(index, op, now, gate),
+                    Event::ReadDone(op) => self.on_read(index, op),
                     Event::Poisoned(poison) => self.on_poisoned(index, &poison),
                     Event::Full => tracing::error!(
                         "JetStream is out of disk space: publishes to files are refused until there is room"
                     ),
                     Event::Room => tracing::info!("JetStream has disk space again"),
                     Event::Damaged(damage) => {
-                        tracing::error!("JetStream met damage in its log: {damage:?}")
+                        tracing::error!("JetStream met damage in its log: {damage:?}");
                     }
                     Event::Durable | Event::Retired(_) => {}
                 }
@@ -72,7 +72,7 @@ impl JetStream {
     }
 
     /// A read has ended: one store waits for it.
-    fn on_read(&mut self, log: usize, op: OpId, now: Now, gate: &mut dyn Gate) {
+    fn on_read(&mut self, log: usize, op: OpId) {
         for at in 0..self.hosted.len() {
             let Some(hosted) = self.hosted[at].as_deref_mut() else { continue };
             if hosted.log.map(usize::from) != Some(log) {

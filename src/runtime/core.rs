@@ -165,6 +165,7 @@ impl Driver {
                     self.settlers.push(reply);
                 }
                 Request::Stop => {
+                    shard.stop_jetstream();
                     self.devices.stop_reading();
                     shard.shed(usize::MAX);
                     self.stopping = Some(self.core.clock.mono());

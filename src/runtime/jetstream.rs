@@ -9,10 +9,13 @@ use nix::sys::statvfs::statvfs;
 use tracing::{info, warn};
 
 use super::clock::Clock;
-use super::disk::{Access, Disk, DiskCheck, Started, Store, filesystem_of};
+use super::disk::{
+    Access, Disk, DiskCheck, Started, Store, StoreError, filesystem_of, refuse_reference,
+};
 use crate::config::Options;
+use crate::config::options::{JetStreamIo, Sync};
 use crate::jetstream::{Seed, Site};
-use crate::storage::{LogId, LogSettings, Report};
+use crate::storage::{LogId, LogSettings, Report, SyncMode};
 use crate::types::ShardId;
 use crate::types::limits::DISK_QUALIFY_NS_MAX;
 
@@ -29,14 +32,40 @@ pub struct Wanted {
     /// Files go through the page cache.
     pub buffered: bool,
     pub log: LogSettings,
-    pub domain: Option<String>,
 }
 
 impl Wanted {
-    /// `None`: JetStream is off.
-    pub fn of(_: &Options) -> Option<Self> {
-        let dir = std::env::var_os("WEFT_JS")?;
-        Some(Self { store_dir: Some(dir.into()), strict: true, ..Self::default() })
+    /// `None`: JetStream is off. `hash_seed`: known to no client.
+    pub fn of(options: &Options, hash_seed: u64) -> Option<Self> {
+        let jetstream = options.jetstream.as_ref()?;
+        let sync = match jetstream.sync {
+            Sync::Always => SyncMode::Always,
+            Sync::Every(interval) => SyncMode::Every(interval.as_nanos() as u64),
+        };
+        Some(Self {
+            store_dir: options.store_dir.clone(),
+            max_memory: jetstream.max_memory_bytes,
+            max_storage: jetstream.max_file_bytes,
+            strict: jetstream.strict,
+            buffered: options.weft.jetstream_io == JetStreamIo::Buffered,
+            log: LogSettings { sync, hash_seed, ..LogSettings::default() },
+        })
+    }
+}
+
+impl Wanted {
+    fn open_store(&self, shards: u32) -> Result<Store, StoreError> {
+        if let Some(store_dir) = &self.store_dir {
+            refuse_reference(store_dir)?;
+            return Store::open(store_dir, shards, self.buffered);
+        }
+        warn!("Temporary storage directory used, data could be lost on system reboot");
+        let store_dir = std::env::temp_dir().join(STORE_DIR);
+        if let Err(refusal) = refuse_reference(&store_dir) {
+            // Nobody chose it for them or for us: both can live there.
+            warn!("{refusal}");
+        }
+        Store::open(&store_dir, shards, self.buffered)
     }
 }
 
@@ -49,26 +78,29 @@ pub struct Plan {
     site: Arc<Site>,
 }
 
-/// The reference's, where nobody named one.
-const STORE_DIR: &str = "/tmp/nats";
+/// Below the directory for temporary files, where nobody named a store: the reference's.
+const STORE_DIR: &str = "nats";
 /// For bytes where the kernel does not tell.
 const STORAGE_BYTES: u64 = 1 << 40;
 const API_LEVEL: u32 = 5;
 
 impl Plan {
     /// Takes the store directory and says what was found. The error is one line for people.
-    pub fn new(wanted: &Wanted, shards: usize, site: Site, clock: Clock) -> Result<Self, String> {
+    /// What nobody limited is limited in the site's options by what the machine has.
+    pub fn new(
+        wanted: &Wanted,
+        shards: usize,
+        mut site: Site,
+        clock: Clock,
+    ) -> Result<Self, String> {
         let refused = |fault: &dyn std::fmt::Display| format!("Can't start JetStream: {fault}");
-        let store_dir = wanted.store_dir.clone().unwrap_or_else(|| STORE_DIR.into());
-        let is_temporary = wanted.store_dir.is_none();
         info!("Starting JetStream");
-        if is_temporary {
-            warn!("Temporary storage directory used, data could be lost on system reboot");
-        }
         let shards = u32::try_from(shards).expect("at most SHARDS_MAX");
-        let store = Store::open(&store_dir, shards, wanted.buffered).map_err(|e| refused(&e))?;
+        let store = wanted.open_store(shards).map_err(|e| refused(&e))?;
         let max_memory = wanted.max_memory.unwrap_or_else(|| three_quarters(memory_bytes()));
         let max_storage = wanted.max_storage.unwrap_or_else(|| three_quarters(free_bytes(&store)));
+        site.options.max_memory_bytes = Some(max_memory);
+        site.options.max_file_bytes = Some(max_storage);
         say_limits(wanted, &store, max_memory, max_storage);
         warn_of_cache(&store);
         qualify(&store, wanted.buffered, clock).map_err(|e| refused(&e))?;

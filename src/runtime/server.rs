@@ -24,10 +24,10 @@ use super::process::{OwnFile, Ports, urls};
 use super::ring::Ladder;
 use super::{checks, cpus, jetstream};
 use crate::cli::{Flags, VERSION};
-use crate::config::options::RingFeatures;
+use crate::config::options::{RingFeatures, WriteTimeout};
 use crate::config::{Options, changes};
-use crate::connection::Settings;
 use crate::connection::settings::Identity;
+use crate::connection::{Settings, Trace};
 use crate::jetstream::Site;
 use crate::monitor::ServerFacts;
 use crate::protocol::ParserLimits;
@@ -128,17 +128,19 @@ impl Server {
 
         let clock = Clock::new();
         let secret = KeyPair::new_server().public_key();
+        let secret =
+            secret.bytes().fold(0, |hash: u64, byte| hash.rotate_left(5) ^ u64::from(byte));
         let nonce_key = nonce_key();
         let access = Arc::new(options.authorization.access(nonce_key));
         let began = clock.mono();
-        let jetstream = start_jetstream(&options, &identity, cpus.len(), clock)?;
+        let jetstream = start_jetstream(&options, &identity, cpus.len(), clock, secret)?;
         let plan = Plan {
             settings: Arc::new(settings(&options, &identity, &access)),
             jetstream,
             ladder: ladder(options.weft.ring_features),
             spin_ns: options.weft.spin.as_nanos() as u64,
             cache_enabled: !options.disable_sublist_cache,
-            secret: secret.bytes().fold(0, |hash: u64, byte| hash.rotate_left(5) ^ u64::from(byte)),
+            secret,
             cpus,
             clock,
         };
@@ -429,20 +431,23 @@ fn start_jetstream(
     identity: &Identity,
     shards: usize,
     clock: Clock,
+    secret: u64,
 ) -> Result<Option<Arc<jetstream::Plan>>, String> {
-    let Some(wanted) = jetstream::Wanted::of(options) else { return Ok(None) };
+    let Some(wanted) = jetstream::Wanted::of(options, secret) else { return Ok(None) };
+    let options = options.jetstream.clone().unwrap_or_default();
     let site = Site {
         server_name: identity.server_name.clone(),
         server_id: identity.server_id.clone(),
         version: VERSION.to_owned(),
-        domain: wanted.domain.clone(),
+        domain: options.domain.clone(),
+        options,
     };
     jetstream::Plan::new(&wanted, shards, site, clock).map(Arc::new).map(Some)
 }
 
 fn identity(options: &Options, bound: SocketAddr) -> Result<Identity, String> {
     let server_id = KeyPair::new_server().public_key();
-    let jetstream = jetstream::Wanted::of(options);
+    let jetstream = options.jetstream.as_ref();
     let mut identity = Identity {
         server_name: options.server_name.clone().unwrap_or_else(|| server_id.clone()),
         server_id,
@@ -454,7 +459,7 @@ fn identity(options: &Options, bound: SocketAddr) -> Result<Identity, String> {
         xkey: XKey::new().public_key(),
         connect_urls: Vec::new(),
         jetstream: jetstream.is_some(),
-        domain: jetstream.and_then(|wanted| wanted.domain).unwrap_or_default(),
+        domain: jetstream.and_then(|it| it.domain.clone()).unwrap_or_default(),
         lame_duck: false,
     };
     if let Some((host, port)) = options.client_advertise_address().map_err(|e| e.to_string())? {
@@ -505,10 +510,14 @@ pub fn settings(options: &Options, identity: &Identity, access: &Arc<Access>) ->
         ping_interval_ns: options.ping_interval.as_nanos() as u64,
         ping_max: options.ping_max,
         write_deadline_ns: options.write_deadline.as_nanos() as u64,
+        write_retry: options.write_timeout == WriteTimeout::Retry,
         no_header_support: !options.headers,
         no_stall: options.no_fast_producer_stall,
-        trace: options.log.trace,
-        max_traced_msg_len: options.log.max_traced_bytes.unwrap_or(0),
+        trace: options.log.trace.then(|| Trace {
+            headers_only: options.log.trace_headers,
+            system: options.log.trace_verbose,
+            payload_bytes_max: options.log.max_traced_bytes.unwrap_or(0),
+        }),
         identity: Arc::new(identity.clone()),
         access: Arc::clone(access),
     }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::Shard;
 use super::frame::{self, GroupPart, Groups, Message, Origin, SERVICE};
+use super::{Shard, trace};
 use crate::connection::{Pauses, Phase};
 use crate::protocol::encode::{self, Kind};
 use crate::routing::{Fanout, GroupFanout, Pick, SubKey, Subscription};
@@ -277,6 +277,12 @@ impl Shard {
             self.scratch.spent.push(sub);
         }
         let publish = message.publish;
+        if conn.is_crowded && self.settings.no_stall {
+            // It misses the message, which counts for it as in the reference.
+            conn.counters.out_msgs += 1;
+            conn.counters.out_bytes += publish.payload.len() as u64;
+            return false;
+        }
         let kind = if conn.manners.headers { Kind::of(publish) } else { Kind::Msg };
         let body_len = if kind == Kind::of(publish) {
             let out = conn.outbound.buffer(&mut self.pool);
@@ -303,6 +309,9 @@ impl Shard {
             }
             publish.payload.len() - publish.header_len
         };
+        if let Some(how) = &self.settings.trace {
+            trace::delivery(&conn.label(), kind, subscription.sid(), publish, how);
+        }
         conn.counters.out_msgs += 1;
         conn.counters.out_bytes += body_len as u64;
         self.totals.out_msgs += 1;
@@ -316,7 +325,8 @@ impl Shard {
         if owed > self.settings.max_pending {
             conn.phase = Phase::Closing(CloseReason::SlowConsumerPendingBytes);
             self.scratch.doomed.push(conn.key);
-        } else if owed > self.settings.max_pending / 4 * 3 && !self.settings.no_stall {
+        } else if owed > self.settings.max_pending / 4 * 3 {
+            conn.is_crowded = true;
             self.scratch.crowded.push(conn.key);
         }
         true
@@ -378,7 +388,9 @@ impl Shard {
         }
         self.cut_doomed();
         while let Some(key) = self.scratch.crowded.pop() {
-            self.ask_stall(key, *origin);
+            if !self.settings.no_stall {
+                self.ask_stall(key, *origin);
+            }
         }
     }
 }

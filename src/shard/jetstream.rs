@@ -38,6 +38,15 @@ impl Shard {
         self.jetstream = Some(jetstream);
     }
 
+    /// The server stops: those who wait for messages are told, while their connections are open.
+    pub fn stop_jetstream(&mut self) {
+        let Some(mut jetstream) = self.jetstream.take() else { return };
+        let now = self.now;
+        jetstream.stop(now, &mut ShardGate(self));
+        self.jetstream = Some(jetstream);
+        self.route_posted();
+    }
+
     /// Lets JetStream deliver, then routes what it published, until both are done or the turn's
     /// budget is.
     pub fn run_jetstream(&mut self) {

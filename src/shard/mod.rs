@@ -5,6 +5,7 @@
 //!   admission  CONNECT → user, permissions
 //!   delivery   message → subscribers      frame, peer, exchange   other cores
 //!   lifecycle  open, slow, stale, close   timers     when to look again
+//!   services   what the server answers    trace      what the log shows of it
 //!   turn       the fixed order of it all  observe, snapshot   what the control thread sees
 //! ```
 
@@ -25,7 +26,10 @@ mod peer;
 mod receive;
 mod room;
 mod services;
+#[cfg(test)]
+mod stage;
 mod timers;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Shard;
 use super::frame::{Message, Origin};
+use super::{Shard, trace};
 use crate::connection::Profile;
 use crate::protocol::Publish;
 use crate::security::{Permissions, User};
@@ -89,6 +89,9 @@ impl Shard {
     }
 
     fn publish_for_server(&mut self, request: &Message<'_>, reply: Subject<'_>, body: &[u8]) {
+        if let Some(how) = &self.settings.trace {
+            trace::system(reply.bytes(), body, how);
+        }
         let size_text = body.len().to_string();
         let publish = Publish {
             subject: reply.bytes(),

@@ -269,6 +269,11 @@ impl Log {
         self.segments.values()
     }
 
+    /// Bytes that wait for the disk.
+    pub fn pending_bytes(&self) -> usize {
+        self.commit.pending_bytes()
+    }
+
     /// Bytes of memory: index, cache, buffers.
     pub fn memory(&self) -> usize {
         let index: usize = self.streams.values().map(StreamIndex::memory).sum();

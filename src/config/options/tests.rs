@@ -389,13 +389,6 @@ fn no_key_of_the_reference_is_ignored() {
         }
         options(&format!("{key}: false"));
     }
-    for value in ["enabled", "true", "{}", "{store_dir: /x}", "{enabled: true}"] {
-        let error = read(&format!("jetstream: {value}")).expect_err(value).to_string();
-        assert_eq!(error, "F:1:0: \"jetstream\" is not supported yet");
-    }
-    for value in ["disabled", "false", "{enabled: false}"] {
-        options(&format!("jetstream: {value}"));
-    }
 }
 
 #[test]

@@ -6,9 +6,11 @@ use super::call::{Call, ConsumerCall};
 use super::requests::{ListRequest, PauseRequest, ResetRequest, UnpinRequest, body};
 use super::serve::{Reply, Served};
 use crate::jetstream::advisory::{Action, ID_LEN, id_of};
-use crate::jetstream::config::{ConsumerConfig, ConsumerRequest, Mode};
+use crate::jetstream::config::{
+    Checked, ConsumerBounds, ConsumerConfig, ConsumerRequest, ConsumerSubject,
+};
 use crate::jetstream::consumer::Consumer;
-use crate::jetstream::context::Gate;
+use crate::jetstream::context::{Gate, GateState};
 use crate::jetstream::core::JetStream;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::hosted::Hosted;
@@ -82,29 +84,50 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Served {
-        let mut asked = ConsumerRequest::parse(&request.body, Mode::Strict)?;
-        check_names(call, &mut asked)?;
+        let mode = self.ground.site.mode();
+        let mut asked = ConsumerRequest::parse(&request.body, mode)?;
+        let (stream, subject) = subject_of(call);
+        let name = asked.resolve(stream, subject)?;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
+        let all =
+            hosted.seats.iter().map(|(_, seat)| (seat.consumer.name(), seat.consumer.config()));
+        let all: Vec<_> = all.collect();
+        let named = |other: &str| name.as_deref() == Some(other);
+        let existing = all.iter().find(|(other, _)| named(other)).map(|(_, config)| config);
+        let others = all.iter().filter(|(other, _)| !named(other)).map(|(_, config)| config);
+        let others: Vec<_> = others.collect();
+        let delivers_to = existing.map_or("", |config| config.deliver_subject.as_str());
+        let listener = context.gate.state(hosted.account(), delivers_to.as_bytes());
         let stream = hosted.stream.config();
-        let existing = hosted.seats.find(&asked.config.name);
-        let existing = existing.and_then(|at| hosted.seats.get(at));
-        let existing = existing.map(|seat| seat.consumer.config());
-        let existing = existing.as_ref();
-        let config = super::interim::consumer(asked.config, stream);
-        if let Some(existing) = existing {
-            if *existing == config {
-                return self.tell_consumer(slot, &config.name, now, gate);
-            }
-            return self.update_consumer(slot, config, now, gate);
-        }
-        let name = match config.name.is_empty() {
-            true => new_name(now, hosted.seats.len()),
-            false => config.name.clone(),
+        let bounds = ConsumerBounds {
+            pedantic: asked.pedantic,
+            action: asked.action,
+            server: &context.site.options.limits,
+            max_ack_pending: -1,
+            stream,
+            existing,
+            is_active: listener != GateState::Nobody,
+            others: &others,
         };
+        let config = match asked.config.check(&bounds)? {
+            Checked::New(config) => config,
+            Checked::Same => {
+                return self.tell_consumer(slot, &name.unwrap_or_default(), now, gate);
+            }
+            Checked::Changed(config) => {
+                return self.update_consumer(slot, &name.unwrap_or_default(), &config, now, gate);
+            }
+        };
+        let most = stream.max_consumers;
+        if most > 0 && hosted.seats.visible_len() as i64 >= most && !config.direct {
+            return Err(ApiError::maximum_consumers_limit());
+        }
+        let name = name.unwrap_or_else(|| new_name(now, hosted.seats.len()));
         let stream = hosted.stream.config().name.clone();
         let home = hosted.home(&stream, config.mem_storage);
         let store = hosted.stream.store();
-        let consumer = Consumer::new(&name, &config, &home, store, &mut context);
+        let mut consumer = Consumer::new(&name, &config, &home, store, &mut context);
+        consumer.announce_pause(&mut context);
         self.seat(slot, consumer, now, gate);
         self.advise_consumer(slot, &name, Action::Create, now, gate);
         self.tell_consumer(slot, &name, now, gate)
@@ -129,21 +152,21 @@ impl JetStream {
     fn update_consumer(
         &mut self,
         slot: StreamSlot,
-        config: ConsumerConfig,
+        name: &str,
+        config: &ConsumerConfig,
         now: Now,
         gate: &mut dyn Gate,
     ) -> Served {
-        let name = config.name.clone();
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
         let stream = hosted.stream.config().name.clone();
         let home = hosted.home(&stream, config.mem_storage);
-        let Some(at) = hosted.seats.find(&name) else { return Err(ApiError::consumer_not_found()) };
+        let Some(at) = hosted.seats.find(name) else { return Err(ApiError::consumer_not_found()) };
         let Some(seat) = hosted.seats.get_mut(at) else { return Ok(None) };
-        seat.consumer.update(&mut context, &config, &home);
+        seat.consumer.update(&mut context, config, &home);
         hosted.tell_filters();
         self.after_consumer(slot, at, now, gate);
         self.queue(slot, at);
-        self.tell_consumer(slot, &name, now, gate)
+        self.tell_consumer(slot, name, now, gate)
     }
 
     /// Answers with what a consumer is now, when that is on disk.
@@ -267,48 +290,16 @@ impl JetStream {
     }
 }
 
-/// Names and filter in the subject must agree with the body (facts/jetstream-api.md §2).
-fn check_names(call: &Call<'_>, asked: &mut ConsumerRequest) -> Result<(), ApiError> {
-    let config = &mut asked.config;
+/// What the subject of a request names.
+fn subject_of<'a>(call: &Call<'a>) -> (&'a str, ConsumerSubject<'a>) {
     match *call {
-        Call::ConsumerCreate { stream, consumer, filter } => {
-            if asked.stream_name != stream {
-                return Err(ApiError::stream_mismatch());
-            }
-            let Some(consumer) = consumer else {
-                return match config.durable_name.is_empty() {
-                    true => Ok(()),
-                    false => Err(ApiError::consumer_ephemeral_with_durable_name()),
-                };
-            };
-            if let Some(filter) = filter {
-                if !config.filter_subjects.is_empty() {
-                    return Err(ApiError::consumer_multiple_filters_not_allowed());
-                }
-                if config.filter_subject != filter {
-                    return Err(ApiError::consumer_create_filter_subject_mismatch());
-                }
-            }
-            if !config.durable_name.is_empty() && config.durable_name != consumer {
-                return Err(ApiError::consumer_create_durable_and_name_mismatch());
-            }
-            consumer.clone_into(&mut config.name);
-            Ok(())
+        Call::ConsumerCreateDurable { stream, consumer: name } => {
+            (stream, ConsumerSubject::Durable { name })
         }
-        Call::ConsumerCreateDurable { stream, consumer } => {
-            if asked.stream_name != stream {
-                return Err(ApiError::stream_mismatch());
-            }
-            if config.durable_name.is_empty() {
-                return Err(ApiError::consumer_durable_name_not_set());
-            }
-            if config.durable_name != consumer {
-                return Err(ApiError::consumer_durable_name_not_match_subject());
-            }
-            consumer.clone_into(&mut config.name);
-            Ok(())
+        Call::ConsumerCreate { stream, consumer: Some(name), filter } => {
+            (stream, ConsumerSubject::Name { name, filter })
         }
-        _ => Ok(()),
+        _ => (call.of_stream().unwrap_or_default(), ConsumerSubject::Nothing),
     }
 }
 

@@ -9,10 +9,12 @@ use serde_json::value::RawValue;
 use super::call::{Call, StreamCall};
 use super::level::check_level;
 use super::requests::{ListRequest, body};
-use crate::jetstream::config::{API_LEVEL, Mode, StreamConfig, StreamRequest};
+use crate::jetstream::config::{
+    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest,
+};
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::Ground;
-use crate::jetstream::info::{AccountInfo, ApiStats, Page, Tier, answer};
+use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::registry::{Registry, Stage};
@@ -72,9 +74,9 @@ impl Desk<'_> {
 }
 
 impl Front {
-    pub fn new(shards: usize) -> Self {
+    pub fn new(shards: usize, waiting_max: usize) -> Self {
         Self {
-            registry: Registry::new(shards),
+            registry: Registry::new(shards, waiting_max),
             shards,
             gatherings: BTreeMap::new(),
             next_gathering: 0,
@@ -142,14 +144,63 @@ impl Front {
         desk.post(owner, Letter::Request(request));
     }
 
+    /// The configuration a request asks for, checked and completed.
     fn checked(
         &self,
         request: &Request,
         name: &str,
-        _existing: Option<&StreamConfig>,
+        existing: Option<&StreamConfig>,
+        desk: &Desk<'_>,
     ) -> Result<StreamConfig, ApiError> {
-        let asked = StreamRequest::parse(&request.body, Mode::Strict)?;
-        super::interim::stream(asked.config, name)
+        let site = &desk.ground.site;
+        let asked = StreamRequest::parse(&request.body, site.mode())?;
+        if asked.config.name != name {
+            return Err(ApiError::stream_mismatch());
+        }
+        refuse_what_is_missing(&asked.config)?;
+        let account = request.account();
+        let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
+        let bounds = StreamBounds {
+            pedantic: asked.pedantic,
+            server: &site.options.limits,
+            account: &AccountLimits::default(),
+            find: &find,
+        };
+        let config = match existing {
+            None => asked.config.check_create(&bounds)?,
+            Some(existing) => asked.config.check_update(existing, &bounds)?,
+        };
+        let mut others = self.registry.of_account(account).filter(|(other, _)| *other != name);
+        let is_taken = others.any(|(_, other)| shares_subjects(&config, &other.config));
+        if is_taken {
+            return Err(ApiError::stream_subject_overlap());
+        }
+        self.check_reservation(account, &config, desk)?;
+        Ok(config)
+    }
+
+    /// A stream reserves its `max_bytes` of what the server may use.
+    fn check_reservation(
+        &self,
+        account: AccountId,
+        config: &StreamConfig,
+        desk: &Desk<'_>,
+    ) -> Result<(), ApiError> {
+        let options = &desk.ground.site.options;
+        let (most, error) = match config.storage {
+            Storage::Memory => (options.max_memory_bytes, ApiError::memory_resources_exceeded()),
+            Storage::File => (options.max_file_bytes, ApiError::storage_resources_exceeded()),
+        };
+        let reserved = |config: &StreamConfig| u64::try_from(config.max_bytes).unwrap_or(0);
+        let others = self
+            .registry
+            .of_account(account)
+            .filter(|(name, other)| *name != config.name && other.config.storage == config.storage);
+        let others: u64 = others.map(|(_, other)| reserved(&other.config)).sum();
+        match most {
+            Some(most) if others.saturating_add(reserved(config)) > most => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn create(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
@@ -158,7 +209,7 @@ impl Front {
             self.registry.wait(request);
             return;
         }
-        let config = match self.checked(&request, name, None) {
+        let config = match self.checked(&request, name, None, desk) {
             Ok(config) => config,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
@@ -181,7 +232,7 @@ impl Front {
             return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
         };
         let (owner, incarnation) = (entry.owner, entry.incarnation);
-        let config = match self.checked(&request, name, Some(&entry.config)) {
+        let config = match self.checked(&request, name, Some(&entry.config), desk) {
             Ok(config) => config,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
@@ -212,7 +263,7 @@ impl Front {
         let page = &names[offset..(offset + limit).min(names.len())];
         let head = Page { total: names.len() as u64, offset: offset as u64, limit: limit as u64 };
         if is_list {
-            return self.gather(request, Gather::StreamList(head), Some(page.to_vec()), desk);
+            return self.gather(request, Gather::StreamList(head), Some(page), desk);
         }
         // The reference tells an empty list of names as none at all.
         let streams = (!page.is_empty()).then_some(page);
@@ -224,7 +275,7 @@ impl Front {
         &mut self,
         request: Request,
         what: Gather,
-        names: Option<Vec<String>>,
+        names: Option<&[String]>,
         desk: &mut Desk<'_>,
     ) {
         self.next_gathering = self.next_gathering.wrapping_add(1);
@@ -233,7 +284,7 @@ impl Front {
         let infos = BTreeMap::new();
         self.gatherings.insert(id, Gathering { request, what, missing, usage, infos });
         for shard in 0..self.shards {
-            let letter = Letter::Gather { id, account, names: names.clone() };
+            let letter = Letter::Gather { id, account, names: names.map(<[String]>::to_vec) };
             desk.post(ShardId(shard as u16), letter);
         }
     }
@@ -331,6 +382,30 @@ impl Front {
             }
         }
     }
+}
+
+/// What this server cannot do yet is refused by name.
+fn refuse_what_is_missing(config: &StreamConfig) -> Result<(), ApiError> {
+    let missing = [
+        (config.mirror.is_some(), "mirrors"),
+        (!config.sources.is_empty(), "sources"),
+        (config.allow_msg_schedules, "message schedules"),
+        (config.allow_batched, "fast batches"),
+    ];
+    match missing.iter().find(|(is_asked, _)| *is_asked) {
+        Some((_, what)) => {
+            Err(ApiError::stream_invalid_config(format_args!("{what} are not supported yet")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a subject could be stored by both.
+fn shares_subjects(one: &StreamConfig, other: &StreamConfig) -> bool {
+    let overlaps = |subject: &String| {
+        other.subjects.iter().any(|other| overlap(subject.as_bytes(), other.as_bytes()))
+    };
+    one.subjects.iter().any(overlaps)
 }
 
 fn card(request: &Request, config: &StreamConfig, incarnation: u64) -> StreamCard {

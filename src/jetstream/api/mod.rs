@@ -11,12 +11,11 @@
 mod call;
 mod consumers;
 pub mod front;
-mod interim;
 mod level;
 mod refusals;
 mod requests;
 mod serve;
 mod stored;
 
-pub use call::{API_PATTERNS, Call, ConsumerCall, StreamCall};
+pub use call::{API_PATTERNS, Call};
 pub use serve::error_of;

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::call::{Call, ConsumerCall, StreamCall};
+use super::call::{Call, StreamCall};
 use super::requests::body;
 use super::stored::{Found, StoredMessage};
+use crate::jetstream::advisory::StreamAction;
 use crate::jetstream::config::{Mode, StreamConfig};
 use crate::jetstream::context::Gate;
 use crate::jetstream::core::JetStream;
@@ -213,6 +214,7 @@ impl JetStream {
         match self.make(account, config, card.incarnation, now, gate) {
             Ok(slot) => {
                 self.post(ShardId(0), Letter::Created(card.clone()));
+                self.advise_stream(slot, StreamAction::Create, now, gate);
                 self.after_change(slot);
                 self.tell(request, now, gate);
             }
@@ -276,7 +278,8 @@ impl JetStream {
             let error = error_of(refusal);
             return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
         }
-        self.resubscribe(before, slot);
+        self.resubscribe(&before, slot);
+        self.advise_stream(slot, StreamAction::Modify, now, gate);
         self.after_change(slot);
         self.tell(request, now, gate);
     }

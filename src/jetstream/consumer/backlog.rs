@@ -15,6 +15,8 @@ pub struct Backlog {
     count: u64,
     /// The last message that was visible when counting.
     counted_to: Seq,
+    /// The first message of the stream when counting.
+    first: Seq,
     /// Of the store, when counting; `None`: count anew.
     epoch: Option<u64>,
 }
@@ -65,8 +67,11 @@ impl Backlog {
     ) {
         let epoch = store.removal_epoch();
         let visible = store.visible_seq(log);
+        let first = store.first_seq(log);
         let from = last_only.map_or(cursor, |last| last.until);
-        if self.epoch != Some(epoch) {
+        let is_overtaken = first > cursor && first != self.first;
+        self.first = first;
+        if self.epoch != Some(epoch) || is_overtaken {
             let listed = last_only.map_or(0, |last| last.seqs.len() as u64);
             self.count = listed + store.count(log, filter, from);
             self.epoch = Some(epoch);

@@ -212,7 +212,10 @@ fn millis_from(from: Now, due: Mono) -> i64 {
 
 /// The monotonic time of a wall time in milliseconds.
 fn mono_of(now: Now, millis: u64) -> Mono {
-    let wall = millis.saturating_mul(MILLISECOND);
+    mono_at(now, millis.saturating_mul(MILLISECOND))
+}
+
+fn mono_at(now: Now, wall: u64) -> Mono {
     match wall.checked_sub(now.wall.0) {
         Some(later) => now.mono.plus(later),
         None => Mono(now.mono.0.saturating_sub(now.wall.0 - wall)),
@@ -328,7 +331,9 @@ fn read_delta(
         return None;
     }
     let begun = from.number()?;
-    let due = |deliveries| mono_of(now, begun).plus(wait(deliveries));
+    let due = |deliveries| {
+        mono_at(now, begun.saturating_mul(MILLISECOND).saturating_add(wait(deliveries)))
+    };
     let mut at = 0u64;
     loop {
         let kind = from.byte()?;

@@ -190,7 +190,7 @@ fn sequence(pair: Pair, last_active: Wall) -> SequenceInfo {
 
 fn groups_of(pull: &Pull) -> Vec<PriorityGroupState> {
     let Some(priority) = &pull.priority else { return Vec::new() };
-    let state = |(at, group): (usize, &Box<str>)| {
+    let state = |at: usize, group: &str| {
         let pin = priority.pin.filter(|pin| pin.group == at);
         let id = pin.map(|pin| String::from_utf8_lossy(&pin.id).into_owned());
         PriorityGroupState {
@@ -199,5 +199,5 @@ fn groups_of(pull: &Pull) -> Vec<PriorityGroupState> {
             pinned_ts: pin.map_or(Wall(0), |pin| pin.since),
         }
     };
-    priority.groups.iter().enumerate().map(state).collect()
+    priority.groups.iter().enumerate().map(|(at, group)| state(at, group)).collect()
 }

@@ -195,8 +195,9 @@ impl Consumer {
         }
     }
 
-    /// A message was removed other than by a purge: by a limit, its age, a delete. For exact
-    /// counts the host tells all of them to all consumers of the stream, right after.
+    /// A message was removed other than by a purge: by a limit, its age, a delete. A host tells
+    /// either all of them, right after, or none; untold ones are found out later, at the cost of
+    /// counting anew. A poll has to follow.
     pub fn on_removed(&mut self, ctx: &mut Context<'_>, store: &Store, seq: Seq, subject: &[u8]) {
         if seq >= self.state.cursor && self.filter.matches(subject) {
             self.backlog.take();

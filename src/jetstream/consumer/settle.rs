@@ -207,7 +207,7 @@ impl Consumer {
         }
         self.active_at = ctx.now.mono;
         if acks_by_flow(self.settings.ack) {
-            let told = |name| headers::get(block, name).and_then(|value| number(value));
+            let told = |name| headers::get(block, name).and_then(number);
             let (consumer, stream) = (told("Nats-Last-Consumer"), told("Nats-Last-Stream"));
             if let (Some(consumer), Some(stream)) = (consumer, stream)
                 && Seq(stream) < self.state.cursor

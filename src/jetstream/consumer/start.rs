@@ -89,7 +89,7 @@ impl Consumer {
 
     fn first_cursor(&mut self, store: &mut Store, ctx: &mut Context<'_>) -> Option<Seq> {
         let config = self.config();
-        let mut log = ctx.log.as_deref_mut();
+        let log = ctx.log.as_deref_mut();
         let first = store.first_seq(log.as_deref());
         let cursor = match config.deliver_policy {
             DeliverPolicy::All => first,
@@ -109,7 +109,7 @@ impl Consumer {
             }
             DeliverPolicy::LastPerSubject => {
                 self.skip_until = store.visible_seq(log.as_deref()).next();
-                let last = store.last_per_subject(log.as_deref_mut(), &mut self.filter, None);
+                let last = store.last_per_subject(log, &mut self.filter, None);
                 let cursor = last.first().copied().unwrap_or(self.skip_until);
                 self.set_last_only(last);
                 cursor

@@ -140,8 +140,8 @@ pub fn go_duration(f: &mut std::fmt::Formatter<'_>, ns: u64) -> std::fmt::Result
     }
     let (unit, name) = match ns {
         ..1_000 => (1, "ns"),
-        ..1_000_000 => (1_000, "µs"),
-        ..SECOND => (1_000_000, "ms"),
+        1_000..1_000_000 => (1_000, "µs"),
+        1_000_000..SECOND => (1_000_000, "ms"),
         _ => (SECOND, "s"),
     };
     let minutes = ns / (60 * SECOND);

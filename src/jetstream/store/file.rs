@@ -173,13 +173,13 @@ impl FileStore {
         true
     }
 
-    pub fn first_time(&mut self, mut log: Option<&mut Log>) -> Moment {
+    pub fn first_time(&mut self, log: Option<&mut Log>) -> Moment {
         let index = log.as_deref().and_then(|log| log.stream(self.stream));
         let Some(first) = index.filter(|index| index.messages() > 0).map(StreamIndex::first_seq)
         else {
             return Moment::At(0);
         };
-        self.time_of(log.as_deref_mut(), first)
+        self.time_of(log, first)
     }
 
     pub fn last_time(&mut self, mut log: Option<&mut Log>) -> Moment {

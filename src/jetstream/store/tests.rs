@@ -451,7 +451,7 @@ impl Trial {
             });
             found.sort();
             let mut expected: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
-            for seq in self.model.wanted(raw.as_ref().map_or(&[], std::slice::from_ref)) {
+            for seq in self.model.wanted(raw.as_slice()) {
                 let subject = self.model.messages[&seq].subject;
                 let entry = expected.entry(subject).or_insert((seq, seq, 0));
                 (entry.1, entry.2) = (seq, entry.2 + 1);

@@ -11,22 +11,21 @@ use super::expectations::number;
 use super::intake::{Candidate, Incoming, Outcome, Rollup, Taken, refused};
 use super::kept::Kept;
 use super::limits::Before;
+use crate::config::BatchLimits;
 use crate::jetstream::advisory::{AboutStream, BatchFate, StreamAdvisory};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::store::NewMessage;
 use crate::storage::Seq;
 use crate::types::Mono;
-use crate::types::limits::{
-    ATOMIC_BYTES_MAX, BATCH_ID_BYTES_MAX, BATCH_IDLE_NS, BATCH_MESSAGES_MAX, BATCHES_BYTES_MAX,
-    BATCHES_OPEN_MAX,
-};
+use crate::types::limits::{ATOMIC_BYTES_MAX, BATCH_ID_BYTES_MAX, BATCHES_BYTES_MAX};
 
 /// The open batches of a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batches {
     open: BTreeMap<Box<[u8]>, Open>,
     bytes: usize,
+    limits: BatchLimits,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +109,10 @@ struct Accepted<'a> {
 }
 
 impl Batches {
+    pub fn new(limits: &BatchLimits) -> Self {
+        Self { open: BTreeMap::new(), bytes: 0, limits: limits.clone() }
+    }
+
     fn take(&mut self, id: &[u8]) -> Option<Open> {
         let open = self.open.remove(id)?;
         self.bytes -= open.bytes;
@@ -119,7 +122,7 @@ impl Batches {
     /// When the oldest is given up.
     pub fn due_at(&self) -> Mono {
         let since = self.open.values().map(|open| open.since).min();
-        since.map_or(Mono::NEVER, |since| since.plus(BATCH_IDLE_NS))
+        since.map_or(Mono::NEVER, |since| since.plus(self.limits.timeout.as_nanos() as u64))
     }
 
     pub fn memory(&self) -> usize {
@@ -163,15 +166,16 @@ impl Stream {
             self.abandon(ctx, id, BatchFate::Incomplete);
             return Err(ApiError::atomic_publish_incomplete_batch());
         }
+        let messages_max = self.batches.limits.max_messages as u64;
         let count = if commit == Some(Commit::Before) { place - 1 } else { place };
         let held = self.batches.open.get(id).map_or(0, |open| open.bytes);
         let len = message.subject.len() + message.headers.len() + message.payload.len();
-        if count > BATCH_MESSAGES_MAX
+        if count > messages_max
             || held + len > ATOMIC_BYTES_MAX
             || self.batches.bytes + len > BATCHES_BYTES_MAX
         {
             self.abandon(ctx, id, BatchFate::Large);
-            return Err(ApiError::atomic_publish_too_large_batch(BATCH_MESSAGES_MAX));
+            return Err(ApiError::atomic_publish_too_large_batch(messages_max));
         }
         match commit {
             None => {
@@ -191,7 +195,7 @@ impl Stream {
                 Err(ApiError::atomic_publish_incomplete_batch())
             }
             None if place != 1 => Err(ApiError::atomic_publish_incomplete_batch()),
-            None if self.batches.open.len() >= BATCHES_OPEN_MAX => {
+            None if self.batches.open.len() >= self.batches.limits.max_inflight_per_stream => {
                 Err(ApiError::atomic_publish_too_many_inflight())
             }
             None => Ok(()),

@@ -75,7 +75,7 @@ impl Stream {
         if let Ok(Outcome::Wait) = result {
             return false;
         }
-        self.answer(ctx, message.reply, result);
+        self.answer(ctx, message.reply, &result);
         true
     }
 
@@ -240,13 +240,13 @@ impl Stream {
         Ok(Outcome::Stored(seq))
     }
 
-    pub(super) fn answer(&mut self, ctx: &mut Context<'_>, reply: &[u8], result: Taken) {
+    pub(super) fn answer(&mut self, ctx: &mut Context<'_>, reply: &[u8], result: &Taken) {
         if reply.is_empty() || self.config.no_ack {
             return;
         }
         self.answer.clear();
         let mut ack = PubAck::default();
-        match &result {
+        match result {
             Ok(Outcome::Stored(seq)) => ack.seq = seq.0,
             Ok(Outcome::Duplicate(seq)) => (ack.seq, ack.duplicate) = (seq.0, true),
             Ok(Outcome::Counted(seq, value)) => (ack.seq, ack.value) = (seq.0, Some(&**value)),
@@ -258,7 +258,7 @@ impl Stream {
             }
             Ok(Outcome::Wait) | Err(_) => {}
         }
-        match &result {
+        match result {
             Ok(_) => self.acks.write(&mut self.answer, &ack),
             Err(error) => self.acks.refuse(&mut self.answer, error),
         }
@@ -266,6 +266,11 @@ impl Stream {
         let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
         let at = if is_poisoned { Lsn(0) } else { self.rules.settle(self.appended) };
         ctx.out.publish_when(self.account, at, Outgoing::plain(reply, &self.answer));
+    }
+
+    /// Too much waits already: the publisher should come again.
+    pub fn refuse_for_now(&mut self, ctx: &mut Context<'_>, reply: &[u8]) {
+        self.answer(ctx, reply, &Err(ApiError::stream_too_many_requests()));
     }
 
     /// Whether a message is kept at all: interest retention keeps what a consumer wants.

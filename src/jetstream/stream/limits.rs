@@ -12,6 +12,7 @@ use crate::jetstream::config::Discard;
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::storage::{Lsn, Refusal, Seq};
+use crate::types::{Pattern, Subject};
 
 /// What a subject had before a message came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +28,8 @@ enum Victim {
     Message(Seq, u64),
     /// Everything of the subject before `by`.
     Subject(Box<[u8]>),
+    /// Everything of the subjects a pattern covers before `by`.
+    Pattern(Box<[u8]>),
     /// Everything before `by`.
     All,
 }
@@ -85,6 +88,10 @@ impl Stream {
     }
 }
 
+fn is_literal(subject: &[u8]) -> bool {
+    Subject::parse(subject).is_some_and(Subject::is_literal)
+}
+
 fn full(what: &'static str) -> ApiError {
     ApiError::stream_store_failed(what)
 }
@@ -118,6 +125,10 @@ impl Stream {
     ) {
         let subject_max = self.rules.messages_per_subject_max;
         match rollup {
+            // Published to a literal `*` or `>`, it rolls up all subjects these cover.
+            Rollup::Subject if !is_literal(subject) => {
+                self.removals.add(by, Victim::Pattern(subject.into()));
+            }
             Rollup::Subject if before.count > 1 => {
                 self.removals.add(by, Victim::Subject(subject.into()));
             }
@@ -198,6 +209,11 @@ impl Stream {
                 Victim::Subject(subject) => {
                     let log = log.as_deref();
                     seqs.extend(self.store.oldest_of(log, &subject, u64::MAX, at));
+                }
+                Victim::Pattern(pattern) => {
+                    let pattern = Pattern::parse(&pattern);
+                    let removed = self.store.purge(log, pattern, at, 0, now);
+                    self.note(removed.map(|(_, at)| at));
                 }
                 Victim::All => {
                     let removed = self.store.trim(log, at, now);

@@ -157,7 +157,7 @@ impl Stream {
             dedup: Dedup::new(config.duplicate_window.ns(), seed),
             removals: Removals::default(),
             expiry: Expiry::default(),
-            batches: Batches::default(),
+            batches: Batches::new(&ctx.site.options.limits.batch),
             counters: Counters::default(),
             recovery: Recovery::Times,
             waiting: WaitingPublishes::default(),

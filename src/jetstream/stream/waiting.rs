@@ -54,7 +54,7 @@ impl Stream {
     /// Keeps a publish until what it hangs on has been read.
     pub(super) fn wait(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) {
         if !self.waiting.push(message) {
-            self.answer(ctx, message.reply, Err(ApiError::stream_too_many_requests()));
+            self.answer(ctx, message.reply, &Err(ApiError::stream_too_many_requests()));
         }
     }
 

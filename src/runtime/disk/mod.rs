@@ -41,7 +41,7 @@ pub use check::{DiskCheck, check};
 pub use directory::{Access, Directory, OpenError, filesystem_of};
 pub use standalone::Standalone;
 pub use start::{StartError, Started};
-pub use store::{Store, StoreError, reference_store};
+pub use store::{Store, StoreError, refuse_reference};
 use work::{Progress, Work};
 
 /// An operation that has ended.

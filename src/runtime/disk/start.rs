@@ -6,6 +6,7 @@ use std::{error, fmt, io};
 use super::{Directory, Disk, OpenError, Standalone};
 use crate::storage::{
     Certainty, Damage, Health, KeyValue, Log, LogId, LogSettings, Poison, Recovery, Report,
+    load_values,
 };
 use crate::types::Mono;
 
@@ -71,12 +72,12 @@ impl Started {
         while log.health() == Health::Starting {
             standalone.drive(&mut log, now())?;
         }
-        if let Health::Poisoned(poison) = log.health() {
-            return Err(StartError::Poisoned(poison));
-        }
-        let values = log.load_values(|log| standalone.drive(log, now()).map(drop))?;
+        let values = load_values(&mut log, |log| standalone.drive(log, now()).map(drop))?;
         while standalone.is_busy() {
             standalone.finish(&mut log, now())?;
+        }
+        if let Health::Poisoned(poison) = log.health() {
+            return Err(StartError::Poisoned(poison));
         }
         let directory = standalone.into_directory();
         Ok(Self { log, values, directory, report })

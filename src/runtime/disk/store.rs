@@ -101,9 +101,6 @@ impl Store {
     /// Takes a store directory, with a log for each of `shards` and all that were there before.
     /// `buffered`: the operator's choice.
     pub fn open(store_dir: &Path, shards: u32, buffered: bool) -> Result<Self, StoreError> {
-        if let Some(path) = reference_store(store_dir) {
-            return Err(StoreError::Reference(path));
-        }
         let path = store_dir.join(OURS);
         fs::create_dir_all(&path).map_err(|error| io_error(&path, error))?;
         let lock = lock(&path)?;
@@ -189,11 +186,12 @@ fn read_marker(path: &Path) -> Result<Option<Marker>, StoreError> {
     }
 }
 
-/// Where nats-server keeps streams below this directory, be it its store directory or the tree
-/// inside: `<account>/streams/<stream>/meta.inf`.
-pub fn reference_store(store_dir: &Path) -> Option<PathBuf> {
+/// Refuses a directory below which nats-server keeps streams, be it its store directory or the
+/// tree inside: `<account>/streams/<stream>/meta.inf`.
+pub fn refuse_reference(store_dir: &Path) -> Result<(), StoreError> {
     let trees = [store_dir.join(REFERENCE), store_dir.into()];
-    trees.into_iter().find(|tree| holds_streams(tree))
+    let found = trees.into_iter().find(|tree| holds_streams(tree));
+    found.map_or(Ok(()), |tree| Err(StoreError::Reference(tree)))
 }
 
 fn holds_streams(tree: &Path) -> bool {
@@ -242,20 +240,19 @@ mod tests {
     }
 
     #[test]
-    fn streams_of_the_reference_are_refused_and_left_alone() {
+    fn streams_of_the_reference_are_refused() {
         for tree in ["jetstream", "."] {
             let directory = tempfile::tempdir().unwrap();
             let stream = directory.path().join(tree).join("$G/streams/S");
             fs::create_dir_all(&stream).unwrap();
             fs::write(stream.join("meta.inf"), "{}").unwrap();
-            let refusal = open(directory.path(), 1).err().unwrap().to_string();
+            let refusal = refuse_reference(directory.path()).unwrap_err().to_string();
             assert!(refusal.contains("nats stream backup"), "{refusal}");
-            assert!(!directory.path().join(OURS).exists());
         }
         // What nats-server leaves behind when it never stored anything.
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("jetstream")).unwrap();
-        open(directory.path(), 1).unwrap();
+        refuse_reference(directory.path()).unwrap();
     }
 
     #[test]

@@ -388,13 +388,7 @@ impl World {
 
     pub(super) fn finish_io(&mut self) {
         let Some(outcome) = self.disk.finish_one() else { return };
-        match outcome {
-            Outcome::Written(op) => self.log.on_written(op, self.now),
-            Outcome::Synced(op) => self.log.on_synced(op, self.now),
-            Outcome::Prepared(op) => self.log.on_prepared(op, self.now),
-            Outcome::Read(op, bytes) => self.log.on_read(op, &bytes, self.now),
-            Outcome::Fault(op, fault) => self.log.on_fault(op, fault, self.now),
-        }
+        tell(&mut self.log, outcome, self.now);
     }
 
     /// Effects to the disk, events to the clients.
@@ -533,5 +527,16 @@ impl World {
             assert_eq!(self.log.durable(), self.log.appended(), "seed {}", self.seed);
         }
         self.crash();
+    }
+}
+
+/// Tells the log what its disk has done.
+pub(super) fn tell(log: &mut Log, outcome: Outcome, now: Mono) {
+    match outcome {
+        Outcome::Written(op) => log.on_written(op, now),
+        Outcome::Synced(op) => log.on_synced(op, now),
+        Outcome::Prepared(op) => log.on_prepared(op, now),
+        Outcome::Read(op, bytes) => log.on_read(op, &bytes, now),
+        Outcome::Fault(op, fault) => log.on_fault(op, fault, now),
     }
 }

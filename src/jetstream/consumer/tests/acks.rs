@@ -11,7 +11,8 @@ fn answers_to_acknowledgements() {
     let term = |seq: u64, reason: &str| {
         format!("! MSG_TERMINATED consumer_seq:{seq},stream_seq:{seq},deliveries:1{reason}")
     };
-    let rows: &[(&str, &str, &[String], (u64, u64))] = &[
+    type Row<'a> = (&'a str, &'a str, &'a [String], (u64, u64));
+    let rows: &[Row<'_>] = &[
         ("1/2/2", "", &["re".into()], (0, 0)),
         ("1/2/2", "+ACK", &["re".into()], (0, 0)),
         ("1/1/1", "+WPI", &["re".into()], (0, 0)),

@@ -250,3 +250,13 @@ pub fn counts(lines: &[String]) -> HashMap<u64, u32> {
     }
     counts
 }
+
+/// Chance that can be had again.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % below
+    }
+}

@@ -14,7 +14,7 @@ fn a_batch_is_delivered_with_its_ack_subjects() {
     assert!(rig.lines().is_empty());
     rig.pass(MILLISECOND);
     assert_eq!(rig.lines(), [format!("{TIMEOUT}2; Nats-Pending-Bytes: 0")]);
-    assert_eq!(rig.with(|consumer, _, _| consumer.is_waiting()), false);
+    assert!(!rig.with(|consumer, _, _| consumer.is_waiting()));
 }
 
 #[test]
