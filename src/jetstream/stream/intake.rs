@@ -5,6 +5,7 @@ use super::Stream;
 use super::batch::{NOTHING, Staged};
 use super::counter::Counted;
 use super::directives::Directives;
+use super::fast_batch::is_fast;
 use super::recovery::Recovery;
 use super::ttl::Ttl;
 use crate::jetstream::config::{PersistMode, Retention};
@@ -47,6 +48,8 @@ pub(super) enum Outcome {
     Batch(Seq, String, u64),
     /// Kept with its batch.
     Kept,
+    /// Whoever has to know was told.
+    Told,
     /// Nothing yet: a message has to be read first. Nothing was changed.
     Wait,
 }
@@ -90,14 +93,27 @@ impl Stream {
             true => Directives::default(),
             false => Directives::read(message.headers),
         };
-        if let Some(id) = asks.batch_id {
-            return self.take_batched(ctx, message, &asks, id);
+        if is_fast(message.reply) {
+            return self.take_fast(ctx, message, &asks);
         }
+        match asks.batch_id {
+            Some(id) => self.take_batched(ctx, message, &asks, id),
+            None => self.take_single(ctx, message, &asks),
+        }
+    }
+
+    /// A message by itself.
+    pub(super) fn take_single(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Incoming<'_>,
+        asks: &Directives<'_>,
+    ) -> Taken {
         let last_seq = self.store.last_seq(ctx.log.as_deref());
         let renamed = self.renamed(message.subject, last_seq);
         let subject = renamed.as_deref().unwrap_or(message.subject);
         let Incoming { headers, payload, .. } = *message;
-        let candidate = Candidate { subject, headers, payload, asks: &asks };
+        let candidate = Candidate { subject, headers, payload, asks };
         self.check(ctx, &candidate, &NOTHING)?;
         if let Some(id) = asks.msg_id
             && let Some(seq) = self.dedup.find(id, ctx.now.wall.0)
@@ -256,6 +272,7 @@ impl Stream {
             Ok(Outcome::Kept) => {
                 return ctx.out.publish(self.account, Outgoing::plain(reply, b""));
             }
+            Ok(Outcome::Told) => return,
             Ok(Outcome::Wait) | Err(_) => {}
         }
         match result {

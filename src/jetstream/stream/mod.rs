@@ -9,7 +9,7 @@
 //! | `directives` `ttl` | what headers ask |
 //! | `expectations` `dedup` | what a publish expects, what was published before |
 //! | `limits` `expiry` | what gives way, and when |
-//! | `batch` | all or nothing |
+//! | `batch` `fast_batch` | all or nothing; windows of acknowledgements |
 //! | `counter` | messages that add up |
 //! | `republish` | stored messages published again |
 //! | `access` `direct` `request` | messages by request |
@@ -26,6 +26,7 @@ mod direct;
 mod directives;
 mod expectations;
 mod expiry;
+mod fast_batch;
 mod intake;
 mod kept;
 mod limits;
@@ -56,6 +57,7 @@ use dedup::Dedup;
 use direct::WaitingGets;
 use expectations::LastMsgId;
 use expiry::Expiry;
+use fast_batch::FastBatches;
 use intake::Rules;
 use limits::Removals;
 use recovery::Recovery;
@@ -94,6 +96,7 @@ pub struct Stream {
     removals: Removals,
     expiry: Expiry,
     batches: Batches,
+    fast: FastBatches,
     counters: Counters,
     recovery: Recovery,
     waiting: WaitingPublishes,
@@ -158,6 +161,7 @@ impl Stream {
             removals: Removals::default(),
             expiry: Expiry::default(),
             batches: Batches::new(&ctx.site.options.limits.batch),
+            fast: FastBatches::default(),
             counters: Counters::default(),
             recovery: Recovery::Times,
             waiting: WaitingPublishes::default(),
@@ -227,6 +231,7 @@ impl Stream {
         self.seen = ctx.now;
         self.dedup.expire(ctx.now.wall.0, STREAM_TICK_MESSAGES);
         self.abandon_idle(ctx);
+        self.fast.forget_idle(ctx.now.mono);
         self.poll(ctx);
         if self.recovery == Recovery::Done {
             self.expire(ctx);
@@ -238,7 +243,7 @@ impl Stream {
         let due = self.expiry.due_at().into_iter().chain(self.dedup.expires_at()).min();
         let due =
             due.map_or(Mono::NEVER, |at| self.seen.mono.plus(at.saturating_sub(self.seen.wall.0)));
-        due.min(self.batches.due_at())
+        due.min(self.batches.due_at()).min(self.fast.due_at())
     }
 
     /// Bytes of memory beside the log's.
