@@ -239,3 +239,9 @@ pub const FAST_WINDOW_DEFAULT: u64 = 10;
 pub const FAST_WINDOW_MAX: u64 = 500;
 /// A fast batch that gets nothing for so long is forgotten.
 pub const FAST_BATCH_IDLE_NS: u64 = 10 * SECOND;
+/// Schedules that are obeyed in one tick; the rest waits for the next.
+pub const SCHEDULES_TICK: usize = 256;
+/// A schedule that could not be obeyed is tried again after this.
+pub const SCHEDULE_RETRY_NS: u64 = 50 * MILLISECOND;
+/// A schedule whose message was refused waits for so long.
+pub const SCHEDULE_REFUSED_NS: u64 = SECOND;

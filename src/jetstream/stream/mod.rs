@@ -11,6 +11,7 @@
 //! | `limits` `expiry` | what gives way, and when |
 //! | `batch` `fast_batch` | all or nothing; windows of acknowledgements |
 //! | `counter` | messages that add up |
+//! | `schedule/` | messages that make others |
 //! | `republish` | stored messages published again |
 //! | `access` `direct` `request` | messages by request |
 //! | `purge` `state` | removing and telling by request |
@@ -35,6 +36,7 @@ mod record;
 mod recovery;
 mod republish;
 mod request;
+mod schedule;
 mod settings;
 mod state;
 mod ttl;
@@ -62,6 +64,7 @@ use intake::Rules;
 use limits::Removals;
 use recovery::Recovery;
 use republish::Republish;
+use schedule::Schedules;
 use waiting::WaitingPublishes;
 
 use super::config::{Storage, StreamConfig};
@@ -98,6 +101,7 @@ pub struct Stream {
     batches: Batches,
     fast: FastBatches,
     counters: Counters,
+    schedules: Schedules,
     recovery: Recovery,
     waiting: WaitingPublishes,
     gets: WaitingGets,
@@ -163,6 +167,7 @@ impl Stream {
             batches: Batches::new(&ctx.site.options.limits.batch),
             fast: FastBatches::default(),
             counters: Counters::default(),
+            schedules: Schedules::default(),
             recovery: Recovery::Times,
             waiting: WaitingPublishes::default(),
             gets: WaitingGets::default(),
@@ -223,7 +228,17 @@ impl Stream {
             self.retry_publishes(ctx);
         }
         self.retry_gets(ctx);
-        is_recovered && self.waiting.is_empty() && self.gets.is_empty()
+        if self.expiry.is_reading() {
+            self.expire(ctx);
+        }
+        if self.schedules.is_reading() {
+            self.obey_schedules(ctx);
+        }
+        is_recovered
+            && self.waiting.is_empty()
+            && self.gets.is_empty()
+            && !self.expiry.is_reading()
+            && !self.schedules.is_reading()
     }
 
     /// Does what time asks for; at the latest at [`Stream::wake_at`].
@@ -235,12 +250,14 @@ impl Stream {
         self.poll(ctx);
         if self.recovery == Recovery::Done {
             self.expire(ctx);
+            self.obey_schedules(ctx);
         }
     }
 
     /// When [`Stream::on_tick`] has something to do.
     pub fn wake_at(&self) -> Mono {
-        let due = self.expiry.due_at().into_iter().chain(self.dedup.expires_at()).min();
+        let due = [self.expiry.due_at(), self.dedup.expires_at(), self.schedules.due_at()];
+        let due = due.into_iter().flatten().min();
         let due =
             due.map_or(Mono::NEVER, |at| self.seen.mono.plus(at.saturating_sub(self.seen.wall.0)));
         due.min(self.batches.due_at()).min(self.fast.due_at())

@@ -92,6 +92,9 @@ impl Stream {
                 Fetch::Here(stored) => {
                     let asks = Directives::read(stored.headers);
                     self.expiry.note(seq, stored.time, &asks);
+                    if self.config.allow_msg_schedules {
+                        self.schedules.note(stored.subject, seq, stored.time, &asks);
+                    }
                     let is_recent =
                         stored.time.saturating_add(self.dedup.window_ns()) > ctx.now.wall.0;
                     if let Some(id) = asks.msg_id.filter(|_| is_recent && !self.dedup.is_full()) {

@@ -4,6 +4,7 @@ mod batches;
 mod getting;
 mod model;
 mod publishing;
+mod schedules;
 mod telling;
 mod time;
 
