@@ -236,3 +236,16 @@ pub const BATCH_ID_BYTES_MAX: usize = 64;
 /// Counters whose value a stream remembers, those on their way to the disk aside; beyond it they
 /// are read again.
 pub const COUNTERS_KEPT: usize = 4096;
+/// Fast batches of a stream that are open; another is refused with 429.
+pub const FAST_BATCHES_OPEN_MAX: usize = 1000;
+/// Messages between two acknowledgements of a fast batch.
+pub const FAST_WINDOW_DEFAULT: u64 = 10;
+pub const FAST_WINDOW_MAX: u64 = 500;
+/// A fast batch that gets nothing for so long is forgotten.
+pub const FAST_BATCH_IDLE_NS: u64 = 10 * SECOND;
+/// Schedules that are obeyed in one tick; the rest waits for the next.
+pub const SCHEDULES_TICK: usize = 256;
+/// A schedule that could not be obeyed is tried again after this.
+pub const SCHEDULE_RETRY_NS: u64 = 50 * MILLISECOND;
+/// A schedule whose message was refused waits for so long.
+pub const SCHEDULE_REFUSED_NS: u64 = SECOND;

@@ -14,8 +14,9 @@ const FILTERS: [&[&str]; 8] =
     [&[], &["a"], &["a.*"], &["a.>"], &["*.c"], &["a.b", "x"], &["a.*", "b.>"], &["nobody"]];
 
 /// A log whose files are in memory.
-struct Bench {
-    log: Log,
+#[derive(Debug)]
+pub struct Bench {
+    pub log: Log,
     files: BTreeMap<SlotId, Vec<u8>>,
     wanted: VecDeque<Effect>,
     now: Mono,
@@ -32,13 +33,13 @@ fn settings() -> LogSettings {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let log = Log::new(LogId(1), settings());
         Self { log, files: BTreeMap::new(), wanted: VecDeque::new(), now: Mono(1) }
     }
 
     /// Does what is wanted until nothing is; tells the store of its reads.
-    fn run(&mut self, store: &mut Store) {
+    pub fn run(&mut self, store: &mut Store) {
         // What rides along is due, too.
         self.now = self.now.plus(crate::types::limits::RIDE_ALONG_NS);
         self.log.on_tick(self.now);
@@ -84,7 +85,7 @@ impl Bench {
         }
     }
 
-    fn reopen(&mut self) {
+    pub fn reopen(&mut self) {
         let files =
             self.files.iter().map(|(&slot, file)| SlotFile { slot, len: file.len() as u32 });
         let mut recovery = Recovery::new(LogId(1), settings(), files.collect());

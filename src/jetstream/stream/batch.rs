@@ -11,6 +11,7 @@ use super::expectations::number;
 use super::intake::{Candidate, Incoming, Outcome, Rollup, Taken, refused};
 use super::kept::Kept;
 use super::limits::Before;
+use super::schedule::headers_of_schedule;
 use crate::config::BatchLimits;
 use crate::jetstream::advisory::{AboutStream, BatchFate, StreamAdvisory};
 use crate::jetstream::context::Context;
@@ -316,15 +317,16 @@ impl Stream {
     ) -> Result<(), ApiError> {
         let time = self.last_time.max(ctx.now.wall.0);
         // Of a counter's messages each has a total, of others none.
-        let counted: Vec<(Vec<u8>, Vec<u8>)> = totals
+        let rewritten: Vec<_> = accepted
             .iter()
-            .zip(accepted.iter())
-            .map(|((_, total), of)| (total.headers(of.message.headers), total.body()))
+            .enumerate()
+            .map(|(at, accepted)| rewritten(&accepted.message, totals.get(at)))
             .collect();
-        let mut accepted: Vec<Accepted<'_>> = accepted;
-        for (accepted, (headers, body)) in accepted.iter_mut().zip(&counted) {
-            accepted.message.headers = headers;
-            accepted.message.payload = body;
+        let mut accepted = accepted;
+        for (accepted, (headers, body)) in accepted.iter_mut().zip(&rewritten) {
+            let message = &mut accepted.message;
+            message.headers = headers.as_deref().unwrap_or(message.headers);
+            message.payload = body.as_deref().unwrap_or(message.payload);
         }
         let new: Vec<NewMessage<'_>> = accepted
             .iter()
@@ -357,11 +359,12 @@ impl Stream {
 
     fn follow(&mut self, ctx: &mut Context<'_>, accepted: &Accepted<'_>, time: u64) {
         let Accepted { message, seq, rollup, before, is_retained } = accepted;
-        self.remember(message.asks, *seq, time);
+        self.remember(message.subject, message.asks, *seq, time);
         if *is_retained {
             self.republish(ctx, before, *seq, time, message);
             self.displace(ctx, before, *rollup, message.subject, *seq);
         }
+        self.end_schedule(ctx, message.asks, *seq);
     }
 
     fn abandon(&mut self, ctx: &mut Context<'_>, id: &[u8], reason: BatchFate) {
@@ -385,5 +388,16 @@ impl Stream {
             let Some(id) = oldest.map(|(id, _)| id.clone()) else { return };
             self.abandon(ctx, &id, BatchFate::Timeout);
         }
+    }
+}
+
+/// Headers and body as they are stored, where that is not as they came.
+fn rewritten(
+    message: &Candidate<'_>,
+    total: Option<&(&[u8], Total)>,
+) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+    match total {
+        Some((_, total)) => (Some(total.headers(message.headers)), Some(total.body())),
+        None => (headers_of_schedule(message.asks, message.headers), None),
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Expiry {
     oldest_ends_at: Option<u64>,
     /// No look before this.
     not_before: u64,
+    /// The last look ended at a read.
+    is_reading: bool,
 }
 
 /// What a look at the messages came to.
@@ -69,6 +71,10 @@ impl Expiry {
         Some(due.max(self.not_before))
     }
 
+    pub fn is_reading(&self) -> bool {
+        self.is_reading
+    }
+
     pub fn memory(&self) -> usize {
         self.deadlines.capacity() * 16 + self.lasting.len() * 16
     }
@@ -78,6 +84,9 @@ impl Stream {
     /// Removes what has outlived its time, a bounded number at a time.
     pub(super) fn expire(&mut self, ctx: &mut Context<'_>) {
         let now = ctx.now.wall.0;
+        if std::mem::take(&mut self.expiry.is_reading) {
+            self.expiry.not_before = 0;
+        }
         if self.expiry.due_at().is_none_or(|due| due > now) {
             return;
         }
@@ -127,7 +136,7 @@ impl Stream {
         let Some(limit) = ctx.now.wall.0.checked_sub(max_age) else { return };
         let end = match self.store.seq_at_time(ctx.log.as_deref_mut(), limit + 1) {
             SeekTime::Seq(end) => end,
-            SeekTime::Wait => return,
+            SeekTime::Wait => return self.expiry.is_reading = true,
         };
         let look = match self.marks() || !self.expiry.lasting.is_empty() {
             true => self.collect_each(ctx, end, budget, ended),
@@ -184,7 +193,7 @@ impl Stream {
             Some(seq) => match self.store.fetch(ctx.log.as_deref_mut(), seq) {
                 Fetch::Here(stored) => Some(stored.time.saturating_add(max_age)),
                 // Not known yet: the next look finds nothing to remove, and this again.
-                Fetch::Wait => return,
+                Fetch::Wait => return self.expiry.is_reading = true,
                 Fetch::Gone | Fetch::Broken(_) => Some(ctx.now.wall.0.saturating_add(max_age)),
             },
             // What is not visible yet is young.
@@ -208,7 +217,10 @@ impl Stream {
         }
         let (subject, is_marker) = match self.store.fetch(ctx.log.as_deref_mut(), seq) {
             Fetch::Here(stored) => (stored.subject.to_vec(), is_marker(stored.headers)),
-            Fetch::Wait => return Leaving::Wait,
+            Fetch::Wait => {
+                self.expiry.is_reading = true;
+                return Leaving::Wait;
+            }
             Fetch::Gone | Fetch::Broken(_) => return Leaving::Goes,
         };
         let last = self.store.last_appended(ctx.log.as_deref_mut(), &subject);

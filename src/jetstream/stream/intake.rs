@@ -5,7 +5,9 @@ use super::Stream;
 use super::batch::{NOTHING, Staged};
 use super::counter::Counted;
 use super::directives::Directives;
+use super::fast_batch::is_fast;
 use super::recovery::Recovery;
+use super::schedule::headers_of_schedule;
 use super::ttl::Ttl;
 use crate::jetstream::config::{PersistMode, Retention};
 use crate::jetstream::context::Context;
@@ -47,6 +49,8 @@ pub(super) enum Outcome {
     Batch(Seq, String, u64),
     /// Kept with its batch.
     Kept,
+    /// Whoever has to know was told.
+    Told,
     /// Nothing yet: a message has to be read first. Nothing was changed.
     Wait,
 }
@@ -90,14 +94,27 @@ impl Stream {
             true => Directives::default(),
             false => Directives::read(message.headers),
         };
-        if let Some(id) = asks.batch_id {
-            return self.take_batched(ctx, message, &asks, id);
+        if is_fast(message.reply) {
+            return self.take_fast(ctx, message, &asks);
         }
+        match asks.batch_id {
+            Some(id) => self.take_batched(ctx, message, &asks, id),
+            None => self.take_single(ctx, message, &asks),
+        }
+    }
+
+    /// A message by itself.
+    pub(super) fn take_single(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Incoming<'_>,
+        asks: &Directives<'_>,
+    ) -> Taken {
         let last_seq = self.store.last_seq(ctx.log.as_deref());
         let renamed = self.renamed(message.subject, last_seq);
         let subject = renamed.as_deref().unwrap_or(message.subject);
         let Incoming { headers, payload, .. } = *message;
-        let candidate = Candidate { subject, headers, payload, asks: &asks };
+        let candidate = Candidate { subject, headers, payload, asks };
         self.check(ctx, &candidate, &NOTHING)?;
         if let Some(id) = asks.msg_id
             && let Some(seq) = self.dedup.find(id, ctx.now.wall.0)
@@ -128,6 +145,7 @@ impl Stream {
             return Err(ApiError::message_ttl_disabled());
         }
         self.check_expected_sequences(ctx, message, staged)?;
+        self.check_schedule(message)?;
         if asks.stream_source.is_some() {
             return Err(ApiError::message_source_hdr_not_allowed());
         }
@@ -149,7 +167,10 @@ impl Stream {
     }
 
     fn rollup_of(&self, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
-        let Some(value) = asks.rollup else { return Ok(Rollup::None) };
+        let Some(value) = asks.rollup else {
+            let replaces = asks.schedule.is_some();
+            return Ok(if replaces { Rollup::Subject } else { Rollup::None });
+        };
         if !self.config.allow_rollup_hdrs || self.config.deny_purge {
             return Err(ApiError::stream_rollup_failed("rollup not permitted"));
         }
@@ -164,16 +185,20 @@ impl Stream {
     }
 
     /// Stores a message that passed all checks but those of the limits.
-    fn store_checked(
+    pub(super) fn store_checked(
         &mut self,
         ctx: &mut Context<'_>,
         message: &Candidate<'_>,
         rollup: Rollup,
     ) -> Taken {
         if !self.retains(message.subject) {
-            return self.skip(ctx, message.asks);
+            return self.skip(ctx, message);
         }
         self.check_limits(ctx, message, &NOTHING)?;
+        if let Some(headers) = headers_of_schedule(message.asks, message.headers) {
+            let schedule = Candidate { headers: &headers, ..*message };
+            return self.append(ctx, &schedule, rollup).map(Outcome::Stored);
+        }
         let total = match self.count(ctx, message, &[])? {
             Counted::Not => return self.append(ctx, message, rollup).map(Outcome::Stored),
             Counted::To(total) => total,
@@ -212,14 +237,15 @@ impl Stream {
         let appended = self.store.append(log, &[new], self.rules.urgency, ctx.now.mono);
         self.appended = appended.map_err(refused)?;
         self.last_time = time;
-        self.remember(asks, seq, time);
+        self.remember(subject, asks, seq, time);
         self.republish(ctx, &before, seq, time, message);
         self.displace(ctx, &before, rollup, subject, seq);
+        self.end_schedule(ctx, asks, seq);
         Ok(seq)
     }
 
     /// What later publishes and expiry need to know of a stored message.
-    pub(super) fn remember(&mut self, asks: &Directives<'_>, seq: Seq, time: u64) {
+    pub(super) fn remember(&mut self, subject: &[u8], asks: &Directives<'_>, seq: Seq, time: u64) {
         self.last_msg_id.set(asks.msg_id);
         if let Some(id) = asks.msg_id {
             self.dedup.insert(id, seq, time);
@@ -227,16 +253,20 @@ impl Stream {
         if self.config.allow_msg_ttl {
             self.expiry.note(seq, time, asks);
         }
+        if self.config.allow_msg_schedules {
+            self.schedules.note(subject, seq, time, asks);
+        }
         self.expiry.note_age(time, self.config.max_age.ns());
     }
 
     /// Interest retention, and nobody is interested: only the sequence moves on.
-    fn skip(&mut self, ctx: &mut Context<'_>, asks: &Directives<'_>) -> Taken {
+    fn skip(&mut self, ctx: &mut Context<'_>, message: &Candidate<'_>) -> Taken {
         let seq = self.store.last_seq(ctx.log.as_deref()).next();
         let skipped = self.store.skip(ctx.log.as_deref_mut(), seq, ctx.now.mono);
         self.appended = skipped.map_err(refused)?;
         let time = self.last_time.max(ctx.now.wall.0);
-        self.remember(asks, seq, time);
+        self.remember(message.subject, message.asks, seq, time);
+        self.end_schedule(ctx, message.asks, seq);
         Ok(Outcome::Stored(seq))
     }
 
@@ -256,6 +286,7 @@ impl Stream {
             Ok(Outcome::Kept) => {
                 return ctx.out.publish(self.account, Outgoing::plain(reply, b""));
             }
+            Ok(Outcome::Told) => return,
             Ok(Outcome::Wait) | Err(_) => {}
         }
         match result {

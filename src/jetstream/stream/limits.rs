@@ -143,6 +143,14 @@ impl Stream {
         }
     }
 
+    /// All messages of a subject go once `by` may be seen.
+    pub(super) fn remove_all_of(&mut self, ctx: &mut Context<'_>, subject: &[u8], by: Seq) {
+        self.removals.add(by, Victim::Subject(subject.into()));
+        if self.store.visible_seq(ctx.log.as_deref()) >= by {
+            self.make_room(ctx);
+        }
+    }
+
     /// One message at most is left of the subject: the last.
     fn displace_last(&mut self, ctx: &mut Context<'_>, before: &Before, by: Seq) {
         if let Some(last) = before.last {

@@ -9,8 +9,9 @@
 //! | `directives` `ttl` | what headers ask |
 //! | `expectations` `dedup` | what a publish expects, what was published before |
 //! | `limits` `expiry` | what gives way, and when |
-//! | `batch` | all or nothing |
+//! | `batch` `fast_batch` | all or nothing; windows of acknowledgements |
 //! | `counter` | messages that add up |
+//! | `schedule/` | messages that make others |
 //! | `republish` | stored messages published again |
 //! | `access` `direct` `request` | messages by request |
 //! | `purge` `state` | removing and telling by request |
@@ -26,6 +27,7 @@ mod direct;
 mod directives;
 mod expectations;
 mod expiry;
+mod fast_batch;
 mod intake;
 mod kept;
 mod limits;
@@ -34,6 +36,7 @@ mod record;
 mod recovery;
 mod republish;
 mod request;
+mod schedule;
 mod settings;
 mod state;
 mod ttl;
@@ -56,10 +59,12 @@ use dedup::Dedup;
 use direct::WaitingGets;
 use expectations::LastMsgId;
 use expiry::Expiry;
+use fast_batch::FastBatches;
 use intake::Rules;
 use limits::Removals;
 use recovery::Recovery;
 use republish::Republish;
+use schedule::Schedules;
 use waiting::WaitingPublishes;
 
 use super::config::{Storage, StreamConfig};
@@ -94,7 +99,9 @@ pub struct Stream {
     removals: Removals,
     expiry: Expiry,
     batches: Batches,
+    fast: FastBatches,
     counters: Counters,
+    schedules: Schedules,
     recovery: Recovery,
     waiting: WaitingPublishes,
     gets: WaitingGets,
@@ -158,7 +165,9 @@ impl Stream {
             removals: Removals::default(),
             expiry: Expiry::default(),
             batches: Batches::new(&ctx.site.options.limits.batch),
+            fast: FastBatches::default(),
             counters: Counters::default(),
+            schedules: Schedules::default(),
             recovery: Recovery::Times,
             waiting: WaitingPublishes::default(),
             gets: WaitingGets::default(),
@@ -219,7 +228,17 @@ impl Stream {
             self.retry_publishes(ctx);
         }
         self.retry_gets(ctx);
-        is_recovered && self.waiting.is_empty() && self.gets.is_empty()
+        if self.expiry.is_reading() {
+            self.expire(ctx);
+        }
+        if self.schedules.is_reading() {
+            self.obey_schedules(ctx);
+        }
+        is_recovered
+            && self.waiting.is_empty()
+            && self.gets.is_empty()
+            && !self.expiry.is_reading()
+            && !self.schedules.is_reading()
     }
 
     /// Does what time asks for; at the latest at [`Stream::wake_at`].
@@ -227,18 +246,21 @@ impl Stream {
         self.seen = ctx.now;
         self.dedup.expire(ctx.now.wall.0, STREAM_TICK_MESSAGES);
         self.abandon_idle(ctx);
+        self.fast.forget_idle(ctx.now.mono);
         self.poll(ctx);
         if self.recovery == Recovery::Done {
             self.expire(ctx);
+            self.obey_schedules(ctx);
         }
     }
 
     /// When [`Stream::on_tick`] has something to do.
     pub fn wake_at(&self) -> Mono {
-        let due = self.expiry.due_at().into_iter().chain(self.dedup.expires_at()).min();
+        let due = [self.expiry.due_at(), self.dedup.expires_at(), self.schedules.due_at()];
+        let due = due.into_iter().flatten().min();
         let due =
             due.map_or(Mono::NEVER, |at| self.seen.mono.plus(at.saturating_sub(self.seen.wall.0)));
-        due.min(self.batches.due_at())
+        due.min(self.batches.due_at()).min(self.fast.due_at())
     }
 
     /// Bytes of memory beside the log's.

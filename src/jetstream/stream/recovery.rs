@@ -5,7 +5,7 @@ use super::Stream;
 use super::directives::Directives;
 use crate::jetstream::context::Context;
 use crate::jetstream::store::{Fetch, Moment, Scan, SeekTime};
-use crate::storage::Seq;
+use crate::storage::{Health, Log, Seq};
 use crate::types::limits::STREAM_TICK_MESSAGES;
 
 /// ```text
@@ -34,6 +34,10 @@ enum Stepped {
 impl Stream {
     /// Goes on with what a restart has to read. True: there is nothing left of it.
     pub(super) fn recover(&mut self, ctx: &mut Context<'_>) -> bool {
+        let is_starting = |log: &Log| log.health() == Health::Starting;
+        if self.recovery != Recovery::Done && ctx.log.as_deref().is_some_and(is_starting) {
+            return false;
+        }
         loop {
             let stepped = match self.recovery {
                 Recovery::Times => self.recover_times(ctx),
@@ -88,6 +92,9 @@ impl Stream {
                 Fetch::Here(stored) => {
                     let asks = Directives::read(stored.headers);
                     self.expiry.note(seq, stored.time, &asks);
+                    if self.config.allow_msg_schedules {
+                        self.schedules.note(stored.subject, seq, stored.time, &asks);
+                    }
                     let is_recent =
                         stored.time.saturating_add(self.dedup.window_ns()) > ctx.now.wall.0;
                     if let Some(id) = asks.msg_id.filter(|_| is_recent && !self.dedup.is_full()) {

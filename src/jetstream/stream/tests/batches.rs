@@ -257,3 +257,86 @@ fn counters_add_up() {
     assert_eq!(desk.ask("s.1", &[("Nats-Incr", "q")], ""), invalid());
     assert_eq!(desk.ask("s.1", &[], ""), stored(1));
 }
+
+/// What a message of a fast batch is answered. `control`: id, window, gaps, place, operation.
+fn fast(desk: &mut Desk, control: &str, headers: &[(&str, &str)]) -> Vec<String> {
+    desk.publish("s.1", &format!("F.{control}.$FI"), headers, "x");
+    desk.settle();
+    std::mem::take(&mut desk.told).into_iter().map(|sent| sent.payload).collect()
+}
+
+#[test]
+fn fast_batches() {
+    let ack =
+        |place: u64, window: u64| format!(r#"{{"type":"ack","seq":{place},"msgs":{window}}}"#);
+    let gap = |last: u64, seq: u64| format!(r#"{{"type":"gap","last_seq":{last},"seq":{seq}}}"#);
+    let err = |seq: u64, last: u64| {
+        format!(
+            r#"{{"type":"err","seq":{seq},"error":{{"code":400,"err_code":10071,"description":"wrong last sequence: {last}"}}}}"#
+        )
+    };
+    let unknown = || refused(400, 10208, "batch publish ID unknown");
+    let pattern = || refused(400, 10206, "batch publish pattern is invalid");
+    let wrong = [("Nats-Expected-Last-Sequence", "99")];
+    let id = |value| [("Nats-Msg-Id", value)];
+    type Headers<'h> = &'h [(&'h str, &'h str)];
+    let rows: &[(&str, Headers<'_>, Vec<String>)] = &[
+        ("U1.2.fail.1.0", &[], vec![ack(0, 2)]),
+        ("U1.2.fail.2.1", &[], vec![ack(2, 2)]),
+        ("U1.2.fail.3.1", &[], vec![]),
+        ("U1.2.fail.4.1", &[], vec![ack(4, 2)]),
+        ("U1.2.fail.5.1", &[], vec![]),
+        ("U1.2.fail.5.4", &[], vec![ack(4, 2)]),
+        ("U1.2.fail.6.2", &[], vec![done(6, "U1", 6)]),
+        ("U1.2.fail.7.1", &[], vec![unknown()]),
+        ("U2.0.ok.1.0", &[], vec![ack(0, 10)]),
+        ("U2.0.ok.3.1", &[], vec![gap(2, 3)]),
+        ("U2.0.ok.4.1", &wrong, vec![err(4, 8)]),
+        ("U2.0.ok.5.3", &[], vec![done(8, "U2", 4)]),
+        ("U3.5.fail.1.0", &[], vec![ack(0, 5)]),
+        ("U3.5.fail.3.1", &[], vec![gap(2, 3), done(9, "U3", 1)]),
+        ("U3.5.fail.4.1", &[], vec![unknown()]),
+        ("U4.5.fail.1.0", &[], vec![ack(0, 5)]),
+        ("U4.5.fail.2.1", &wrong, vec![err(2, 10), done(10, "U4", 1)]),
+        ("U5.5.fail.1.2", &[], vec![done(11, "U5", 1)]),
+        ("U5.5.fail.1.3", &[], vec![pattern()]),
+        ("U6.100.fail.1.0", &[], vec![ack(0, 100)]),
+        ("U6.5.fail.2.1", &[], vec![]),
+        ("U6.5.fail.5.4", &[], vec![gap(3, 6), done(13, "U6", 2)]),
+        ("U7.5.fail.2.0", &[], vec![pattern()]),
+        ("U7.5.fail.1.1", &[], vec![pattern()]),
+        ("U7.5.fail.1.4", &[], vec![unknown()]),
+        ("U7.5.fail.1.9", &[], vec![pattern()]),
+        ("U7.5.bad.1.0", &[], vec![pattern()]),
+        ("U7.5.ok.x.0", &[], vec![pattern()]),
+        ("U7.x.ok.1.0", &[], vec![ack(0, 10)]),
+        ("U7.-5.ok.1.0", &[], vec![gap(2, 1), done(14, "U7", 1)]),
+        ("U8.5.ok.1.0", &id("q"), vec![ack(0, 5)]),
+        ("U8.5.ok.2.1", &id("r"), vec![]),
+        ("U8.5.ok.3.2", &id("r"), vec![done(16, "U8", 3)]),
+        ("V1.5.fail.1.0", &id("q"), vec![ack(0, 5)]),
+        ("V1.5.fail.2.2", &id("q"), vec![done(0, "V1", 2)]),
+        ("V5.5.fail.1.2", &wrong, vec![refused(400, 10071, "wrong last sequence: 16")]),
+        ("V7.1.ok.1.0", &[], vec![ack(0, 1), ack(1, 1)]),
+        ("V7.1.ok.2.2", &wrong, vec![err(2, 17), done(17, "V7", 1)]),
+        ("V8.5.ok.1.0", &[], vec![ack(0, 5)]),
+        ("V8.5.ok.4.2", &[], vec![gap(2, 4), done(19, "V8", 4)]),
+        ("V9.5.fail.1.0", &[], vec![ack(0, 5)]),
+        ("V9.5.fail.4.2", &[], vec![gap(2, 4), done(20, "V9", 1)]),
+        ("W1.5.fail.1.0", &[], vec![ack(0, 5)]),
+    ];
+    let mut desk = Desk::new(r#"{"allow_batched":true}"#);
+    for (control, headers, expected) in rows {
+        assert_eq!(&fast(&mut desk, control, headers), expected, "{control}");
+    }
+    desk.pass(10 * SECOND);
+    assert_eq!(fast(&mut desk, "W1.5.fail.2.1", &[]), [unknown()]);
+    let long = format!("{}.5.ok.1.0", "u".repeat(65));
+    let invalid = refused(400, 10207, "batch publish ID is invalid");
+    assert_eq!(fast(&mut desk, &long, &[]), [invalid]);
+    let level = [("Nats-Required-Api-Level", "99")];
+    let unserved = refused(412, 10185, "JetStream minimum api level required");
+    assert_eq!(fast(&mut desk, "X.5.ok.1.0", &level), [unserved]);
+    let disabled = refused(400, 10205, "batch publish is disabled");
+    assert_eq!(fast(&mut Desk::new("{}"), "X.5.ok.1.0", &[]), [disabled]);
+}

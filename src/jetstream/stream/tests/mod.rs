@@ -4,14 +4,17 @@ mod batches;
 mod getting;
 mod model;
 mod publishing;
+mod schedules;
 mod telling;
 mod time;
 
 use super::{Incoming, Stream, StreamRecord};
-use crate::jetstream::config::{Mode, StreamConfig};
+use crate::jetstream::config::{Mode, Storage, StreamConfig};
 use crate::jetstream::context::{Context, Gate, GateState, Site};
 use crate::jetstream::outbox::{Outbox, PostedQueue};
-use crate::storage::StreamId;
+use crate::jetstream::store::Fetch;
+use crate::jetstream::store::tests::Bench;
+use crate::storage::{Log, Seq, StreamId};
 use crate::types::time::SECOND;
 use crate::types::{AccountId, Mono, Now, Wall};
 
@@ -35,9 +38,11 @@ pub struct Sent {
     pub payload: String,
 }
 
-/// A stream in memory with everything around it.
+/// A stream with everything around it.
 pub struct Desk {
     pub stream: Stream,
+    /// The log of a stream in a file.
+    pub bench: Option<Bench>,
     pub out: Outbox,
     pub now: Now,
     pub site: Site,
@@ -48,30 +53,51 @@ pub struct Desk {
 impl Desk {
     /// A stream in memory; `config` is JSON, to which name, subjects and storage are added.
     pub fn new(config: &str) -> Self {
-        let config = config_of(config);
+        Self::of(config_of(config), None)
+    }
+
+    /// The same in a file.
+    pub fn on_disk(config: &str) -> Self {
+        let config = StreamConfig { storage: Storage::File, ..config_of(config) };
+        Self::of(config, Some(Bench::new()))
+    }
+
+    fn of(config: StreamConfig, mut bench: Option<Bench>) -> Self {
         let now = Now { mono: Mono(SECOND), wall: Wall(START) };
-        let mut desk = Self::empty(now, config);
+        let (mut out, site) = (Outbox::default(), Site::default());
+        let log = bench.as_mut().map(|bench| &mut bench.log);
+        let mut ctx = Context { now, log, out: &mut out, gate: &mut Open, site: &site };
+        let stream = Stream::create(StreamId(1), AccountId(0), "$G", config, &mut ctx);
+        let stream = stream.expect("there is room");
+        let mut desk = Self { stream, bench, out, now, site, told: Vec::new() };
         desk.settle();
         desk
     }
 
-    fn empty(now: Now, config: StreamConfig) -> Self {
-        let (mut out, site) = (Outbox::default(), Site::default());
-        let mut ctx = Context { now, log: None, out: &mut out, gate: &mut Open, site: &site };
-        let stream =
-            Stream::create(StreamId(1), AccountId(0), "$G", config, &mut ctx).expect("in memory");
-        Self { stream, out, now, site, told: Vec::new() }
+    /// Stops everything where it is and starts again on what is in the files.
+    pub fn restart(&mut self) {
+        let (account, config) = ("$G".into(), self.stream.config().clone());
+        let record = StreamRecord { created: self.stream.created(), account, config };
+        self.bench.as_mut().expect("a file").reopen();
+        self.out = Outbox::default();
+        let restored = self.with(|_, ctx| Stream::restore(StreamId(1), AccountId(0), record, ctx));
+        self.stream = restored;
+        self.settle();
     }
 
     pub fn with<T>(&mut self, act: impl FnOnce(&mut Stream, &mut Context<'_>) -> T) -> T {
         let mut ctx = Context {
             now: self.now,
-            log: None,
+            log: self.bench.as_mut().map(|bench| &mut bench.log),
             out: &mut self.out,
             gate: &mut Open,
             site: &self.site,
         };
         act(&mut self.stream, &mut ctx)
+    }
+
+    pub fn log(&self) -> Option<&Log> {
+        self.bench.as_ref().map(|bench| &bench.log)
     }
 
     /// Lets time pass, with a tick whenever the stream wants one.
@@ -107,8 +133,20 @@ impl Desk {
         self.with(|stream, ctx| stream.publish(ctx, &incoming));
     }
 
-    /// Moves what left the stream into `told`.
+    /// Does what is to be done to files, and moves what left the stream into `told`.
     pub fn settle(&mut self) {
+        for _ in 0..100 {
+            let Some(bench) = &mut self.bench else { break };
+            bench.run(&mut self.stream.store);
+            self.out.release(bench.log.settled());
+            self.with(|stream, ctx| stream.on_visible(ctx));
+            if self.with(|stream, ctx| stream.poll(ctx)) {
+                break;
+            }
+        }
+        if let Some(bench) = &mut self.bench {
+            bench.run(&mut self.stream.store);
+        }
         let mut posted = PostedQueue::default();
         self.out.take(&mut posted);
         while let Some(message) = posted.first() {
@@ -126,23 +164,34 @@ impl Desk {
 
     /// Sequence, subject and payload of everything there is.
     pub fn messages(&mut self) -> Vec<(u64, String, String)> {
-        use crate::jetstream::store::Fetch;
-        use crate::storage::Seq;
         let mut found = Vec::new();
         let mut from = Seq(0);
-        while let Some(seq) = self.stream.store.next_any(None, from) {
-            let Fetch::Here(stored) = self.stream.store.fetch(None, seq) else { panic!("{seq:?}") };
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            found.push((seq.0, text(stored.subject), text(stored.payload)));
+        while let Some(seq) = self.stream.store.next_any(self.log(), from) {
+            found.extend(self.message(seq));
             from = seq.next();
         }
         found
     }
 
+    fn message(&mut self, seq: Seq) -> Option<(u64, String, String)> {
+        loop {
+            let log = self.bench.as_mut().map(|bench| &mut bench.log);
+            match self.stream.store.fetch(log, seq) {
+                Fetch::Here(stored) => {
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    return Some((seq.0, text(stored.subject), text(stored.payload)));
+                }
+                Fetch::Wait => {}
+                Fetch::Gone | Fetch::Broken(_) => return None,
+            }
+            self.bench.as_mut().expect("it waits").run(&mut self.stream.store);
+        }
+    }
+
     /// First and last sequence, messages, bytes.
     pub fn state(&self) -> (u64, u64, u64, u64) {
-        let store = &self.stream.store;
-        (store.first_seq(None).0, store.last_seq(None).0, store.messages(None), store.bytes(None))
+        let (store, log) = (&self.stream.store, self.log());
+        (store.first_seq(log).0, store.last_seq(log).0, store.messages(log), store.bytes(log))
     }
 }
 
@@ -151,7 +200,7 @@ pub fn config_of(json: &str) -> StreamConfig {
         StreamConfig::parse(json.as_bytes(), Mode::Strict).expect("a test's config");
     config.name = "S".into();
     config.subjects = vec!["s.>".into()];
-    config.storage = crate::jetstream::config::Storage::Memory;
+    config.storage = Storage::Memory;
     for limit in [&mut config.max_msgs, &mut config.max_bytes, &mut config.max_msgs_per_subject] {
         *limit = if *limit == 0 { -1 } else { *limit };
     }

@@ -8,10 +8,21 @@ use crate::types::time::{MILLISECOND, SECOND};
 
 #[derive(Clone, Debug)]
 enum Act {
-    Publish { subject: u8, id: Option<u8>, rollup: bool, expect: Option<u64> },
+    Publish {
+        subject: u8,
+        id: Option<u8>,
+        rollup: bool,
+        expect: Option<u64>,
+    },
     Delete(u64),
-    Purge { subject: Option<u8>, seq: u64, keep: u64 },
+    Purge {
+        subject: Option<u8>,
+        seq: u64,
+        keep: u64,
+    },
     Pass(u64),
+    /// Of streams in files only.
+    Restart,
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -28,6 +39,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (0..40u64).prop_map(Act::Delete),
         1 => (prop::option::of(0..4u8), 0..40u64, 0..3u64)
             .prop_map(|(subject, seq, keep)| Act::Purge { subject, seq, keep }),
+        1 => Just(Act::Restart),
         1 => (0..2_000u64).prop_map(|ms| Act::Pass(ms * MILLISECOND)),
     ];
     prop::collection::vec(act, 0..60)
@@ -61,8 +73,15 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 const AGE: u64 = 3 * SECOND;
 const WINDOW: u64 = SECOND;
-/// Of a message in memory: 16, three of the subject, one of the payload, the headers.
-const COST: u64 = 20;
+
+/// What a message counts for whose subject has three letters and whose payload has one.
+fn cost(on_disk: bool, headers: u64) -> u64 {
+    match (on_disk, headers) {
+        (false, headers) => 16 + 4 + headers,
+        (true, 0) => 30 + 4,
+        (true, headers) => 30 + 4 + 4 + headers,
+    }
+}
 
 #[derive(Default)]
 struct Model {
@@ -103,7 +122,7 @@ impl Model {
         id: Option<u8>,
         rollup: bool,
         expect: Option<u64>,
-        headers: u64,
+        cost: u64,
     ) -> String {
         if expect.is_some_and(|expect| expect != self.of(subject).last().copied().unwrap_or(0)) {
             return "wrong last sequence".into();
@@ -112,7 +131,6 @@ impl Model {
         if let Some((_, seq, _)) = self.ids.iter().find(known) {
             return format!("\"seq\":{seq},\"duplicate\": true");
         }
-        let cost = COST + headers;
         if limits.discard_new {
             let of = self.of(subject);
             let displaced = limits.per_subject.filter(|max| of.len() as u64 >= *max).map(|_| of[0]);
@@ -154,11 +172,12 @@ impl Model {
     }
 }
 
-fn desk(limits: Limits) -> Desk {
+fn desk(limits: Limits, on_disk: bool) -> Desk {
     let limit = |limit: Option<u64>| limit.map_or(-1, |limit| limit as i64);
     let age = if limits.age { AGE } else { 0 };
     let discard = if limits.discard_new { "new" } else { "old" };
-    Desk::new(&format!(
+    let make = if on_disk { Desk::on_disk } else { Desk::new };
+    make(&format!(
         r#"{{"max_msgs":{},"max_bytes":{},"max_msgs_per_subject":{},"max_age":{age},
             "discard":"{discard}","allow_rollup_hdrs":true,"duplicate_window":{WINDOW}}}"#,
         limit(limits.msgs),
@@ -167,8 +186,8 @@ fn desk(limits: Limits) -> Desk {
     ))
 }
 
-fn check(limits: Limits, acts: &[Act]) {
-    let mut desk = desk(limits);
+fn check(limits: Limits, acts: &[Act], on_disk: bool) {
+    let mut desk = desk(limits, on_disk);
     let mut model = Model { first: 1, ..Model::default() };
     for act in acts {
         match *act {
@@ -181,15 +200,16 @@ fn check(limits: Limits, acts: &[Act]) {
                 headers.extend(
                     expect_text.as_deref().map(|seq| ("Nats-Expected-Last-Subject-Sequence", seq)),
                 );
-                let len = super::block(&headers).len() as u64;
+                let cost = cost(on_disk, super::block(&headers).len() as u64);
                 let answer = desk.ask(&format!("s.{subject}"), &headers, "x");
                 let now = desk.now.wall.0;
-                let expected = model.publish(limits, now, subject, id, rollup, expect, len);
+                let expected = model.publish(limits, now, subject, id, rollup, expect, cost);
                 assert!(answer.contains(&expected), "{act:?}: {answer}, not {expected}");
             }
             Act::Delete(seq) => {
                 let request = MessageDeleteRequest { seq, no_erase: false };
                 let _ = desk.with(|stream, ctx| stream.delete_message(ctx, &request));
+                desk.settle();
                 model.remove(|other, _| other == seq);
             }
             Act::Purge { subject, seq, keep } => {
@@ -197,6 +217,7 @@ fn check(limits: Limits, acts: &[Act]) {
                 let filter = subject.map_or(String::new(), |subject| format!("s.{subject}"));
                 let request = PurgeRequest { seq, keep, filter };
                 desk.with(|stream, ctx| stream.purge(ctx, &request)).unwrap();
+                desk.settle();
                 let covered = |of: u8| subject.is_none_or(|subject| subject == of);
                 let all: Vec<u64> =
                     model.messages.iter().filter(|m| covered(m.1)).map(|m| m.0).collect();
@@ -208,6 +229,13 @@ fn check(limits: Limits, acts: &[Act]) {
                     model.last = model.last.max(seq - 1);
                     model.settle();
                 }
+            }
+            Act::Restart if !on_disk => {}
+            Act::Restart => {
+                desk.restart();
+                // Ids are read from the messages that are left.
+                let messages = &model.messages;
+                model.ids.retain(|id| messages.iter().any(|message| message.0 == id.1));
             }
             Act::Pass(ns) => {
                 desk.pass(ns + 20 * MILLISECOND);
@@ -236,7 +264,9 @@ fn check(limits: Limits, acts: &[Act]) {
         assert_eq!((first, last, bytes), (model.first, model.last, model.bytes()), "{act:?}");
         for subject in 0..4 {
             let name = format!("s.{subject}");
-            let state = desk.stream.store.subject_state(None, name.as_bytes());
+            let state = desk.with(|stream, ctx| {
+                stream.store.subject_state(ctx.log.as_deref_mut(), name.as_bytes())
+            });
             let of = model.of(subject);
             let expected = of.first().map(|first| (*first, of[of.len() - 1], of.len() as u64));
             assert_eq!(state.map(|(a, b, n)| (a.0, b.0, n)), expected, "{name} after {act:?}");
@@ -247,7 +277,12 @@ fn check(limits: Limits, acts: &[Act]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn as_the_obvious_way_has_it(limits in limits(), acts in acts()) {
-        check(limits, &acts);
+    fn in_memory_as_the_obvious_way_has_it(limits in limits(), acts in acts()) {
+        check(limits, &acts, false);
+    }
+
+    #[test]
+    fn on_disk_as_the_obvious_way_has_it(limits in limits(), acts in acts()) {
+        check(limits, &acts, true);
     }
 }

@@ -102,3 +102,20 @@ fn a_shorter_age_takes_effect_at_once() {
     desk.pass(1);
     assert_eq!(seqs(&mut desk), [2]);
 }
+
+#[test]
+fn a_restart_forgets_nothing_that_is_stored() {
+    let mut desk = Desk::on_disk(r#"{"allow_msg_ttl":true}"#);
+    let id = [("Nats-Msg-Id", "1"), ("Nats-TTL", "5s")];
+    assert_eq!(desk.ask("s.1", &id, "x"), stored(1));
+    desk.restart();
+    assert_eq!(desk.ask("s.1", &id, "x"), r#"{"stream":"S","seq":1,"duplicate": true}"#);
+    assert_eq!(
+        desk.ask("s.1", &[("Nats-Expected-Last-Msg-Id", "2")], ""),
+        refused(400, 10070, "wrong last msg ID: 1")
+    );
+    assert_eq!(desk.ask("s.1", &[("Nats-Expected-Last-Msg-Id", "1")], ""), stored(2));
+    desk.pass(5 * SECOND);
+    desk.pass(5 * SECOND);
+    assert_eq!(desk.messages().len(), 1, "the one without a TTL");
+}
