@@ -7,7 +7,7 @@ use super::batch::{BATCH_HEADER, round_up};
 use super::fault::Refusal;
 use super::ids::{Lsn, Place, SegmentNo, Seq, StreamId};
 use super::index::keys::{KeyRecord, KeyState};
-use super::log::{Health, Log};
+use super::log::{Health, Log, Tally};
 use super::mutation::{self, Mutation};
 use super::record::{Manifest, Message, RECORD_HEADER, Record, SeqList};
 use super::segment::{SEGMENT_HEADER, Stage};
@@ -196,11 +196,15 @@ impl Log {
             return Ok(self.appended());
         }
         self.admit(64, Class::Essential, now)?;
-        let mut removed = Vec::new();
+        let mut removed = Tally::default();
+        let swept_at_once = self.settings.swept_at_once;
         let index = self.stream_entry(stream);
-        index.trim(first_seq, |entry| removed.push(entry.place));
+        let is_all = first_seq > index.last_seq() && index.messages() > swept_at_once;
+        let debris = is_all.then(|| index.clear());
+        index.trim(first_seq, |entry| removed.add(entry.place));
         index.settle_first();
-        removed.into_iter().for_each(|place| self.count_out(place));
+        self.count_out_all(&removed);
+        self.debris.extend(debris);
         if !mutation::is(Mutation::TrimNotLogged) {
             self.put_bounds(stream, Urgency::Now);
         }
@@ -326,10 +330,27 @@ impl Log {
 
     pub(super) fn forget_stream(&mut self, stream: StreamId) {
         let Some(mut index) = self.streams.remove(&stream) else { return };
-        let mut dead: Vec<Place> = index.keys.places().collect();
-        dead.extend(index.bounds.map(|(place, _)| place));
-        index.trim(Seq(u64::MAX), |entry| dead.push(entry.place));
-        dead.into_iter().for_each(|place| self.count_out(place));
+        let mut dead = Tally::default();
+        index.keys.places().for_each(|place| dead.add(place));
+        index.bounds.iter().for_each(|(place, _)| dead.add(*place));
+        if index.messages() > self.settings.swept_at_once {
+            self.debris.push_back(index.clear());
+        } else {
+            index.trim(Seq(u64::MAX), |entry| dead.add(entry.place));
+        }
+        self.count_out_all(&dead);
+    }
+
+    /// Takes some of what was removed in masses out of the accounts.
+    pub(super) fn sweep(&mut self) {
+        let mut removed = Tally::default();
+        for _ in 0..self.settings.swept_at_once.div_ceil(256) {
+            let Some(debris) = self.debris.front_mut() else { break };
+            if !debris.sweep(|entry| removed.add(entry.place)) {
+                self.debris.pop_front();
+            }
+        }
+        self.count_out_all(&removed);
     }
 
     /// Makes room for records of `len` bytes in the gathering batch.

@@ -225,9 +225,9 @@ impl Segment {
         self.live_bytes += u64::from(place.len);
     }
 
-    pub fn count_out(&mut self, place: Place) {
-        debug_assert!(self.live_bytes >= u64::from(place.len));
-        self.live_bytes = self.live_bytes.saturating_sub(u64::from(place.len));
+    pub fn count_out(&mut self, bytes: u64) {
+        debug_assert!(self.live_bytes >= bytes);
+        self.live_bytes = self.live_bytes.saturating_sub(bytes);
     }
 
     pub fn mention(&mut self, stream: StreamId, seq: Seq) {

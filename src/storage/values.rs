@@ -51,7 +51,7 @@ pub fn load_values<E>(
             rest = behind;
             match log.read_span(span) {
                 Some(op) => under_way.push_back((op, span)),
-                None => fill(&mut values, span, Err(ReadError::Damaged)),
+                None => fill(&mut values, span, &Err(ReadError::Damaged)),
             }
         }
         let Some(&(op, span)) = under_way.front() else { return Ok(values) };
@@ -61,7 +61,7 @@ pub fn load_values<E>(
         };
         under_way.pop_front();
         log.events.retain(|event| *event != Event::ReadDone(op));
-        fill(&mut values, span, result);
+        fill(&mut values, span, &result);
     }
 }
 
@@ -102,10 +102,10 @@ fn span_len(wanted: &[Wanted]) -> usize {
     1 + wanted[1..].iter().take_while(follows).count()
 }
 
-fn fill(values: &mut [KeyValue], span: &[Wanted], result: Result<ReadRun, ReadError>) {
+fn fill(values: &mut [KeyValue], span: &[Wanted], result: &Result<ReadRun, ReadError>) {
     for wanted in span {
         let Some(value) = values.get_mut(wanted.value) else { continue };
-        let bytes = result.as_ref().map_err(|&error| error).and_then(|run| run.value(wanted.place));
+        let bytes = result.as_ref().map_err(|error| *error).and_then(|run| run.value(wanted.place));
         match (bytes, wanted.part.checked_sub(1)) {
             (Err(error), _) => value.error = Some(error),
             (Ok(bytes), None) => value.state = bytes.to_vec(),

@@ -122,6 +122,9 @@ pub const READ_RUNS_KEPT: usize = 4;
 pub const KNOWN_TIMES_MAX: usize = 512;
 /// Deleted sequences that are listed one by one; the rest is only counted.
 pub const DELETED_LISTED_MAX: usize = 1024 * 1024;
+/// A subject's messages whose sequences are known without a search; from more on only the first
+/// and the last.
+pub const SUBJECT_POSTINGS_MAX: u64 = 128;
 /// Chunks of a stream's index that lie open; the least recently used is packed.
 pub const INDEX_OPEN_CHUNKS: usize = 4;
 /// What a compaction holds in memory to sort; a larger segment is sorted piece by piece.
@@ -140,6 +143,9 @@ pub const SPARE_SLOTS: usize = 2;
 pub const RIDE_ALONG_NS: u64 = 100 * MILLISECOND;
 /// An idle log closes its tail with an empty batch after this.
 pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
+/// Messages that a purge of more, or the end of their stream, takes out of the log's accounts in
+/// one turn; the rest follows in the next ones.
+pub const SWEPT_AT_ONCE: u64 = 4096;
 /// How often the log looks for segments to retire or to empty.
 pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
 /// How often a full disk is asked again.

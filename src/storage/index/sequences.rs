@@ -1,6 +1,7 @@
 //! Sequence → place of the live messages of one stream, in chunks of consecutive sequences. The
 //! few chunks in use lie open; the rest is packed, one to three bytes a message.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -22,9 +23,24 @@ struct Packed {
 #[derive(Default, Debug)]
 pub struct Sequences {
     packed: BTreeMap<u64, Packed>,
+    /// Bytes of the packed ones.
+    packed_bytes: usize,
     /// Sorted by sequence inside; the most recently used last. None of them is in `packed`.
     open: Vec<(u64, Vec<Entry>)>,
     count: u64,
+    /// The packed chunk that was read last.
+    hot: RefCell<Option<Hot>>,
+}
+
+#[derive(Default, Debug)]
+struct Hot {
+    number: u64,
+    entries: Vec<Entry>,
+}
+
+fn find(chunk: &[Entry], seq: Seq) -> Option<Entry> {
+    let at = chunk.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+    Some(chunk[at])
 }
 
 impl Sequences {
@@ -34,10 +50,12 @@ impl Sequences {
 
     /// Bytes of memory, roughly.
     pub fn memory(&self) -> usize {
-        let packed: usize = self.packed.values().map(|chunk| chunk.bytes.len() + 48).sum();
+        let packed = self.packed_bytes + self.packed.len() * 48;
         let open: usize =
             self.open.iter().map(|(_, chunk)| chunk.capacity() * size_of::<Entry>()).sum();
-        packed + open
+        let hot = self.hot.borrow();
+        let hot = hot.as_ref().map_or(0, |hot| hot.entries.capacity() * size_of::<Entry>());
+        packed + open + hot
     }
 
     /// Adds or replaces. The entry that stood there is returned.
@@ -70,25 +88,23 @@ impl Sequences {
     pub fn get(&self, seq: Seq) -> Option<Entry> {
         let number = seq.0 / CHUNK;
         if let Some(chunk) = self.open_chunk(number) {
-            let at = chunk.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
-            return Some(chunk[at]);
+            return find(chunk, seq);
         }
-        self.unpack(number).find(|entry| entry.seq == seq)
+        let hot = self.hot.borrow();
+        match hot.as_ref().filter(|hot| hot.number == number) {
+            Some(hot) => find(&hot.entries, seq),
+            None => self.unpack(number).find(|entry| entry.seq == seq),
+        }
     }
 
     /// Calls `visit` with the entries from `from` on, in order, until it breaks.
     pub fn walk(&self, from: Seq, mut visit: impl FnMut(Entry) -> ControlFlow<()>) {
         let mut number = from.0 / CHUNK;
         while let Some(next) = self.chunk_from(number) {
-            let flow = match self.open_chunk(next) {
-                Some(chunk) => {
-                    let at = chunk.partition_point(|entry| entry.seq < from);
-                    chunk[at..].iter().try_for_each(|&entry| visit(entry))
-                }
-                None => {
-                    self.unpack(next).filter(|entry| entry.seq >= from).try_for_each(&mut visit)
-                }
-            };
+            let flow = self.with_chunk(next, |chunk| {
+                let at = chunk.partition_point(|entry| entry.seq < from);
+                chunk[at..].iter().try_for_each(|&entry| visit(entry))
+            });
             if flow.is_break() {
                 return;
             }
@@ -100,21 +116,74 @@ impl Sequences {
     pub fn walk_back(&self, from: Seq, mut visit: impl FnMut(Entry) -> ControlFlow<()>) {
         let mut end = from.0 / CHUNK + 1;
         while let Some(next) = self.chunk_before(end) {
-            let flow = match self.open_chunk(next) {
-                Some(chunk) => {
-                    let at = chunk.partition_point(|entry| entry.seq <= from);
-                    chunk[..at].iter().rev().try_for_each(|&entry| visit(entry))
-                }
-                None => {
-                    let chunk: Vec<_> =
-                        self.unpack(next).filter(|entry| entry.seq <= from).collect();
-                    chunk.into_iter().rev().try_for_each(&mut visit)
-                }
-            };
+            let flow = self.with_chunk(next, |chunk| {
+                let at = chunk.partition_point(|entry| entry.seq <= from);
+                chunk[..at].iter().rev().try_for_each(|&entry| visit(entry))
+            });
             if flow.is_break() {
                 return;
             }
             end = next;
+        }
+    }
+
+    /// Hands over the entries of a chunk; a packed one is laid open beside, for the next reader.
+    fn with_chunk<T>(&self, number: u64, act: impl FnOnce(&[Entry]) -> T) -> T {
+        if let Some(chunk) = self.open_chunk(number) {
+            return act(chunk);
+        }
+        // Taken out meanwhile: `act` may ask for other chunks.
+        let mut hot = self.hot.take().unwrap_or_default();
+        if hot.number != number || hot.entries.is_empty() {
+            hot.number = number;
+            hot.entries.clear();
+            hot.entries.extend(self.unpack(number));
+        }
+        let out = act(&hot.entries);
+        self.hot.replace(Some(hot));
+        out
+    }
+
+    /// Removes everything below `first`, chunk by chunk, and tells it.
+    pub fn trim(&mut self, first: Seq, mut removed: impl FnMut(Entry)) {
+        let end = first.0 / CHUNK;
+        while let Some(number) = self.chunk_from(0).filter(|&number| number < end) {
+            self.remove_chunk(number, &mut removed);
+        }
+        if self.chunk_from(end) == Some(end) {
+            let chunk = self.open(end);
+            let at = chunk.partition_point(|entry| entry.seq < first);
+            chunk.drain(..at).for_each(removed);
+            self.count -= at as u64;
+        }
+    }
+
+    /// Removes the first chunk and tells its entries. False: there was none.
+    pub fn remove_first_chunk(&mut self, removed: &mut impl FnMut(Entry)) -> bool {
+        let Some(number) = self.chunk_from(0) else { return false };
+        self.remove_chunk(number, removed);
+        true
+    }
+
+    fn remove_chunk(&mut self, number: u64, removed: &mut impl FnMut(Entry)) {
+        self.cool(number);
+        if let Some(chunk) = self.packed.remove(&number) {
+            self.count -= u64::from(chunk.count);
+            self.packed_bytes -= chunk.bytes.len();
+            Unpacker::new(&chunk.bytes).for_each(&mut *removed);
+        }
+        if let Some(at) = self.open.iter().position(|(open, _)| *open == number) {
+            let (_, chunk) = self.open.remove(at);
+            self.count -= chunk.len() as u64;
+            chunk.into_iter().for_each(removed);
+        }
+    }
+
+    /// The chunk is about to change.
+    fn cool(&mut self, number: u64) {
+        let hot = self.hot.get_mut();
+        if hot.as_ref().is_some_and(|hot| hot.number == number) {
+            *hot = None;
         }
     }
 
@@ -177,7 +246,12 @@ impl Sequences {
         Unpacker::new(self.packed.get(&number).map_or(&[], |packed| &packed.bytes))
     }
 
+    /// The first chunk from a number on.
     fn chunk_from(&self, number: u64) -> Option<u64> {
+        let is_hot = || self.hot.borrow().as_ref().is_some_and(|hot| hot.number == number);
+        if self.open.last().is_some_and(|(open, _)| *open == number) || is_hot() {
+            return Some(number);
+        }
         let open = self.open.iter().map(|(open, _)| *open).filter(|open| *open >= number).min();
         let packed = self.packed.range(number..).next().map(|(number, _)| *number);
         open.into_iter().chain(packed).min()
@@ -198,13 +272,19 @@ impl Sequences {
             let chunk = self.open.remove(at);
             self.open.push(chunk);
         } else {
+            self.cool(number);
             if self.open.len() >= INDEX_OPEN_CHUNKS {
                 let (oldest, chunk) = self.open.remove(0);
                 self.pack(oldest, &chunk);
             }
             let chunk = self.packed.remove(&number);
-            let chunk =
-                chunk.map(|packed| Unpacker::new(&packed.bytes).collect()).unwrap_or_default();
+            let chunk = match chunk {
+                Some(packed) => {
+                    self.packed_bytes -= packed.bytes.len();
+                    Unpacker::new(&packed.bytes).collect()
+                }
+                None => Vec::new(),
+            };
             self.open.push((number, chunk));
         }
         let last = self.open.len() - 1;
@@ -217,8 +297,9 @@ impl Sequences {
         }
         let mut packer = Packer::default();
         chunk.iter().for_each(|&entry| packer.push(entry));
-        let count = chunk.len() as u16;
-        self.packed.insert(number, Packed { bytes: packer.into_bytes(), count });
+        let (bytes, count) = (packer.into_bytes(), chunk.len() as u16);
+        self.packed_bytes += bytes.len();
+        self.packed.insert(number, Packed { bytes, count });
     }
 }
 
