@@ -153,6 +153,9 @@ pub struct Log {
     pub(super) debris: VecDeque<Debris>,
     pub(super) segments: BTreeMap<SegmentNo, Segment>,
     pub(super) head: Option<SegmentNo>,
+    pub(super) head_since: Mono,
+    /// What the pace of writing asks segments to be long.
+    pub(super) pace_len: u32,
     /// The open segment that copies go to.
     pub(super) sorted: Option<SegmentNo>,
     /// The batch of the newest manifest.
@@ -198,6 +201,8 @@ impl Log {
             debris: VecDeque::new(),
             segments: BTreeMap::new(),
             head: None,
+            head_since: Mono(0),
+            pace_len: 0,
             sorted: None,
             manifest_lsn: Lsn(0),
             free_slots: Vec::new(),

@@ -122,7 +122,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    pub fn new(no: SegmentNo, slot: SlotId, len: u32) -> Self {
+    pub fn new(no: SegmentNo, slot: SlotId, len: u32, hash_seed: u64) -> Self {
         Self {
             no,
             slot,
@@ -140,7 +140,7 @@ impl Segment {
             is_recycled: false,
             is_damaged: false,
             erase: false,
-            footer: Some(FooterBuilder::default()),
+            footer: Some(FooterBuilder::new(hash_seed)),
         }
     }
 

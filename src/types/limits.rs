@@ -104,6 +104,8 @@ pub const LOG_BACKUPS_MAX: usize = 10_000;
 /// a segment of its own size.
 pub const SEGMENT_BYTES_MIN: u32 = 1024 * 1024;
 pub const SEGMENT_BYTES_MAX: u32 = 256 * 1024 * 1024;
+/// The largest segment that a log with little in it gets because it is written fast.
+pub const PACE_SEGMENT_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// A batch closes at this size; the next one gathers behind it.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes appended but not yet durable. At it publishes are refused until the disk has caught up.
@@ -116,8 +118,10 @@ pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
 pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
 /// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
 pub const FILTER_VERDICTS_KEPT: usize = 512;
-/// Read-aheads a stream keeps for its readers; the oldest goes.
-pub const READ_RUNS_KEPT: usize = 4;
+/// What a stream keeps of what was read for those behind the tail: reads and bytes of them. The
+/// oldest goes.
+pub const READ_RUNS_KEPT: usize = 32;
+pub const READ_RUN_BYTES_KEPT: usize = 2 * 1024 * 1024;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
 pub const KNOWN_TIMES_MAX: usize = 512;
 /// Deleted sequences that are listed one by one; the rest is only counted.
@@ -131,7 +135,9 @@ pub const INDEX_OPEN_CHUNKS: usize = 4;
 pub const COMPACTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Copies that go into one write, so that publishers wait at most for so much.
 pub const COPY_BATCH_BYTES: usize = 256 * 1024;
-/// A read-ahead of a sequential reader.
+/// What one read brings to somebody who asks for a message, and what it grows to, by twice each
+/// time, for a reader who goes on where it ended.
+pub const READ_BYTES_MIN: u32 = 16 * 1024;
 pub const READ_AHEAD_BYTES: u32 = 512 * 1024;
 /// Reads under way for one log; more are refused until one is done.
 pub const READS_MAX: usize = 1024;

@@ -10,6 +10,11 @@ use crate::types::limits::DELETED_LISTED_MAX;
 use super::super::filter::Filter;
 use super::Scan;
 
+/// Messages that are looked at before subjects are.
+const PATIENCE: usize = 256;
+/// Subjects whose next messages are compared rather than all messages walked.
+const FEW: usize = 64;
+
 type Ids = HashSet<SubjectId, ahash::RandomState>;
 
 pub fn deleted_len(index: &StreamIndex) -> u64 {
@@ -58,6 +63,29 @@ pub fn next(
             Some(bound) => from = bound.seq,
         }
     }
+    let mut patience = (*budget).min(PATIENCE);
+    let granted = patience;
+    let end = walk(index, visible, filter, from, &mut patience);
+    *budget -= granted - patience;
+    match end {
+        Scan::Later(at) if *budget > 0 => match few_bound(index, filter, at) {
+            Few::Unknown => walk(index, visible, filter, at, budget),
+            Few::None => Scan::End,
+            Few::At(Bound { seq, is_exact: true }) if seq <= visible => Scan::Found(seq),
+            Few::At(bound) => walk(index, visible, filter, bound.seq, budget),
+        },
+        end => end,
+    }
+}
+
+/// Looks at one message after the other.
+fn walk(
+    index: &StreamIndex,
+    visible: Seq,
+    filter: &mut Filter,
+    from: Seq,
+    budget: &mut usize,
+) -> Scan {
     let mut end = Scan::End;
     index.walk(from, |entry| {
         if entry.seq > visible {
@@ -75,6 +103,24 @@ pub fn next(
         ControlFlow::Continue(())
     });
     end
+}
+
+/// Where the next message is, if the filter wants few subjects and these are known.
+enum Few {
+    Unknown,
+    None,
+    At(Bound),
+}
+
+fn few_bound(index: &StreamIndex, filter: &Filter, from: Seq) -> Few {
+    let subjects = index.subjects();
+    let mut first: Option<Bound> = None;
+    for pattern in filter.patterns() {
+        let Some(ids) = subjects.few_matching(pattern, FEW) else { return Few::Unknown };
+        let states = ids.into_iter().filter_map(|id| subjects.get(id));
+        first = states.filter_map(|state| state.next(from)).chain(first).min();
+    }
+    first.map_or(Few::None, Few::At)
 }
 
 /// Where the first message of any of a filter's plain subjects is, from `from` on.
@@ -129,17 +175,22 @@ fn count_between(index: &StreamIndex, wanted: &Ids, from: Seq, to: Seq) -> u64 {
     count
 }
 
-/// The subjects a filter wants: look-ups for plain ones, else a walk over all.
+/// The subjects a filter wants, each once.
 fn wanted_subjects<'a>(
     index: &'a StreamIndex,
     filter: &'a Filter,
 ) -> Box<dyn Iterator<Item = (SubjectId, &'a SubjectState)> + 'a> {
     let subjects = index.subjects();
-    if !filter.is_literal() {
+    if filter.is_all() || filter.patterns().any(|pattern| pattern.prefix().is_empty()) {
         return Box::new(subjects.iter().filter(|(_, state)| filter.matches(&state.name)));
     }
-    let ids = filter.patterns().filter_map(|name| subjects.find(name.bytes()));
-    Box::new(ids.filter_map(|id| Some((id, subjects.get(id)?))))
+    let each = filter.patterns().enumerate().flat_map(move |(at, pattern)| {
+        let is_new = move |(_, state): &(_, &SubjectState)| {
+            !filter.patterns().take(at).any(|earlier| earlier.matches(&state.name))
+        };
+        subjects.matching(pattern).filter(is_new)
+    });
+    Box::new(each)
 }
 
 pub fn subjects(

@@ -4,6 +4,7 @@
 mod debris;
 pub mod entries;
 pub mod keys;
+mod names;
 mod postings;
 pub mod sequences;
 pub mod stream;

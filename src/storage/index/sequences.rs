@@ -16,8 +16,37 @@ const CHUNK: u64 = 256;
 #[derive(Debug)]
 struct Packed {
     bytes: Box<[u8]>,
-    /// Entries in it.
+    /// Entries in it that live.
     count: u16,
+    /// Entries in the bytes that do not, by sequence within the chunk.
+    dead: Option<Box<Dead>>,
+}
+
+/// A bit for each sequence of a chunk.
+#[derive(Default, Debug)]
+struct Dead([u64; (CHUNK / 64) as usize]);
+
+impl Dead {
+    fn has(&self, seq: Seq) -> bool {
+        let at = seq.0 % CHUNK;
+        self.0[(at / 64) as usize] >> (at % 64) & 1 == 1
+    }
+
+    fn add(&mut self, seq: Seq) {
+        let at = seq.0 % CHUNK;
+        self.0[(at / 64) as usize] |= 1 << (at % 64);
+    }
+
+    fn len(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+}
+
+impl Packed {
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        let is_live = |entry: &Entry| self.dead.as_ref().is_none_or(|dead| !dead.has(entry.seq));
+        Unpacker::new(&self.bytes).filter(is_live)
+    }
 }
 
 #[derive(Default, Debug)]
@@ -50,7 +79,7 @@ impl Sequences {
 
     /// Bytes of memory, roughly.
     pub fn memory(&self) -> usize {
-        let packed = self.packed_bytes + self.packed.len() * 48;
+        let packed = self.packed_bytes + self.packed.len() * 56;
         let open: usize =
             self.open.iter().map(|(_, chunk)| chunk.capacity() * size_of::<Entry>()).sum();
         let hot = self.hot.borrow();
@@ -77,8 +106,23 @@ impl Sequences {
         }
     }
 
+    /// Removes an entry. In a packed chunk it is only marked, until more are marked than live.
     pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
-        let chunk = self.open(seq.0 / CHUNK);
+        let number = seq.0 / CHUNK;
+        if let Some(chunk) = self.packed.get_mut(&number) {
+            let entry = chunk.entries().find(|entry| entry.seq == seq)?;
+            let dead = chunk.dead.get_or_insert_default();
+            dead.add(seq);
+            chunk.count -= 1;
+            self.count -= 1;
+            let is_mostly_dead = dead.len() > u32::from(chunk.count);
+            self.forget_hot(number, seq);
+            if is_mostly_dead {
+                self.open(number);
+            }
+            return Some(entry);
+        }
+        let chunk = self.open(number);
         let at = chunk.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
         let entry = chunk.remove(at);
         self.count -= 1;
@@ -170,12 +214,21 @@ impl Sequences {
         if let Some(chunk) = self.packed.remove(&number) {
             self.count -= u64::from(chunk.count);
             self.packed_bytes -= chunk.bytes.len();
-            Unpacker::new(&chunk.bytes).for_each(&mut *removed);
+            chunk.entries().for_each(&mut *removed);
         }
         if let Some(at) = self.open.iter().position(|(open, _)| *open == number) {
             let (_, chunk) = self.open.remove(at);
             self.count -= chunk.len() as u64;
             chunk.into_iter().for_each(removed);
+        }
+    }
+
+    /// The entry is no more in the chunk that was read last.
+    fn forget_hot(&mut self, number: u64, seq: Seq) {
+        if let Some(hot) = self.hot.get_mut().as_mut().filter(|hot| hot.number == number)
+            && let Ok(at) = hot.entries.binary_search_by_key(&seq, |entry| entry.seq)
+        {
+            hot.entries.remove(at);
         }
     }
 
@@ -242,8 +295,8 @@ impl Sequences {
         self.open.iter().find(|(open, _)| *open == number).map(|(_, chunk)| chunk)
     }
 
-    fn unpack(&self, number: u64) -> Unpacker<'_> {
-        Unpacker::new(self.packed.get(&number).map_or(&[], |packed| &packed.bytes))
+    fn unpack(&self, number: u64) -> impl Iterator<Item = Entry> {
+        self.packed.get(&number).into_iter().flat_map(Packed::entries)
     }
 
     /// The first chunk from a number on.
@@ -281,7 +334,7 @@ impl Sequences {
             let chunk = match chunk {
                 Some(packed) => {
                     self.packed_bytes -= packed.bytes.len();
-                    Unpacker::new(&packed.bytes).collect()
+                    packed.entries().collect()
                 }
                 None => Vec::new(),
             };
@@ -299,7 +352,7 @@ impl Sequences {
         chunk.iter().for_each(|&entry| packer.push(entry));
         let (bytes, count) = (packer.into_bytes(), chunk.len() as u16);
         self.packed_bytes += bytes.len();
-        self.packed.insert(number, Packed { bytes, count });
+        self.packed.insert(number, Packed { bytes, count, dead: None });
     }
 }
 
@@ -321,9 +374,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_as_a_map(steps in proptest::collection::vec((0u64..4000, any::<bool>()), 1..400)) {
+        fn behaves_as_a_map(
+            filled in 0u64..4000,
+            steps in proptest::collection::vec((0u64..4000, any::<bool>()), 1..400),
+        ) {
             let mut real = Sequences::default();
             let mut model = BTreeMap::new();
+            for seq in 0..filled {
+                real.insert(entry(seq));
+                model.insert(seq, entry(seq));
+            }
             for (seq, add) in steps {
                 if add {
                     prop_assert_eq!(real.insert(entry(seq)), model.insert(seq, entry(seq)));

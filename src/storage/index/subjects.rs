@@ -1,5 +1,7 @@
 //! Per-subject state of one stream: first, last, count, and where few messages are.
 
+use std::cell::{Cell, RefCell};
+
 use ahash::RandomState;
 use hashbrown::HashTable;
 
@@ -8,6 +10,7 @@ use crate::types::Pattern;
 use crate::types::limits::SUBJECT_POSTINGS_MAX;
 use crate::types::pattern::Shape;
 
+use super::names::Names;
 use super::postings::Postings;
 
 /// A subject of one stream, in memory only: ids are given anew at each start, and again after
@@ -85,6 +88,12 @@ const PIECE: usize = 256;
 /// From so many subjects on their names are in many small tables, which grow one at a time.
 const SPLIT_AT: usize = 8192;
 const TABLES: usize = 256;
+/// Fewer subjects are walked, whatever is asked.
+const ORDERED_FROM: usize = 1024;
+/// Walks over all subjects that cost about as much as putting them in order.
+const WALKS: usize = 3;
+/// The order is given up after so many changes for each subject without a question.
+const UNASKED: usize = 4;
 
 #[derive(Debug)]
 pub struct Subjects {
@@ -97,6 +106,10 @@ pub struct Subjects {
     len: usize,
     /// Bytes that names and postings take.
     heap: usize,
+    /// In order, if that has been worth it.
+    names: RefCell<Option<Names>>,
+    /// Subjects looked at because they were not in order.
+    walked: Cell<usize>,
 }
 
 impl Subjects {
@@ -109,6 +122,8 @@ impl Subjects {
             births: 0,
             len: 0,
             heap: 0,
+            names: RefCell::default(),
+            walked: Cell::default(),
         }
     }
 
@@ -122,11 +137,14 @@ impl Subjects {
             births: self.births,
             len: 0,
             heap: 0,
+            names: RefCell::default(),
+            walked: Cell::default(),
         }
     }
 
     /// Gives some memory back; nothing may be asked any more. False: there is none left.
     pub fn drop_piece(&mut self) -> bool {
+        self.names.take();
         let had_pieces = self.pieces.pop().is_some();
         let had_tables = self.by_name.pop().is_some();
         had_pieces || had_tables
@@ -157,7 +175,7 @@ impl Subjects {
         self.get(id).map_or(0, |state| state.name.len() as u64)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (SubjectId, &SubjectState)> {
+    pub fn iter(&self) -> impl Iterator<Item = (SubjectId, &SubjectState)> + Clone {
         let alive = self.pieces.iter().flatten().zip(0..);
         alive.filter_map(|(state, id)| state.as_ref().map(|state| (SubjectId(id), state)))
     }
@@ -256,7 +274,8 @@ impl Subjects {
         state.is_listed |= state.count == 1 && !state.first_is_stale && !state.last_is_stale;
     }
 
-    /// All subjects a pattern covers: one hash look-up, or a walk over all subjects.
+    /// All subjects a pattern covers: one hash look-up, a walk over those that begin alike, or
+    /// over all of them.
     pub fn matching<'a>(
         &'a self,
         pattern: Pattern<'a>,
@@ -265,7 +284,49 @@ impl Subjects {
             let found = self.find(pattern.bytes());
             return Box::new(found.and_then(|id| Some((id, self.get(id)?))).into_iter());
         }
-        Box::new(self.iter().filter(move |(_, state)| pattern.matches(&state.name)))
+        let covers = move |(_, state): &(_, &SubjectState)| pattern.matches(&state.name);
+        if let Some(ids) = self.beginning(pattern.prefix()) {
+            let states = ids.into_iter().filter_map(|id| Some((id, self.get(id)?)));
+            return Box::new(states.filter(covers));
+        }
+        Box::new(self.iter().filter(covers))
+    }
+
+    /// The subjects that begin so, unless a walk over all of them costs less.
+    fn beginning(&self, prefix: &[u8]) -> Option<Vec<SubjectId>> {
+        if prefix.is_empty() || self.len < ORDERED_FROM {
+            return None;
+        }
+        let mut names = self.names.borrow_mut();
+        if names.is_none() {
+            self.walked.set(self.walked.get() + self.len);
+            if self.walked.get() <= self.len * WALKS {
+                return None;
+            }
+            let rows = self.iter().map(|(id, state)| (id.0, &*state.name));
+            *names = Some(Names::new(rows));
+        }
+        let names = names.as_mut()?;
+        names.unasked = 0;
+        // In the order of names they lie scattered in memory.
+        let ids = names.beginning(prefix, self.len / 4, |id| self.name_of(id))?;
+        Some(ids.into_iter().map(SubjectId).collect())
+    }
+
+    /// The subjects a pattern covers, if it is known without a walk that they are at most `most`.
+    pub fn few_matching(&self, pattern: Pattern<'_>, most: usize) -> Option<Vec<SubjectId>> {
+        let names = self.names.borrow();
+        let ids = names.as_ref()?.beginning(pattern.prefix(), most, |id| self.name_of(id))?;
+        Some(
+            ids.into_iter()
+                .map(SubjectId)
+                .filter(|id| pattern.matches(self.name_of(id.0)))
+                .collect(),
+        )
+    }
+
+    fn name_of(&self, id: u32) -> &[u8] {
+        self.get(SubjectId(id)).map_or(&[], |state| &state.name)
     }
 
     /// Bytes of memory, roughly.
@@ -277,6 +338,7 @@ impl Subjects {
             + self.by_name.capacity() * size_of::<HashTable<u32>>()
             + self.free.capacity() * size_of::<SubjectId>()
             + self.heap
+            + self.names.borrow().as_ref().map_or(0, Names::memory)
     }
 
     fn is(&self, id: u32, name: &[u8]) -> bool {
@@ -307,7 +369,20 @@ impl Subjects {
         self.pieces[id.0 as usize / PIECE][id.0 as usize % PIECE] = Some(state);
         self.split_tables();
         self.enter(self.hasher.hash_one(name), id);
+        self.order(|names, name_of| names.insert(id.0, name, name_of));
         id
+    }
+
+    /// Changes the order, if there is one.
+    fn order<'s>(&'s self, change: impl FnOnce(&mut Names, &dyn Fn(u32) -> &'s [u8])) {
+        let mut names = self.names.borrow_mut();
+        if let Some(known) = names.as_mut() {
+            change(known, &|id| self.name_of(id));
+            if known.unasked > UNASKED * self.len.max(ORDERED_FROM) {
+                *names = None;
+                self.walked.set(0);
+            }
+        }
     }
 
     /// An id that was never given before.
@@ -344,6 +419,8 @@ impl Subjects {
     }
 
     fn forget(&mut self, id: SubjectId) {
+        let name = self.name_of(id.0);
+        self.order(|names, name_of| names.remove(id.0, name, name_of));
         let state = self.pieces[id.0 as usize / PIECE][id.0 as usize % PIECE].take();
         let Some(state) = state else { return };
         self.heap -= name_heap(&state.name) + state.postings.heap();

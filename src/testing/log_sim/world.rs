@@ -378,7 +378,7 @@ impl World {
                 self.seen(stream, seq, &message);
             }
             Ok(Found::OnDisk(_)) => {
-                if let Ok(Some(op)) = self.log.read(stream, seq) {
+                if let Ok(Some(op)) = self.log.read(stream, seq, 1 << 14) {
                     self.reads.push((op, stream));
                 }
             }
