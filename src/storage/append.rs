@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use super::batch::{BATCH_HEADER, round_up};
 use super::fault::Refusal;
 use super::ids::{Lsn, Place, SegmentNo, Seq, StreamId};
+use super::index::Entry;
 use super::index::keys::{KeyRecord, KeyState};
-use super::log::{Health, Log};
+use super::log::{Health, Log, Tally};
 use super::mutation::{self, Mutation};
 use super::record::{Manifest, Message, RECORD_HEADER, Record, SeqList};
 use super::segment::{SEGMENT_HEADER, Stage};
@@ -16,6 +17,8 @@ use crate::types::{Mono, Pattern};
 
 /// Bytes of a manifest's entry.
 const MANIFEST_ENTRY: usize = 13;
+/// What a record's field for it takes.
+const SUBJECT_BYTES_MAX: usize = u16::MAX as usize;
 /// Sequences in one `Delete` record.
 const DELETE_SEQS_MAX: usize = 4096;
 
@@ -64,6 +67,9 @@ impl Log {
         urgency: Urgency,
         now: Mono,
     ) -> Result<Lsn, Refusal> {
+        if messages.clone().any(|message| message.subject.len() > SUBJECT_BYTES_MAX) {
+            return Err(Refusal::TooLarge);
+        }
         let len = messages.clone().map(|message| message.record_len()).sum();
         self.admit(len, Class::Publish, now)?;
         for message in messages {
@@ -92,6 +98,9 @@ impl Log {
         erase: bool,
         now: Mono,
     ) -> Result<Lsn, Refusal> {
+        if let &[seq] = seqs {
+            return self.delete_one(stream, seq, erase, now);
+        }
         let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
         let mut seqs: Vec<Seq> =
             seqs.iter().copied().filter(|&seq| index.get(seq).is_some()).collect();
@@ -115,6 +124,41 @@ impl Log {
             return self.trim(stream, next, now);
         }
         Ok(self.appended())
+    }
+
+    /// As [`Log::delete`], without lists.
+    fn delete_one(
+        &mut self,
+        stream: StreamId,
+        seq: Seq,
+        erase: bool,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
+        let (first, last) = (index.first_seq(), index.last_seq());
+        let Some(entry) = index.get(seq) else { return Ok(self.appended()) };
+        if erase {
+            self.mark_for_erasure(stream, &[seq]);
+        }
+        if seq == first {
+            let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
+            let next = index.next(seq.next()).map_or(last.next(), |entry| entry.seq);
+            return self.trim(stream, next, now);
+        }
+        let victims = self.victims(stream, &entry);
+        self.delete_in(stream, victims, &[seq], now)?;
+        if seq == last {
+            self.admit(64, Class::Essential, now)?;
+            self.put_bounds(stream, Urgency::RideAlong);
+        }
+        Ok(self.appended())
+    }
+
+    /// The segment that a delete of a message must name: that of a copy under way, which outlives
+    /// the original's, or else its own.
+    fn victims(&self, stream: StreamId, entry: &Entry) -> SegmentNo {
+        let copied = self.commit.copy_of(stream, entry.seq);
+        copied.map_or(entry.place, |copied| copied.to).segment
     }
 
     /// How many of the sequences are the stream's first messages.
@@ -151,24 +195,34 @@ impl Log {
             let Some(entry) = self.streams.get(&stream).and_then(|index| index.get(seq)) else {
                 continue;
             };
-            // A copy under way is named instead: its segment outlives the original's.
-            let place = self.commit.copy_of(stream, seq).map_or(entry.place, |copied| copied.to);
-            by_segment.entry(place.segment).or_default().push(seq);
+            by_segment.entry(self.victims(stream, &entry)).or_default().push(seq);
         }
         if erase {
             self.mark_for_erasure(stream, seqs);
         }
         for (victims, seqs) in by_segment {
-            let len = RECORD_HEADER + 12 + seqs.len() * 10;
-            self.admit(len, Class::Essential, now)?;
-            let record = Record::Delete { stream, victims, seqs: SeqList::Plain(&seqs) };
-            let place = self.put(&record, Urgency::Now);
-            self.bury(place, victims);
-            for seq in seqs {
-                let removed = self.stream_entry(stream).remove(seq);
-                if let Some(entry) = removed {
-                    self.count_out(entry.place);
-                }
+            self.delete_in(stream, victims, &seqs, now)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes messages that one segment holds.
+    fn delete_in(
+        &mut self,
+        stream: StreamId,
+        victims: SegmentNo,
+        seqs: &[Seq],
+        now: Mono,
+    ) -> Result<(), Refusal> {
+        let len = RECORD_HEADER + 12 + seqs.len() * 10;
+        self.admit(len, Class::Essential, now)?;
+        let record = Record::Delete { stream, victims, seqs: SeqList::Plain(seqs) };
+        let place = self.put(&record, Urgency::Now);
+        self.bury(place, victims);
+        for &seq in seqs {
+            let removed = self.stream_entry(stream).remove(seq);
+            if let Some(entry) = removed {
+                self.count_out(entry.place);
             }
         }
         Ok(())
@@ -196,11 +250,15 @@ impl Log {
             return Ok(self.appended());
         }
         self.admit(64, Class::Essential, now)?;
-        let mut removed = Vec::new();
+        let mut removed = Tally::default();
+        let swept_at_once = self.settings.swept_at_once;
         let index = self.stream_entry(stream);
-        index.trim(first_seq, |entry| removed.push(entry.place));
+        let is_all = first_seq > index.last_seq() && index.messages() > swept_at_once;
+        let debris = is_all.then(|| index.clear());
+        index.trim(first_seq, |entry| removed.add(entry.place));
         index.settle_first();
-        removed.into_iter().for_each(|place| self.count_out(place));
+        self.count_out_all(&removed);
+        self.debris.extend(debris);
         if !mutation::is(Mutation::TrimNotLogged) {
             self.put_bounds(stream, Urgency::Now);
         }
@@ -326,10 +384,27 @@ impl Log {
 
     pub(super) fn forget_stream(&mut self, stream: StreamId) {
         let Some(mut index) = self.streams.remove(&stream) else { return };
-        let mut dead: Vec<Place> = index.keys.places().collect();
-        dead.extend(index.bounds.map(|(place, _)| place));
-        index.trim(Seq(u64::MAX), |entry| dead.push(entry.place));
-        dead.into_iter().for_each(|place| self.count_out(place));
+        let mut dead = Tally::default();
+        index.keys.places().for_each(|place| dead.add(place));
+        index.bounds.iter().for_each(|(place, _)| dead.add(*place));
+        if index.messages() > self.settings.swept_at_once {
+            self.debris.push_back(index.clear());
+        } else {
+            index.trim(Seq(u64::MAX), |entry| dead.add(entry.place));
+        }
+        self.count_out_all(&dead);
+    }
+
+    /// Takes some of what was removed in masses out of the accounts.
+    pub(super) fn sweep(&mut self) {
+        let mut removed = Tally::default();
+        for _ in 0..self.settings.swept_at_once.div_ceil(256) {
+            let Some(debris) = self.debris.front_mut() else { break };
+            if !debris.sweep(|entry| removed.add(entry.place)) {
+                self.debris.pop_front();
+            }
+        }
+        self.count_out_all(&removed);
     }
 
     /// Makes room for records of `len` bytes in the gathering batch.
@@ -355,7 +430,7 @@ impl Log {
         }
         self.close_gather();
         if !self.head_takes(len) {
-            self.roll(self.len_for(len), class)?;
+            self.roll(self.len_for(len), class, now)?;
         }
         let (segment, offset) = self.head_end().ok_or(Refusal::NoSpace)?;
         self.commit.begin(segment, offset, now);

@@ -151,7 +151,7 @@ impl Log {
     fn finish_job(&mut self, no: SegmentNo, now: Mono) {
         let live = self.segments.get(&no).map_or(0, |segment| segment.live_bytes);
         let is_busy = self.commit.flight.is_some() || self.commit.has_queue();
-        if live > 0 && is_busy {
+        if live > 0 && (is_busy || !self.debris.is_empty()) {
             return;
         }
         self.compaction.job = None;
@@ -346,7 +346,7 @@ impl Log {
         let Some(segment) = self.segments.get_mut(&place.segment) else { return };
         let tombs = segment.tombs.get_mut(&victims);
         if tombs.is_some_and(|tombs| tombs.remove(&place.offset).is_some()) {
-            segment.count_out(place);
+            segment.count_out(u64::from(place.len));
         }
     }
 

@@ -85,6 +85,7 @@ impl Log {
             return;
         }
         self.prepare_ahead();
+        self.sweep();
         self.flush_if_due(now);
         let is_due = self.commit.gather.as_ref().is_some_and(|g| g.is_due(now, RIDE_ALONG_NS));
         if self.commit.flight.is_none() && !self.commit.has_queue() {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashTable;
 use rkyv::rancor;
 use rkyv::{Archive, Serialize};
 
@@ -68,16 +69,55 @@ pub struct FooterBuilder {
     other_lsns: Vec<u8>,
     other_lsn_last: u64,
     stream_bytes: usize,
+    /// Of the tables of subjects; nothing on disk depends on it.
+    hash_seed: u64,
 }
 
 #[derive(Default, Debug)]
 struct StreamPart {
-    names: BTreeMap<Box<[u8]>, u32>,
+    names: HashTable<Name>,
     subjects: Vec<u8>,
     entries: Packer,
 }
 
+/// A subject among the bytes of all.
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    /// So that a growing table need not look at the bytes again.
+    hash: u32,
+    at: u32,
+    len: u16,
+    id: u32,
+}
+
+impl StreamPart {
+    /// The number of a subject, which is given at its first message.
+    fn number(&mut self, subject: &[u8], hash_seed: u64) -> u32 {
+        let hash = checksum::short_of(subject, hash_seed);
+        // A table uses the upper and the lower bits.
+        let spread = |hash: u32| u64::from(hash) << 32 | u64::from(hash);
+        let subjects = &self.subjects;
+        let is_it = |name: &Name| {
+            let at = name.at as usize;
+            name.hash == hash && subjects.get(at..at + usize::from(name.len)) == Some(subject)
+        };
+        if let Some(known) = self.names.find(spread(hash), is_it) {
+            return known.id;
+        }
+        let id = self.names.len() as u32;
+        put_varint(&mut self.subjects, subject.len() as u64);
+        let name = Name { hash, at: self.subjects.len() as u32, len: subject.len() as u16, id };
+        self.subjects.extend_from_slice(subject);
+        self.names.insert_unique(spread(hash), name, |name| spread(name.hash));
+        id
+    }
+}
+
 impl FooterBuilder {
+    pub fn new(hash_seed: u64) -> Self {
+        Self { hash_seed, ..Self::default() }
+    }
+
     pub fn message(
         &mut self,
         stream: StreamId,
@@ -88,16 +128,7 @@ impl FooterBuilder {
     ) {
         let part = self.streams.entry(stream).or_default();
         let before = part.entries.bytes().len() + part.subjects.len();
-        let next = part.names.len() as u32;
-        let id = match part.names.get(subject) {
-            Some(&id) => id,
-            None => {
-                part.names.insert(subject.into(), next);
-                put_varint(&mut part.subjects, subject.len() as u64);
-                part.subjects.extend_from_slice(subject);
-                next
-            }
-        };
+        let id = part.number(subject, self.hash_seed);
         part.entries.push(Entry { seq, place, subject: SubjectId(id), has_headers });
         self.stream_bytes += part.entries.bytes().len() + part.subjects.len() - before;
     }

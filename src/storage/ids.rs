@@ -25,6 +25,11 @@ impl Seq {
     pub fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
+
+    #[must_use]
+    pub fn plus(self, steps: u64) -> Self {
+        Self(self.0.saturating_add(steps))
+    }
 }
 
 /// A batch's number in its log, from 1: what durability is counted in. All records of a batch

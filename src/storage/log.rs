@@ -8,7 +8,7 @@ use super::compaction::Compaction;
 use super::effects::{Effect, Event, OpId};
 use super::fault::{IoFault, Poison, ReadError};
 use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, SlotId, StreamId};
-use super::index::{Entry, StreamIndex};
+use super::index::{Debris, Entry, StreamIndex};
 use super::segment::Segment;
 use super::tail::TailCache;
 use crate::types::Mono;
@@ -37,6 +37,8 @@ pub struct LogSettings {
     pub spare_slots: usize,
     /// How often the log looks for segments to retire or to empty.
     pub tidy_interval_ns: u64,
+    /// More messages that go at once are taken out of the accounts bit by bit.
+    pub swept_at_once: u64,
     /// Seeds the hash tables of subjects.
     pub hash_seed: u64,
 }
@@ -54,6 +56,7 @@ impl Default for LogSettings {
             copy_batch_bytes: limits::COPY_BATCH_BYTES,
             spare_slots: limits::SPARE_SLOTS,
             tidy_interval_ns: limits::TIDY_INTERVAL_NS,
+            swept_at_once: limits::SWEPT_AT_ONCE,
             hash_seed: 0,
         }
     }
@@ -110,6 +113,20 @@ pub(super) struct OpenRead {
     pub entries: Vec<Entry>,
 }
 
+/// Bytes of records that stopped counting, by segment.
+#[derive(Default, Debug)]
+pub(super) struct Tally(Vec<(SegmentNo, u64)>);
+
+impl Tally {
+    /// Cheap for places that come in the order of their segments.
+    pub fn add(&mut self, place: Place) {
+        match self.0.last_mut() {
+            Some((segment, bytes)) if *segment == place.segment => *bytes += u64::from(place.len),
+            _ => self.0.push((place.segment, u64::from(place.len))),
+        }
+    }
+}
+
 /// Counters for `/varz`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
@@ -132,8 +149,13 @@ pub struct Log {
     pub(super) streams: BTreeMap<StreamId, StreamIndex>,
     /// Deleted streams that some segment still mentions, and the record that says so.
     pub(super) gone_streams: BTreeMap<StreamId, Place>,
+    /// Messages that were removed in masses, and still count as alive in their segments.
+    pub(super) debris: VecDeque<Debris>,
     pub(super) segments: BTreeMap<SegmentNo, Segment>,
     pub(super) head: Option<SegmentNo>,
+    pub(super) head_since: Mono,
+    /// What the pace of writing asks segments to be long.
+    pub(super) pace_len: u32,
     /// The open segment that copies go to.
     pub(super) sorted: Option<SegmentNo>,
     /// The batch of the newest manifest.
@@ -176,8 +198,11 @@ impl Log {
             commit: Commit::new(id, Epoch(1), Lsn(0)),
             streams: BTreeMap::new(),
             gone_streams: BTreeMap::new(),
+            debris: VecDeque::new(),
             segments: BTreeMap::new(),
             head: None,
+            head_since: Mono(0),
+            pace_len: 0,
             sorted: None,
             manifest_lsn: Lsn(0),
             free_slots: Vec::new(),
@@ -277,7 +302,8 @@ impl Log {
     /// Bytes of memory: index, cache, buffers.
     pub fn memory(&self) -> usize {
         let index: usize = self.streams.values().map(StreamIndex::memory).sum();
-        index + self.tail.bytes() + self.commit.pending_bytes()
+        let debris: usize = self.debris.iter().map(Debris::memory).sum();
+        index + debris + self.tail.bytes() + self.commit.pending_bytes()
     }
 
     /// What is to be done to files, in the order it was decided.
@@ -294,6 +320,9 @@ impl Log {
     pub fn wake_at(&self) -> Mono {
         if !self.is_running() {
             return Mono::NEVER;
+        }
+        if !self.debris.is_empty() {
+            return Mono(0);
         }
         let mut at = self.full_until.unwrap_or(Mono::NEVER);
         if !self.flush_under_way {
@@ -346,7 +375,15 @@ impl Log {
 
     pub(super) fn count_out(&mut self, place: Place) {
         if let Some(segment) = self.segments.get_mut(&place.segment) {
-            segment.count_out(place);
+            segment.count_out(u64::from(place.len));
+        }
+    }
+
+    pub(super) fn count_out_all(&mut self, tally: &Tally) {
+        for &(segment, bytes) in &tally.0 {
+            if let Some(segment) = self.segments.get_mut(&segment) {
+                segment.count_out(bytes);
+            }
         }
     }
 

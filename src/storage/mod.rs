@@ -53,7 +53,7 @@ pub use batch::{BLOCK, Buffer};
 pub use effects::{Effect, Event, OpId};
 pub use fault::{Certainty, Damage, IoFault, Operation, Poison, ReadError, Refusal};
 pub use ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
-pub use index::{Entry, StreamIndex, SubjectId, SubjectState};
+pub use index::{Bound, Debris, Entry, StreamIndex, SubjectId, SubjectState};
 pub use log::{Counters, Health, Log, LogSettings, SyncMode};
 pub use mutation::Mutation;
 #[cfg(feature = "testing")]

@@ -11,7 +11,7 @@ use super::index::Entry;
 use super::log::{DoneRead, Errand, Health, Log, OpenRead};
 use super::mutation::{self, Mutation};
 use super::record::{Message, Record};
-use crate::types::limits::{READ_AHEAD_BYTES, READS_MAX};
+use crate::types::limits::READS_MAX;
 
 /// Bytes between two wanted records that are read rather than skipped.
 pub(super) const GAP_MAX: u32 = 32 * 1024;
@@ -114,16 +114,21 @@ impl Log {
         self.commit.bytes_at(place).or_else(|| self.tail.get(place))
     }
 
-    /// Reads the message at `from`, or the next one, and those that lie behind it within a
-    /// read-ahead. `None`: there is none to be seen.
-    pub fn read(&mut self, stream: StreamId, from: Seq) -> Result<Option<OpId>, Refusal> {
+    /// Reads the message at `from`, or the next one, and those that lie behind it within
+    /// `bytes_max`. `None`: there is none to be seen.
+    pub fn read(
+        &mut self,
+        stream: StreamId,
+        from: Seq,
+        bytes_max: u32,
+    ) -> Result<Option<OpId>, Refusal> {
         if self.health == Health::Starting {
             return Err(Refusal::Starting);
         }
         if self.reads.len() >= READS_MAX {
             return Err(Refusal::Behind);
         }
-        let entries = self.plan(stream, from);
+        let entries = self.plan(stream, from, bytes_max);
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
         let offset = round_down(first.place.offset);
         let len = round_up(last.place.end()) - offset;
@@ -136,7 +141,7 @@ impl Log {
     }
 
     /// The run of entries that one read can serve.
-    fn plan(&self, stream: StreamId, from: Seq) -> Vec<Entry> {
+    fn plan(&self, stream: StreamId, from: Seq, bytes_max: u32) -> Vec<Entry> {
         let visible = self.visible_seq(stream);
         let mut entries: Vec<Entry> = Vec::new();
         let Some(index) = self.streams.get(&stream) else { return entries };
@@ -148,7 +153,7 @@ impl Log {
                 let follows = entry.place.segment == first.place.segment
                     && entry.place.offset >= last.place.end()
                     && entry.place.offset - last.place.end() <= GAP_MAX
-                    && entry.place.end() - first.place.offset <= READ_AHEAD_BYTES;
+                    && entry.place.end() - first.place.offset <= bytes_max;
                 if !follows {
                     return ControlFlow::Break(());
                 }

@@ -122,7 +122,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    pub fn new(no: SegmentNo, slot: SlotId, len: u32) -> Self {
+    pub fn new(no: SegmentNo, slot: SlotId, len: u32, hash_seed: u64) -> Self {
         Self {
             no,
             slot,
@@ -140,7 +140,7 @@ impl Segment {
             is_recycled: false,
             is_damaged: false,
             erase: false,
-            footer: Some(FooterBuilder::default()),
+            footer: Some(FooterBuilder::new(hash_seed)),
         }
     }
 
@@ -225,9 +225,9 @@ impl Segment {
         self.live_bytes += u64::from(place.len);
     }
 
-    pub fn count_out(&mut self, place: Place) {
-        debug_assert!(self.live_bytes >= u64::from(place.len));
-        self.live_bytes = self.live_bytes.saturating_sub(u64::from(place.len));
+    pub fn count_out(&mut self, bytes: u64) {
+        debug_assert!(self.live_bytes >= bytes);
+        self.live_bytes = self.live_bytes.saturating_sub(bytes);
     }
 
     pub fn mention(&mut self, stream: StreamId, seq: Seq) {

@@ -12,24 +12,42 @@ use super::mutation::{self, Mutation};
 use super::record::Record;
 use super::segment::{Readiness, SEGMENT_HEADER, Segment, SegmentHeader, Stage};
 use crate::types::Mono;
-use crate::types::limits::NO_SPACE_RETRY_NS;
+use crate::types::limits::{NO_SPACE_RETRY_NS, PACE_SEGMENT_BYTES_MAX};
+use crate::types::time::SECOND;
 
 /// Prepared ahead: two to go on with, one kept for deletes and copies when the disk is full.
 const AHEAD: usize = 3;
+/// A segment that was full so soon is followed by one of twice its length.
+const FILLED_FAST_NS: u64 = SECOND;
+/// After one that took so long the next may be half as long.
+const FILLED_SLOWLY_NS: u64 = 60 * SECOND;
 /// A segment is about this part of the log.
 const SEGMENTS_PER_LOG: u64 = 4;
 
 impl Log {
     /// The head goes on in another segment of at least `len_min`.
-    pub(super) fn roll(&mut self, len_min: u32, class: Class) -> Result<(), Refusal> {
+    pub(super) fn roll(&mut self, len_min: u32, class: Class, now: Mono) -> Result<(), Refusal> {
         let next = self.take_unused(len_min, class)?;
         if let Some(old) = self.head.replace(next) {
+            self.learn_pace(old, now);
             self.seal(old);
         }
+        self.head_since = now;
         if let Some(segment) = self.segments.get_mut(&next) {
             segment.stage = Stage::Open;
         }
         Ok(())
+    }
+
+    /// Segments that fill fast are followed by larger ones, so that there is always one ready.
+    fn learn_pace(&mut self, filled: SegmentNo, now: Mono) {
+        let len = self.segments.get(&filled).map_or(0, |segment| segment.len);
+        let took = now.since(self.head_since);
+        if took < FILLED_FAST_NS {
+            self.pace_len = len.saturating_mul(2).min(PACE_SEGMENT_BYTES_MAX);
+        } else if took > FILLED_SLOWLY_NS {
+            self.pace_len /= 2;
+        }
     }
 
     /// A segment that nothing uses yet. Its file must be there, lest deletes wait behind publishes
@@ -84,7 +102,7 @@ impl Log {
         };
         let no = self.next_segment;
         self.next_segment = SegmentNo(no.0 + 1);
-        let mut segment = Segment::new(no, slot, len);
+        let mut segment = Segment::new(no, slot, len, self.settings.hash_seed);
         segment.is_recycled = reused.is_some();
         segment.erase = reused.is_some_and(|at| self.free_slots.remove(at).erase);
         self.segments.insert(no, segment);
@@ -92,11 +110,12 @@ impl Log {
         no
     }
 
-    /// Segments grow with what lives in the log, so that a small log takes little disk.
+    /// Segments grow with what lives in the log, so that a small log takes little disk, and with
+    /// the pace at which it is written.
     fn segment_len(&self) -> u32 {
         let share = self.live_bytes() / SEGMENTS_PER_LOG;
         let LogSettings { segment_bytes_min: min, segment_bytes_max: max, .. } = self.settings;
-        let len = u32::try_from(share).unwrap_or(max).clamp(min, max);
+        let len = u32::try_from(share).unwrap_or(max).max(self.pace_len).clamp(min, max);
         len.checked_next_power_of_two().unwrap_or(max).min(max)
     }
 

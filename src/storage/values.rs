@@ -105,7 +105,7 @@ fn span_len(wanted: &[Wanted]) -> usize {
 fn fill(values: &mut [KeyValue], span: &[Wanted], result: &Result<ReadRun, ReadError>) {
     for wanted in span {
         let Some(value) = values.get_mut(wanted.value) else { continue };
-        let bytes = result.as_ref().map_err(|&error| error).and_then(|run| run.value(wanted.place));
+        let bytes = result.as_ref().map_err(|error| *error).and_then(|run| run.value(wanted.place));
         match (bytes, wanted.part.checked_sub(1)) {
             (Err(error), _) => value.error = Some(error),
             (Ok(bytes), None) => value.state = bytes.to_vec(),

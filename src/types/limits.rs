@@ -121,6 +121,8 @@ pub const LOG_BACKUPS_MAX: usize = 10_000;
 /// a segment of its own size.
 pub const SEGMENT_BYTES_MIN: u32 = 1024 * 1024;
 pub const SEGMENT_BYTES_MAX: u32 = 256 * 1024 * 1024;
+/// The largest segment that a log with little in it gets because it is written fast.
+pub const PACE_SEGMENT_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// A batch closes at this size; the next one gathers behind it.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes appended but not yet durable. At it publishes are refused until the disk has caught up.
@@ -133,19 +135,26 @@ pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
 pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
 /// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
 pub const FILTER_VERDICTS_KEPT: usize = 512;
-/// Read-aheads a stream keeps for its readers; the oldest goes.
-pub const READ_RUNS_KEPT: usize = 4;
+/// What a stream keeps of what was read for those behind the tail: reads and bytes of them. The
+/// oldest goes.
+pub const READ_RUNS_KEPT: usize = 32;
+pub const READ_RUN_BYTES_KEPT: usize = 2 * 1024 * 1024;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
 pub const KNOWN_TIMES_MAX: usize = 512;
 /// Deleted sequences that are listed one by one; the rest is only counted.
 pub const DELETED_LISTED_MAX: usize = 1024 * 1024;
+/// A subject's messages whose sequences are known without a search; from more on only the first
+/// and the last.
+pub const SUBJECT_POSTINGS_MAX: u64 = 128;
 /// Chunks of a stream's index that lie open; the least recently used is packed.
 pub const INDEX_OPEN_CHUNKS: usize = 4;
 /// What a compaction holds in memory to sort; a larger segment is sorted piece by piece.
 pub const COMPACTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Copies that go into one write, so that publishers wait at most for so much.
 pub const COPY_BATCH_BYTES: usize = 256 * 1024;
-/// A read-ahead of a sequential reader.
+/// What one read brings to somebody who asks for a message, and what it grows to, by twice each
+/// time, for a reader who goes on where it ended.
+pub const READ_BYTES_MIN: u32 = 16 * 1024;
 pub const READ_AHEAD_BYTES: u32 = 512 * 1024;
 /// Reads under way for one log; more are refused until one is done.
 pub const READS_MAX: usize = 1024;
@@ -157,6 +166,9 @@ pub const SPARE_SLOTS: usize = 2;
 pub const RIDE_ALONG_NS: u64 = 100 * MILLISECOND;
 /// An idle log closes its tail with an empty batch after this.
 pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
+/// Messages that a purge of more, or the end of their stream, takes out of the log's accounts in
+/// one turn; the rest follows in the next ones.
+pub const SWEPT_AT_ONCE: u64 = 4096;
 /// How often the log looks for segments to retire or to empty.
 pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
 /// How often a full disk is asked again.

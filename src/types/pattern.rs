@@ -56,6 +56,19 @@ impl<'a> Pattern<'a> {
         self.raw.split(|&byte| byte == SEPARATOR)
     }
 
+    /// What every subject it covers begins with: its tokens before the first wildcard, each with
+    /// the separator behind it.
+    pub fn prefix(self) -> &'a [u8] {
+        let mut len = 0;
+        for token in self.tokens() {
+            if token == b"*" || token == b">" {
+                return &self.raw[..len];
+            }
+            len += token.len() + 1;
+        }
+        self.raw
+    }
+
     /// Whether the pattern covers a subject. The slow, obvious definition: routing uses indexes,
     /// and is tested against this.
     pub fn matches(self, subject: &[u8]) -> bool {
@@ -127,6 +140,16 @@ mod tests {
         }
         for raw in ["", ".", "a.", ".a", "a..b", "a.>.b", ">.>"] {
             assert_eq!(shape(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn prefixes() {
+        for (raw, prefix) in
+            [("a.b", "a.b"), ("a.*", "a."), ("a.b.>", "a.b."), ("*.b", ""), (">", "")]
+        {
+            let pattern = Pattern::parse(raw.as_bytes()).unwrap();
+            assert_eq!(pattern.prefix(), prefix.as_bytes(), "{raw}");
         }
     }
 

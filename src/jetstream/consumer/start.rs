@@ -104,12 +104,12 @@ impl Consumer {
             }
             DeliverPolicy::Last if self.filter.is_all() => store.visible_seq(log.as_deref()),
             DeliverPolicy::Last => {
-                let last = store.last_per_subject(log, &mut self.filter, None);
+                let last = store.last_per_subject(log.as_deref(), &self.filter, None);
                 last.last().copied().unwrap_or(first)
             }
             DeliverPolicy::LastPerSubject => {
                 self.skip_until = store.visible_seq(log.as_deref()).next();
-                let last = store.last_per_subject(log, &mut self.filter, None);
+                let last = store.last_per_subject(log.as_deref(), &self.filter, None);
                 let cursor = last.first().copied().unwrap_or(self.skip_until);
                 self.set_last_only(last);
                 cursor
@@ -121,7 +121,7 @@ impl Consumer {
     /// Lists again what was to be delivered before `skip_until`, after a restart.
     fn list_last(&mut self, store: &mut Store, ctx: &mut Context<'_>) {
         let up_to = Some(self.skip_until.previous());
-        let mut last = store.last_per_subject(ctx.log.as_deref_mut(), &mut self.filter, up_to);
+        let mut last = store.last_per_subject(ctx.log.as_deref(), &self.filter, up_to);
         last.retain(|&seq| seq >= self.state.cursor);
         self.set_last_only(last);
         self.backlog.forget();

@@ -7,7 +7,9 @@ use crate::storage::{
     Entry, Log, Lsn, Message, OpId, ReadError, ReadRun, Refusal, Seq, StreamId, StreamIndex,
     Urgency,
 };
-use crate::types::limits::{KNOWN_TIMES_MAX, READ_RUNS_KEPT};
+use crate::types::limits::{
+    KNOWN_TIMES_MAX, READ_AHEAD_BYTES, READ_BYTES_MIN, READ_RUN_BYTES_KEPT, READ_RUNS_KEPT,
+};
 use crate::types::{Mono, Pattern};
 
 use super::{Fetch, Moment, NewMessage, SeekTime, Stored, seek};
@@ -40,13 +42,30 @@ struct Reading {
     op: OpId,
     first: Seq,
     last: Seq,
+    bytes_max: u32,
+}
+
+/// What a read has brought.
+#[derive(Debug)]
+struct Run {
+    messages: ReadRun,
+    /// What it was allowed to bring: the next one may bring more.
+    bytes_max: u32,
+    /// What lies behind it was asked for.
+    is_followed: bool,
+}
+
+impl Run {
+    fn last(&self) -> Option<Seq> {
+        self.messages.entries().last().map(|last| last.seq)
+    }
 }
 
 #[derive(Debug)]
 pub struct FileStore {
     stream: StreamId,
     /// The newest last.
-    runs: VecDeque<ReadRun>,
+    runs: VecDeque<Run>,
     reading: Vec<Reading>,
     /// First messages of reads that failed; told once.
     broken: Vec<(Seq, ReadError)>,
@@ -75,9 +94,17 @@ impl FileStore {
         self.removal_epoch
     }
 
+    /// Forgets what was read: there is no reader behind the tail.
+    pub fn rest(&mut self) {
+        self.runs = VecDeque::new();
+    }
+
+    fn run_bytes(&self) -> usize {
+        self.runs.iter().map(|run| run.messages.memory()).sum()
+    }
+
     pub fn memory(&self) -> usize {
-        let runs: usize = self.runs.iter().map(ReadRun::memory).sum();
-        runs + self.times.len() * 16 + self.reading.capacity() * size_of::<Reading>()
+        self.run_bytes() + self.times.len() * 16 + self.reading.capacity() * size_of::<Reading>()
     }
 
     pub fn append(
@@ -103,12 +130,12 @@ impl FileStore {
         }
         let Some((at, entry)) = self.run_with(seq) else { return self.start(log, seq) };
         self.read_ahead(log, at, seq);
-        told(self.runs.get(at).map(|run| run.message(&entry)))
+        told(self.runs.get(at).map(|run| run.messages.message(&entry)))
     }
 
     /// The run that brought a live message, and where it was then: its bytes never change.
     fn run_with(&self, seq: Seq) -> Option<(usize, Entry)> {
-        let mut found = self.runs.iter().map(|run| run.find(seq)).enumerate();
+        let mut found = self.runs.iter().map(|run| run.messages.find(seq)).enumerate();
         found.find_map(|(at, entry)| Some((at, *entry?)))
     }
 
@@ -117,7 +144,8 @@ impl FileStore {
             return Fetch::Broken(self.broken.remove(at).1);
         }
         if !self.is_reading(seq) {
-            self.read(log, seq);
+            let bytes_max = self.bytes_for(log, seq);
+            self.read(log, seq, bytes_max);
         }
         Fetch::Wait
     }
@@ -126,27 +154,40 @@ impl FileStore {
         self.reading.iter().any(|reading| (reading.first..=reading.last).contains(&seq))
     }
 
+    /// More for a reader who goes on where a read ended.
+    fn bytes_for(&self, log: &Log, seq: Seq) -> u32 {
+        let Some(index) = log.stream(self.stream) else { return READ_BYTES_MIN };
+        let is_next = |run: &&Run| {
+            let next = run.last().filter(|last| *last < seq).map(Seq::next);
+            next.and_then(|next| index.next(next)).is_some_and(|entry| entry.seq == seq)
+        };
+        self.runs.iter().find(is_next).map_or(READ_BYTES_MIN, larger)
+    }
+
     /// A refusal means that other reads are under way: whoever waits asks again after those.
-    fn read(&mut self, log: &mut Log, from: Seq) {
-        let Ok(Some(op)) = log.read(self.stream, from) else { return };
+    fn read(&mut self, log: &mut Log, from: Seq, bytes_max: u32) {
+        let Ok(Some(op)) = log.read(self.stream, from, bytes_max) else { return };
         if let Some((first, last)) = log.reading(op) {
-            self.reading.push(Reading { op, first: first.seq, last: last.seq });
+            self.reading.push(Reading { op, first: first.seq, last: last.seq, bytes_max });
         }
     }
 
     /// A reader in the second half of a run will want what lies behind it.
     fn read_ahead(&mut self, log: &mut Log, at: usize, seq: Seq) {
-        let Some(entries) = self.runs.get(at).map(ReadRun::entries) else { return };
-        let Some(middle) = entries.get(entries.len() / 2) else { return };
-        if seq != middle.seq || !self.reading.is_empty() {
+        let Some(run) = self.runs.get_mut(at).filter(|run| !run.is_followed) else { return };
+        let entries = run.messages.entries();
+        // The first message of a read is what somebody asked for, and maybe nothing else.
+        let middle = entries.get((entries.len() / 2).max(1));
+        if middle.is_none_or(|middle| seq < middle.seq) {
             return;
         }
-        let Some(last) = entries.last().map(|last| last.seq) else { return };
+        run.is_followed = true;
+        let (Some(last), bytes_max) = (run.last(), larger(run)) else { return };
         let next = log.stream(self.stream).and_then(|index| index.next(last.next()));
         let Some(next) = next else { return };
         let is_wanted = log.locate(self.stream, next.seq).is_some_and(|(_, is_here)| !is_here);
-        if is_wanted && self.run_with(next.seq).is_none() {
-            self.read(log, next.seq);
+        if is_wanted && !self.is_reading(next.seq) && self.run_with(next.seq).is_none() {
+            self.read(log, next.seq, bytes_max);
         }
     }
 
@@ -156,11 +197,14 @@ impl FileStore {
         };
         let reading = self.reading.swap_remove(at);
         match log.take_read(op) {
-            Some(Ok(run)) => {
-                if self.runs.len() >= READ_RUNS_KEPT {
+            Some(Ok(messages)) => {
+                let bytes_max = reading.bytes_max;
+                self.runs.push_back(Run { messages, bytes_max, is_followed: false });
+                while self.runs.len() > READ_RUNS_KEPT
+                    || self.runs.len() > 1 && self.run_bytes() > READ_RUN_BYTES_KEPT
+                {
                     self.runs.pop_front();
                 }
-                self.runs.push_back(run);
             }
             Some(Err(error)) => {
                 if self.broken.len() >= READ_RUNS_KEPT {
@@ -289,6 +333,10 @@ impl FileStore {
         };
         Ok((before - messages(log), lsn))
     }
+}
+
+fn larger(run: &Run) -> u32 {
+    run.bytes_max.saturating_mul(2).min(READ_AHEAD_BYTES)
 }
 
 fn told<'a>(message: Option<Result<Message<'a>, ReadError>>) -> Fetch<'a> {

@@ -108,6 +108,10 @@ impl MemoryStore {
 
     pub fn trim(&mut self, first: Seq) {
         let Self { index, arena, .. } = self;
+        if first > index.last_seq() {
+            index.clear();
+            arena.clear();
+        }
         index.trim(first, |entry| arena.free(entry.place, false));
         index.settle_first();
         self.tidy();

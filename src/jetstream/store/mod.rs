@@ -281,14 +281,14 @@ impl Store {
 
     /// The last visible message up to `up_to` of each subject the filter wants, ascending.
     pub fn last_per_subject(
-        &mut self,
-        log: Option<&mut Log>,
-        filter: &mut Filter,
+        &self,
+        log: Option<&Log>,
+        filter: &Filter,
         up_to: Option<Seq>,
     ) -> Vec<Seq> {
-        let visible = self.visible_seq(log.as_deref());
+        let visible = self.visible_seq(log);
         let up_to = up_to.map_or(visible, |up_to| up_to.min(visible));
-        let index = self.index_mut(log);
+        let index = self.index(log);
         index.map_or_else(Vec::new, |index| queries::last_per_subject(index, filter, up_to))
     }
 
@@ -372,6 +372,13 @@ impl Store {
         self.index(log).map_or_else(Vec::new, queries::deleted)
     }
 
+    /// Gives memory back that only readers behind the tail need.
+    pub fn rest(&mut self) {
+        if let Self::File(file) = self {
+            file.rest();
+        }
+    }
+
     /// Bytes of memory beside the log's.
     pub fn memory(&self) -> usize {
         match self {
@@ -381,5 +388,7 @@ impl Store {
     }
 }
 
+#[cfg(all(test, feature = "log-bench"))]
+mod bench_tests;
 #[cfg(test)]
 pub(super) mod tests;

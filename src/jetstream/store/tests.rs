@@ -17,6 +17,7 @@ const FILTERS: [&[&str]; 8] =
 #[derive(Debug)]
 pub struct Bench {
     pub log: Log,
+    settings: LogSettings,
     files: BTreeMap<SlotId, Vec<u8>>,
     wanted: VecDeque<Effect>,
     now: Mono,
@@ -28,14 +29,19 @@ fn settings() -> LogSettings {
         segment_bytes_max: 64 * 1024,
         tail_cache_bytes: 8 * 1024,
         tidy_interval_ns: 1000,
+        swept_at_once: 20,
         ..LogSettings::default()
     }
 }
 
 impl Bench {
     pub fn new() -> Self {
-        let log = Log::new(LogId(1), settings());
-        Self { log, files: BTreeMap::new(), wanted: VecDeque::new(), now: Mono(1) }
+        Self::with(settings())
+    }
+
+    pub(super) fn with(settings: LogSettings) -> Self {
+        let log = Log::new(LogId(1), settings);
+        Self { log, settings, files: BTreeMap::new(), wanted: VecDeque::new(), now: Mono(1) }
     }
 
     /// Does what is wanted until nothing is; tells the store of its reads.
@@ -88,7 +94,7 @@ impl Bench {
     pub fn reopen(&mut self) {
         let files =
             self.files.iter().map(|(&slot, file)| SlotFile { slot, len: file.len() as u32 });
-        let mut recovery = Recovery::new(LogId(1), settings(), files.collect());
+        let mut recovery = Recovery::new(LogId(1), self.settings, files.collect());
         while let Step::Read { slot, offset, len } = recovery.step() {
             let at = offset as usize;
             recovery.on_read(Ok(&self.files[&slot][at..at + len as usize]));
@@ -425,8 +431,8 @@ impl Trial {
                     lasts.insert(self.model.messages[seq].subject, *seq);
                 }
                 let lasts: BTreeSet<u64> = lasts.into_values().collect();
-                let (store, log, _) = self.parts();
-                let found = store.last_per_subject(log, &mut filter, up_to.map(Seq));
+                let log = self.log();
+                let found = self.store.last_per_subject(log, &filter, up_to.map(Seq));
                 let lasts: Vec<Seq> = lasts.into_iter().map(Seq).collect();
                 assert_eq!(found, lasts, "{patterns:?} up to {up_to:?}");
             }

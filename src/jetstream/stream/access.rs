@@ -94,8 +94,8 @@ impl Stream {
                 }
             }
         }
-        let Some(mut filter) = Filter::new(&[subject]) else { return Scan::End };
-        let lasts = self.store.last_per_subject(ctx.log.as_deref_mut(), &mut filter, None);
+        let Some(filter) = Filter::new(&[subject]) else { return Scan::End };
+        let lasts = self.store.last_per_subject(ctx.log.as_deref(), &filter, None);
         lasts.last().map_or(Scan::End, |&seq| Scan::Found(seq))
     }
 }

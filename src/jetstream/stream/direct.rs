@@ -179,9 +179,9 @@ impl Stream {
                         None => return Step::Wait,
                     };
                     let lasts = match Filter::new(patterns) {
-                        Some(mut filter) => {
+                        Some(filter) => {
                             let log = ctx.log.as_deref_mut();
-                            self.store.last_per_subject(log, &mut filter, Some(up_to))
+                            self.store.last_per_subject(log.as_deref(), &filter, Some(up_to))
                         }
                         None => Vec::new(),
                     };

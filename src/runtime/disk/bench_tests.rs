@@ -401,7 +401,7 @@ fn bench_streams() {
         let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
         bench.settle();
         let (began, mut from, mut read, mut reads) = (Instant::now(), Seq(1), 0u64, 0u64);
-        while let Some(op) = bench.log.read(StreamId(1), from).unwrap() {
+        while let Some(op) = bench.log.read(StreamId(1), from, 1 << 19).unwrap() {
             while !bench.log.has_read(op) {
                 bench.turn();
             }

@@ -169,7 +169,7 @@ pub(super) fn verify(directory: &Path, acknowledged: &mut Acknowledged, round: u
         let acked = acknowledged[stream.0 as usize];
         assert!(last.0 >= acked, "round {round}: {stream:?} ends at {last:?}, acked {acked}");
         let mut expected = first;
-        while let Some(op) = log.read(stream, expected).unwrap() {
+        while let Some(op) = log.read(stream, expected, 1 << 19).unwrap() {
             while !log.has_read(op) {
                 standalone.drive(&mut log, Mono(1)).unwrap();
             }

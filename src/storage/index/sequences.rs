@@ -1,6 +1,7 @@
 //! Sequence → place of the live messages of one stream, in chunks of consecutive sequences. The
 //! few chunks in use lie open; the rest is packed, one to three bytes a message.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -15,16 +16,60 @@ const CHUNK: u64 = 256;
 #[derive(Debug)]
 struct Packed {
     bytes: Box<[u8]>,
-    /// Entries in it.
+    /// Entries in it that live.
     count: u16,
+    /// Entries in the bytes that do not, by sequence within the chunk.
+    dead: Option<Box<Dead>>,
+}
+
+/// A bit for each sequence of a chunk.
+#[derive(Default, Debug)]
+struct Dead([u64; (CHUNK / 64) as usize]);
+
+impl Dead {
+    fn has(&self, seq: Seq) -> bool {
+        let at = seq.0 % CHUNK;
+        self.0[(at / 64) as usize] >> (at % 64) & 1 == 1
+    }
+
+    fn add(&mut self, seq: Seq) {
+        let at = seq.0 % CHUNK;
+        self.0[(at / 64) as usize] |= 1 << (at % 64);
+    }
+
+    fn len(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+}
+
+impl Packed {
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        let is_live = |entry: &Entry| self.dead.as_ref().is_none_or(|dead| !dead.has(entry.seq));
+        Unpacker::new(&self.bytes).filter(is_live)
+    }
 }
 
 #[derive(Default, Debug)]
 pub struct Sequences {
     packed: BTreeMap<u64, Packed>,
+    /// Bytes of the packed ones.
+    packed_bytes: usize,
     /// Sorted by sequence inside; the most recently used last. None of them is in `packed`.
     open: Vec<(u64, Vec<Entry>)>,
     count: u64,
+    /// The packed chunk that was read last.
+    hot: RefCell<Option<Hot>>,
+}
+
+#[derive(Default, Debug)]
+struct Hot {
+    number: u64,
+    entries: Vec<Entry>,
+}
+
+fn find(chunk: &[Entry], seq: Seq) -> Option<Entry> {
+    let at = chunk.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+    Some(chunk[at])
 }
 
 impl Sequences {
@@ -34,10 +79,12 @@ impl Sequences {
 
     /// Bytes of memory, roughly.
     pub fn memory(&self) -> usize {
-        let packed: usize = self.packed.values().map(|chunk| chunk.bytes.len() + 48).sum();
+        let packed = self.packed_bytes + self.packed.len() * 56;
         let open: usize =
             self.open.iter().map(|(_, chunk)| chunk.capacity() * size_of::<Entry>()).sum();
-        packed + open
+        let hot = self.hot.borrow();
+        let hot = hot.as_ref().map_or(0, |hot| hot.entries.capacity() * size_of::<Entry>());
+        packed + open + hot
     }
 
     /// Adds or replaces. The entry that stood there is returned.
@@ -59,8 +106,23 @@ impl Sequences {
         }
     }
 
+    /// Removes an entry. In a packed chunk it is only marked, until more are marked than live.
     pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
-        let chunk = self.open(seq.0 / CHUNK);
+        let number = seq.0 / CHUNK;
+        if let Some(chunk) = self.packed.get_mut(&number) {
+            let entry = chunk.entries().find(|entry| entry.seq == seq)?;
+            let dead = chunk.dead.get_or_insert_default();
+            dead.add(seq);
+            chunk.count -= 1;
+            self.count -= 1;
+            let is_mostly_dead = dead.len() > u32::from(chunk.count);
+            self.forget_hot(number, seq);
+            if is_mostly_dead {
+                self.open(number);
+            }
+            return Some(entry);
+        }
+        let chunk = self.open(number);
         let at = chunk.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
         let entry = chunk.remove(at);
         self.count -= 1;
@@ -70,25 +132,23 @@ impl Sequences {
     pub fn get(&self, seq: Seq) -> Option<Entry> {
         let number = seq.0 / CHUNK;
         if let Some(chunk) = self.open_chunk(number) {
-            let at = chunk.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
-            return Some(chunk[at]);
+            return find(chunk, seq);
         }
-        self.unpack(number).find(|entry| entry.seq == seq)
+        let hot = self.hot.borrow();
+        match hot.as_ref().filter(|hot| hot.number == number) {
+            Some(hot) => find(&hot.entries, seq),
+            None => self.unpack(number).find(|entry| entry.seq == seq),
+        }
     }
 
     /// Calls `visit` with the entries from `from` on, in order, until it breaks.
     pub fn walk(&self, from: Seq, mut visit: impl FnMut(Entry) -> ControlFlow<()>) {
         let mut number = from.0 / CHUNK;
         while let Some(next) = self.chunk_from(number) {
-            let flow = match self.open_chunk(next) {
-                Some(chunk) => {
-                    let at = chunk.partition_point(|entry| entry.seq < from);
-                    chunk[at..].iter().try_for_each(|&entry| visit(entry))
-                }
-                None => {
-                    self.unpack(next).filter(|entry| entry.seq >= from).try_for_each(&mut visit)
-                }
-            };
+            let flow = self.with_chunk(next, |chunk| {
+                let at = chunk.partition_point(|entry| entry.seq < from);
+                chunk[at..].iter().try_for_each(|&entry| visit(entry))
+            });
             if flow.is_break() {
                 return;
             }
@@ -100,21 +160,83 @@ impl Sequences {
     pub fn walk_back(&self, from: Seq, mut visit: impl FnMut(Entry) -> ControlFlow<()>) {
         let mut end = from.0 / CHUNK + 1;
         while let Some(next) = self.chunk_before(end) {
-            let flow = match self.open_chunk(next) {
-                Some(chunk) => {
-                    let at = chunk.partition_point(|entry| entry.seq <= from);
-                    chunk[..at].iter().rev().try_for_each(|&entry| visit(entry))
-                }
-                None => {
-                    let chunk: Vec<_> =
-                        self.unpack(next).filter(|entry| entry.seq <= from).collect();
-                    chunk.into_iter().rev().try_for_each(&mut visit)
-                }
-            };
+            let flow = self.with_chunk(next, |chunk| {
+                let at = chunk.partition_point(|entry| entry.seq <= from);
+                chunk[..at].iter().rev().try_for_each(|&entry| visit(entry))
+            });
             if flow.is_break() {
                 return;
             }
             end = next;
+        }
+    }
+
+    /// Hands over the entries of a chunk; a packed one is laid open beside, for the next reader.
+    fn with_chunk<T>(&self, number: u64, act: impl FnOnce(&[Entry]) -> T) -> T {
+        if let Some(chunk) = self.open_chunk(number) {
+            return act(chunk);
+        }
+        // Taken out meanwhile: `act` may ask for other chunks.
+        let mut hot = self.hot.take().unwrap_or_default();
+        if hot.number != number || hot.entries.is_empty() {
+            hot.number = number;
+            hot.entries.clear();
+            hot.entries.extend(self.unpack(number));
+        }
+        let out = act(&hot.entries);
+        self.hot.replace(Some(hot));
+        out
+    }
+
+    /// Removes everything below `first`, chunk by chunk, and tells it.
+    pub fn trim(&mut self, first: Seq, mut removed: impl FnMut(Entry)) {
+        let end = first.0 / CHUNK;
+        while let Some(number) = self.chunk_from(0).filter(|&number| number < end) {
+            self.remove_chunk(number, &mut removed);
+        }
+        if self.chunk_from(end) == Some(end) {
+            let chunk = self.open(end);
+            let at = chunk.partition_point(|entry| entry.seq < first);
+            chunk.drain(..at).for_each(removed);
+            self.count -= at as u64;
+        }
+    }
+
+    /// Removes the first chunk and tells its entries. False: there was none.
+    pub fn remove_first_chunk(&mut self, removed: &mut impl FnMut(Entry)) -> bool {
+        let Some(number) = self.chunk_from(0) else { return false };
+        self.remove_chunk(number, removed);
+        true
+    }
+
+    fn remove_chunk(&mut self, number: u64, removed: &mut impl FnMut(Entry)) {
+        self.cool(number);
+        if let Some(chunk) = self.packed.remove(&number) {
+            self.count -= u64::from(chunk.count);
+            self.packed_bytes -= chunk.bytes.len();
+            chunk.entries().for_each(&mut *removed);
+        }
+        if let Some(at) = self.open.iter().position(|(open, _)| *open == number) {
+            let (_, chunk) = self.open.remove(at);
+            self.count -= chunk.len() as u64;
+            chunk.into_iter().for_each(removed);
+        }
+    }
+
+    /// The entry is no more in the chunk that was read last.
+    fn forget_hot(&mut self, number: u64, seq: Seq) {
+        if let Some(hot) = self.hot.get_mut().as_mut().filter(|hot| hot.number == number)
+            && let Ok(at) = hot.entries.binary_search_by_key(&seq, |entry| entry.seq)
+        {
+            hot.entries.remove(at);
+        }
+    }
+
+    /// The chunk is about to change.
+    fn cool(&mut self, number: u64) {
+        let hot = self.hot.get_mut();
+        if hot.as_ref().is_some_and(|hot| hot.number == number) {
+            *hot = None;
         }
     }
 
@@ -173,11 +295,16 @@ impl Sequences {
         self.open.iter().find(|(open, _)| *open == number).map(|(_, chunk)| chunk)
     }
 
-    fn unpack(&self, number: u64) -> Unpacker<'_> {
-        Unpacker::new(self.packed.get(&number).map_or(&[], |packed| &packed.bytes))
+    fn unpack(&self, number: u64) -> impl Iterator<Item = Entry> {
+        self.packed.get(&number).into_iter().flat_map(Packed::entries)
     }
 
+    /// The first chunk from a number on.
     fn chunk_from(&self, number: u64) -> Option<u64> {
+        let is_hot = || self.hot.borrow().as_ref().is_some_and(|hot| hot.number == number);
+        if self.open.last().is_some_and(|(open, _)| *open == number) || is_hot() {
+            return Some(number);
+        }
         let open = self.open.iter().map(|(open, _)| *open).filter(|open| *open >= number).min();
         let packed = self.packed.range(number..).next().map(|(number, _)| *number);
         open.into_iter().chain(packed).min()
@@ -198,13 +325,19 @@ impl Sequences {
             let chunk = self.open.remove(at);
             self.open.push(chunk);
         } else {
+            self.cool(number);
             if self.open.len() >= INDEX_OPEN_CHUNKS {
                 let (oldest, chunk) = self.open.remove(0);
                 self.pack(oldest, &chunk);
             }
             let chunk = self.packed.remove(&number);
-            let chunk =
-                chunk.map(|packed| Unpacker::new(&packed.bytes).collect()).unwrap_or_default();
+            let chunk = match chunk {
+                Some(packed) => {
+                    self.packed_bytes -= packed.bytes.len();
+                    packed.entries().collect()
+                }
+                None => Vec::new(),
+            };
             self.open.push((number, chunk));
         }
         let last = self.open.len() - 1;
@@ -217,8 +350,9 @@ impl Sequences {
         }
         let mut packer = Packer::default();
         chunk.iter().for_each(|&entry| packer.push(entry));
-        let count = chunk.len() as u16;
-        self.packed.insert(number, Packed { bytes: packer.into_bytes(), count });
+        let (bytes, count) = (packer.into_bytes(), chunk.len() as u16);
+        self.packed_bytes += bytes.len();
+        self.packed.insert(number, Packed { bytes, count, dead: None });
     }
 }
 
@@ -240,9 +374,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_as_a_map(steps in proptest::collection::vec((0u64..4000, any::<bool>()), 1..400)) {
+        fn behaves_as_a_map(
+            filled in 0u64..4000,
+            steps in proptest::collection::vec((0u64..4000, any::<bool>()), 1..400),
+        ) {
             let mut real = Sequences::default();
             let mut model = BTreeMap::new();
+            for seq in 0..filled {
+                real.insert(entry(seq));
+                model.insert(seq, entry(seq));
+            }
             for (seq, add) in steps {
                 if add {
                     prop_assert_eq!(real.insert(entry(seq)), model.insert(seq, entry(seq)));

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use crate::storage::ids::{Place, Seq};
 use crate::types::Pattern;
 
+use super::debris::Debris;
 use super::entries::Entry;
 use super::keys::Keys;
 use super::sequences::Sequences;
@@ -190,10 +191,14 @@ impl StreamIndex {
 
     /// Raises the first sequence; what falls below is removed and told.
     pub fn trim(&mut self, first_seq: Seq, mut removed: impl FnMut(Entry)) {
-        while let Some(entry) = self.sequences.next(Seq(0)).filter(|entry| entry.seq < first_seq) {
-            self.remove(entry.seq);
+        let Self { sequences, subjects, bytes, with_headers, subject_bytes, .. } = self;
+        sequences.trim(first_seq, |entry| {
+            *bytes -= u64::from(entry.place.len);
+            *with_headers -= u64::from(entry.has_headers);
+            *subject_bytes -= subjects.name_len(entry.subject);
+            subjects.remove(entry.subject, entry.seq);
             removed(entry);
-        }
+        });
         self.first_seq = self.first_seq.max(first_seq);
         self.leave_out(first_seq.previous());
     }
@@ -223,6 +228,17 @@ impl StreamIndex {
         }
     }
 
+    /// Removes all messages at once. What is left of them is to be swept.
+    pub fn clear(&mut self) -> Debris {
+        let subjects = self.subjects.empty();
+        let debris = Debris::new(
+            std::mem::take(&mut self.sequences),
+            std::mem::replace(&mut self.subjects, subjects),
+        );
+        (self.bytes, self.with_headers, self.subject_bytes) = (0, 0, 0);
+        debris
+    }
+
     pub fn raise_last(&mut self, last_seq: Seq) {
         self.last_seq = self.last_seq.max(last_seq);
     }
@@ -234,6 +250,9 @@ impl StreamIndex {
     /// First and last of a subject, exact. A walk where a bound's message was deleted.
     pub fn subject_range(&mut self, id: SubjectId) -> Option<(Seq, Seq, u64)> {
         let state = self.subjects.get(id)?;
+        if !state.first_is_stale && !state.last_is_stale {
+            return Some((state.first, state.last, state.count));
+        }
         let (from, to) = (state.first, state.last);
         type Visit<'v> = &'v mut dyn FnMut(Entry) -> ControlFlow<()>;
         let find = |wanted: bool, walk: &dyn Fn(Visit<'_>)| {
@@ -266,8 +285,25 @@ impl StreamIndex {
     }
 
     /// Sequences to remove for a purge: those of the pattern below `below`, all but the newest
-    /// `keep` of them.
+    /// `keep` of them. Ascending.
     pub fn purge_list(&self, pattern: Option<Pattern<'_>>, below: Seq, keep: usize) -> Vec<Seq> {
+        let listed = pattern.and_then(|pattern| self.listed(pattern, below));
+        let mut seqs = listed.unwrap_or_else(|| self.walked(pattern, below));
+        seqs.truncate(seqs.len().saturating_sub(keep));
+        seqs
+    }
+
+    /// What a pattern covers, if all of it is known without a walk over the messages.
+    fn listed(&self, pattern: Pattern<'_>, below: Seq) -> Option<Vec<Seq>> {
+        let mut seqs = Vec::new();
+        for (_, state) in self.subjects.matching(pattern) {
+            seqs.extend(state.seqs()?.take_while(|&seq| seq < below));
+        }
+        seqs.sort_unstable();
+        Some(seqs)
+    }
+
+    fn walked(&self, pattern: Option<Pattern<'_>>, below: Seq) -> Vec<Seq> {
         let ids: Option<BTreeSet<SubjectId>> =
             pattern.map(|pattern| self.subjects.matching(pattern).map(|(id, _)| id).collect());
         let mut seqs = Vec::new();
@@ -280,7 +316,6 @@ impl StreamIndex {
             }
             ControlFlow::Continue(())
         });
-        seqs.truncate(seqs.len().saturating_sub(keep));
         seqs
     }
 }

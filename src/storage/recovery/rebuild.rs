@@ -56,7 +56,7 @@ pub(super) fn rebuild(
     let unflushed: Vec<SlotId> =
         segments.iter().filter(|segment| !segment.has_footer).map(|segment| segment.slot).collect();
     for judged in &segments {
-        log.segments.insert(judged.no, adopt(judged));
+        log.segments.insert(judged.no, adopt(judged, settings.hash_seed));
     }
     let mut verdicts = Verdicts::default();
     for judged in segments {
@@ -70,8 +70,8 @@ pub(super) fn rebuild(
     (log, report)
 }
 
-fn adopt(judged: &JudgedSegment) -> Segment {
-    let mut segment = Segment::new(judged.no, judged.slot, judged.len);
+fn adopt(judged: &JudgedSegment, hash_seed: u64) -> Segment {
+    let mut segment = Segment::new(judged.no, judged.slot, judged.len, hash_seed);
     segment.file = Readiness::Ready;
     segment.stage = Stage::Sealed;
     segment.end = judged.end;

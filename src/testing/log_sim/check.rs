@@ -68,7 +68,7 @@ impl World {
     fn read_all(&mut self, stream: StreamId) -> BTreeMap<Seq, Seen> {
         let mut found = BTreeMap::new();
         let mut from = Seq(0);
-        while let Ok(Some(op)) = self.log.read(stream, from) {
+        while let Ok(Some(op)) = self.log.read(stream, from, 1 << 19) {
             for _ in 0..100_000 {
                 for effect in self.log.take_effects() {
                     self.disk.push(effect);

@@ -89,7 +89,7 @@ fn content(mut disk: SimDisk, id: LogId, settings: LogSettings) -> (Content, Rep
     let mut unreadable = 0;
     for stream in streams {
         let mut from = Seq(0);
-        while let Ok(Some(op)) = log.read(stream, from) {
+        while let Ok(Some(op)) = log.read(stream, from, 1 << 19) {
             while !log.has_read(op) {
                 run(&mut log, &mut disk);
             }

@@ -105,6 +105,7 @@ impl World {
             copy_batch_bytes: 8 * 1024,
             spare_slots: 2,
             tidy_interval_ns: 500_000,
+            swept_at_once: 8,
             hash_seed: seed,
         };
         let mut world = Self {
@@ -377,7 +378,7 @@ impl World {
                 self.seen(stream, seq, &message);
             }
             Ok(Found::OnDisk(_)) => {
-                if let Ok(Some(op)) = self.log.read(stream, seq) {
+                if let Ok(Some(op)) = self.log.read(stream, seq, 1 << 14) {
                     self.reads.push((op, stream));
                 }
             }
