@@ -6,6 +6,7 @@ use super::super::context::{Context, GateState};
 use super::start::acks_by_flow;
 use super::status;
 use super::*;
+use crate::types::limits::GIVEN_UP_PER_TICK;
 
 /// Whether a consumer lives on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +19,9 @@ pub enum Tick {
 impl Consumer {
     /// When the next tick is due; [`Mono::NEVER`]: nothing depends on time.
     pub fn wake_at(&self, now: Now) -> Mono {
+        if self.is_giving_up {
+            return now.mono;
+        }
         let mut at = self.state.pending.next_due();
         if self.hold_until > now.mono {
             at = at.min(self.hold_until);
@@ -66,11 +70,15 @@ impl Consumer {
 
     /// What is due and was delivered as often as allowed needs no pull to be given up.
     fn spend_exhausted(&mut self, ctx: &mut Context<'_>) {
-        while let Some(held) = self.state.pending.next_queued()
-            && held.deliveries >= self.settings.max_deliver
-        {
+        self.is_giving_up = false;
+        for _ in 0..GIVEN_UP_PER_TICK {
+            let Some(held) = self.state.pending.next_queued() else { return };
+            if held.deliveries < self.settings.max_deliver {
+                return;
+            }
             self.spend(ctx.out, ctx.site, ctx.now, held.seq);
         }
+        self.is_giving_up = true;
     }
 
     fn tick_pulls(&mut self, ctx: &mut Context<'_>) {

@@ -11,7 +11,8 @@ fn answers_to_acknowledgements() {
     let term = |seq: u64, reason: &str| {
         format!("! MSG_TERMINATED consumer_seq:{seq},stream_seq:{seq},deliveries:1{reason}")
     };
-    let rows: &[(&str, &str, &[String], (u64, u64))] = &[
+    type Row<'a> = (&'a str, &'a str, &'a [String], (u64, u64));
+    let rows: &[Row<'_>] = &[
         ("1/2/2", "", &["re".into()], (0, 0)),
         ("1/2/2", "+ACK", &["re".into()], (0, 0)),
         ("1/1/1", "+WPI", &["re".into()], (0, 0)),
@@ -161,6 +162,27 @@ fn a_client_cannot_lift_the_floor_above_what_was_delivered() {
     rig.pulled("3");
     rig.ack("1/2/999", "", "");
     assert_eq!(rig.floor(), (3, 2));
+}
+
+#[test]
+fn an_ack_of_all_counts_though_an_older_message_was_delivered_later() {
+    let mut rig = Rig::new(5, &config(|config| config.ack_policy = AckPolicy::All));
+    rig.pulled("5");
+    rig.ack("1/2/2", "-NAK", "");
+    rig.pulled("1");
+    rig.ack("2/2/6", "", "");
+    rig.ack("1/3/3", "", "");
+    assert_eq!((rig.floor(), rig.info().num_ack_pending), ((6, 3), 2));
+}
+
+#[test]
+fn a_nak_stands_whatever_is_said_after_it() {
+    let mut rig = Rig::new(1, &explicit());
+    rig.pulled("1");
+    rig.ack("1/1/1", "-NAK", "");
+    rig.ack("1/1/1", "+WPI", "");
+    rig.lines();
+    assert_eq!(rig.pulled("1"), ["in a.x 2/1/2 +0"]);
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Sim {
             max_ack_pending: max_ack_pending as usize,
             seed,
         };
-        Self { rig, oracle, random, records, tells_removals: seed % 2 == 0 }
+        Self { rig, oracle, random, records, tells_removals: seed.is_multiple_of(2) }
     }
 
     fn hear(&mut self) {
@@ -191,7 +191,10 @@ impl Sim {
             }
             15 => {
                 let wait = self.oracle.ack_wait;
-                self.say("+WPI", |known, now| known.due = now + wait);
+                // After a NAK it changes nothing.
+                self.say("+WPI", |known, now| {
+                    known.due = if known.due > now { now + wait } else { known.due };
+                });
             }
             16 => self.say("+TERM", |known, _| known.acked = true),
             17 => {
