@@ -19,29 +19,7 @@ tries=${WEFT_TRIES:-1000000}
 seeds=${WEFT_SIM_SEEDS:-10000}
 soak_minutes=${WEFT_SOAK_MINUTES:-20}
 fuzz_seconds=${WEFT_FUZZ_SECONDS:-600}
-failed=0
-
-record() { # STEP COMMAND…
-  local step=$1 status
-  shift
-  echo "== $step"
-  {
-    echo "# $step"
-    echo
-    echo "$(date -u +%FT%TZ), commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo ' (changed)'), $(nproc) CPUs, Linux $(uname -r)"
-    echo
-    echo '```'
-    "$@" 2>&1
-    status=$?
-    echo '```'
-    echo
-    echo "exit code $status"
-  } >"$results/$step.md"
-  # No path of this machine is recorded.
-  sed -i "s#$PWD#.#g" "$results/$step.md"
-  tail -3 "$results/$step.md"
-  grep -q '^exit code 0$' "$results/$step.md" || failed=$((failed + 1))
-}
+. scripts/record.sh
 
 server_pid=
 start() { # FLAGS…: a server on port 14222, monitoring on 18222
@@ -110,10 +88,20 @@ bench() {
   return $status
 }
 
+# A subscriber that never reads, and one that stops, on the healthy one's core and on the other;
+# at a rate the server has no trouble with, and at the most it can do.
 slow() {
-  "$harness" slow --server "weft=$weft" --server-args "weft=--shards 1" &&
-    "$harness" slow --server "weft=$weft" --server-args "weft=--shards 2" &&
-    "$harness" slow --server "nats=$reference"
+  local shards spacers
+  for shards in 1 2; do
+    for spacers in $(seq 0 $((shards - 1))); do
+      for how in "--pace 1000000" "--pace 1000000 --reads-first" "" "--reads-first"; do
+        echo "shards $shards, spacers $spacers $how"
+        # shellcheck disable=SC2086 # two words
+        "$harness" slow --spacers "$spacers" $how --server "weft=$weft" --server-args "weft=--shards $shards" || return
+      done
+    done
+  done
+  "$harness" slow --pace 1000000 --server "nats=$reference"
 }
 
 memory() {

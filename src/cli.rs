@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::config::options::{Monitor, Port};
+use crate::config::options::{DUPLICATE_STORE_DIR, Monitor, Port};
 use crate::config::{ConfigError, Options, Surroundings};
 use crate::types::limits::CONFIG_BYTES_MAX;
 
@@ -32,6 +32,8 @@ pub enum Command {
     CheckConfig { file: PathBuf, digest: String },
     /// `-sl`: send and exit.
     Signal { signal: Signal, target: Target },
+    /// `disk-check DIR`: measure the disk and print it.
+    DiskCheck { directory: PathBuf },
     /// `-v`, `-h`: print on stdout and exit.
     Print(String),
 }
@@ -40,7 +42,7 @@ impl Command {
     /// The text of commands that only print.
     pub fn output(&self) -> Option<String> {
         match self {
-            Self::Run { .. } | Self::Signal { .. } => None,
+            Self::Run { .. } | Self::Signal { .. } | Self::DiskCheck { .. } => None,
             Self::CheckConfig { file, digest } => Some(format!(
                 "nats-server: configuration file {} is valid ({digest})",
                 file.display()
@@ -133,7 +135,7 @@ impl From<ConfigError> for CliError {
     name = "nats-server",
     about = "A NATS-compatible message broker",
     long_about = None,
-    override_usage = "nats-server [options]",
+    override_usage = "nats-server [options]\n       nats-server disk-check <dir>",
     args_override_self = true,
     disable_help_flag = true,
     next_help_heading = "Server Options"
@@ -212,6 +214,13 @@ pub struct Flags {
     #[arg(long, value_name = "token", help_heading = AUTHORIZATION)]
     auth: Option<String>,
 
+    /// Enable JetStream [also: -js]
+    #[arg(long, value_name = "bool", help_heading = JETSTREAM)]
+    jetstream: Option<bool>,
+    /// Streams are kept in <dir>/weft [also: -sd]
+    #[arg(long = "store_dir", value_name = "dir", help_heading = JETSTREAM)]
+    store_dir: Option<PathBuf>,
+
     /// CPUs to run on, like 0-3,6 [default: all allowed]
     #[arg(long, value_name = "cpus", help_heading = CORES)]
     cores: Option<String>,
@@ -232,6 +241,7 @@ pub struct Flags {
 
 const LOGGING: &str = "Logging Options";
 const AUTHORIZATION: &str = "Authorization Options";
+const JETSTREAM: &str = "JetStream Options";
 const CORES: &str = "Core Options";
 const COMMON: &str = "Common Options";
 
@@ -268,6 +278,12 @@ fn parse_in(
     }
     if flags.help == Some(true) || word == Some("help") {
         return Ok(Command::Print(usage()));
+    }
+    if word == Some("disk-check") {
+        return match line.rest.as_slice() {
+            [directory] => Ok(Command::DiskCheck { directory: directory.into() }),
+            _ => Err(CliError::Other("disk-check needs one directory".to_owned())),
+        };
     }
     if let Some(word) = word {
         return Err(CliError::Other(format!("unrecognized command: {word:?}")));
@@ -380,7 +396,24 @@ impl Flags {
         set(&mut options.ports_file_dir, &self.ports_file_dir);
         self.overlay_authorization(options);
         self.overlay_log(options);
+        self.overlay_jetstream(options)?;
         self.overlay_weft(options)
+    }
+
+    fn overlay_jetstream(&self, options: &mut Options) -> Result<(), String> {
+        match self.jetstream {
+            Some(true) => {
+                options.jetstream.get_or_insert_default();
+            }
+            Some(false) => options.jetstream = None,
+            None => {}
+        }
+        // Unlike other flags it does not replace what the file says: so does the reference.
+        if self.store_dir.is_some() && options.store_dir.is_some() {
+            return Err(DUPLICATE_STORE_DIR.into());
+        }
+        set(&mut options.store_dir, &self.store_dir);
+        Ok(())
     }
 
     fn overlay_authorization(&self, options: &mut Options) {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use weft::cli::{self, Command};
-use weft::runtime::{process, server};
+use weft::runtime::{disk, process, server};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
@@ -11,6 +11,13 @@ fn main() -> ExitCode {
         Ok(Command::Signal { signal, target }) => match process::send(signal, target) {
             Ok(()) => ExitCode::SUCCESS,
             Err(text) => fail(&text),
+        },
+        Ok(Command::DiskCheck { directory }) => match disk::check(&directory) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(text) => fail(&format!("nats-server: {text}")),
         },
         Ok(command @ Command::CheckConfig { .. }) => {
             eprintln!("{}", command.output().unwrap_or_default());

@@ -10,8 +10,10 @@ use std::ffi::OsString;
 pub(super) struct Line {
     /// The program's name and `--long=value` for each flag.
     pub flags: Vec<String>,
-    /// The first word that is no flag: `help`, `version` or a mistake. Nothing after it counts.
+    /// The first word that is no flag: `help`, `version`, `disk-check` or a mistake.
     pub word: Option<String>,
+    /// What follows it, as it is.
+    pub rest: Vec<String>,
     /// A flag we do not obey yet, as written, unless it switches something off.
     pub refused: Option<String>,
 }
@@ -51,6 +53,8 @@ const OBEYED: &[(&[&str], Kind)] = &[
     (&["user"], Text),
     (&["pass"], Text),
     (&["auth"], Text),
+    (&["jetstream", "js"], Truth),
+    (&["store_dir", "sd"], Text),
     (&["cores"], Text),
     (&["shards"], Number),
     (&["spin"], Text),
@@ -63,8 +67,6 @@ const REFUSED: &[(&[&str], Kind)] = &[
     (&["https_port", "ms"], Number),
     (&["syslog", "s"], Truth),
     (&["remote_syslog", "r"], Text),
-    (&["jetstream", "js"], Truth),
-    (&["store_dir", "sd"], Text),
     (&["tls"], Truth),
     (&["tlscert"], Text),
     (&["tlskey"], Text),
@@ -102,6 +104,7 @@ pub(super) fn rewrite(args: impl Iterator<Item = OsString>) -> Result<Line, Stri
             None => {
                 let word = if arg == "--" { args.next().transpose()? } else { Some(arg) };
                 line.word = word;
+                line.rest = args.by_ref().collect::<Result<_, _>>()?;
                 break;
             }
         };

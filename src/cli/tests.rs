@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::JetStream;
 
 fn run(args: &[&str]) -> Result<Command, CliError> {
     let read = |path: &Path| match path.to_str() {
@@ -8,6 +9,7 @@ fn run(args: &[&str]) -> Result<Command, CliError> {
         Some("full.conf") => Ok(b"listen: 'h:1', http: 'm:2', debug: on, logtime: no".to_vec()),
         Some("bad.conf") => Ok(b"bogus: 1".to_vec()),
         Some("cross.conf") => Ok(b"max_payload: 65mb".to_vec()),
+        Some("store.conf") => Ok(b"jetstream { store_dir: '/x' }".to_vec()),
         Some("p.pid") => Ok(b"4711".to_vec()),
         Some("nl.pid") => Ok(b"4711\n".to_vec()),
         Some("q.pid") => Ok(b"abc".to_vec()),
@@ -155,6 +157,8 @@ fn bad_flags_are_told_as_go_tells_them() {
         (&["foo", "bar"], "nats-server: unrecognized command: \"foo\""),
         (&["-p", "1", "foo"], "nats-server: unrecognized command: \"foo\""),
         (&["--", "foo"], "nats-server: unrecognized command: \"foo\""),
+        (&["disk-check"], "nats-server: disk-check needs one directory"),
+        (&["disk-check", "a", "b"], "nats-server: disk-check needs one directory"),
         (&["-"], "nats-server: unrecognized command: \"-\""),
         (&["-p", "70000"], "nats-server: invalid port 70000"),
         (&["-n", "a b"], "nats-server: server name cannot contain spaces"),
@@ -165,17 +169,34 @@ fn bad_flags_are_told_as_go_tells_them() {
 
 #[test]
 fn what_we_lack_is_refused_by_name() {
-    for flag in ["-js", "--jetstream", "-tls", "-s", "--tlsverify", "-no_advertise"] {
+    for flag in ["-tls", "-s", "--tlsverify", "-no_advertise"] {
         let name = flag.trim_start_matches('-');
         let expected = format!("nats-server: flag \"-{name}\" is not supported yet");
         assert_eq!(error(&[flag]), expected);
         options(&[&format!("{flag}=false")]);
     }
-    for flag in ["-sd", "--store_dir", "-tlscert", "-routes", "-r"] {
+    for flag in ["-tlscert", "-routes", "-r"] {
         let name = flag.trim_start_matches('-');
         let expected = format!("nats-server: flag \"-{name}\" is not supported yet");
         assert_eq!(error(&[flag, "x"]), expected);
     }
+}
+
+#[test]
+fn jetstream_is_switched_on_and_off() {
+    for args in [&["-js"][..], &["--jetstream"], &["-js=true"]] {
+        assert_eq!(options(args).jetstream, Some(JetStream::default()), "{args:?}");
+    }
+    for args in [&["-sd", "/x"][..], &["-sd=/x"], &["--store_dir", "/x"], &["--store_dir=/x"]] {
+        let options = options(args);
+        assert_eq!((options.store_dir, options.jetstream), (Some("/x".into()), None), "{args:?}");
+    }
+    assert_eq!(options(&["-js=false"]).jetstream, None);
+    assert_eq!(
+        error(&["-c", "store.conf", "-sd", "/y"]),
+        "nats-server: Duplicate 'store_dir' configuration"
+    );
+    assert_eq!(options(&["-c", "store.conf", "-js=false"]).jetstream, None);
 }
 
 #[test]
@@ -206,6 +227,14 @@ fn signals_go_to_a_pid_a_pid_file_or_the_only_other_server() {
         ("reload=q.pid", "invalid pid: abc"),
     ] {
         assert_eq!(error(&["-sl", text]), format!("nats-server: {expected}"));
+    }
+}
+
+#[test]
+fn a_disk_is_checked_where_the_next_word_says() {
+    match run(&["disk-check", "data"]) {
+        Ok(Command::DiskCheck { directory }) => assert_eq!(directory, Path::new("data")),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -16,7 +16,7 @@ const UNITS: &[(&str, u64)] = &[
 ];
 
 /// A duration and whether it is negative. The error is the text Go's parser gives.
-pub(super) fn parse(text: &str) -> Result<(Duration, bool), String> {
+pub fn parse(text: &str) -> Result<(Duration, bool), String> {
     let invalid = || format!("time: invalid duration {text:?}");
     let negative = text.starts_with('-');
     let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);

@@ -4,7 +4,7 @@
 //! variables only through [`Surroundings`], and knows nothing of the command line, of sockets or
 //! of whoever obeys the options.
 
-mod duration;
+pub mod duration;
 mod error;
 pub mod file;
 pub mod options;
@@ -12,7 +12,7 @@ mod reload;
 
 pub use error::{ConfigError, Position};
 pub use file::Surroundings;
-pub use options::Options;
+pub use options::{BatchLimits, JetStream, JetStreamLimits, Options};
 pub use reload::{Change, Refused, changes};
 
 /// The fuzz door: any bytes as a configuration file, without files or variables around it.

@@ -8,7 +8,7 @@ mod tests;
 
 use std::fmt;
 
-use super::options::Options;
+use super::options::{JetStream, Options};
 use super::{ConfigError, duration};
 use crate::security::access::Key;
 
@@ -118,11 +118,20 @@ const FIXED: &[(&str, Show)] = &[
     ("HTTPHost", |o| o.http.as_ref().map_or(String::new(), |_| o.http_host().to_owned())),
     ("HTTPPort", |o| o.http.as_ref().map_or("0".to_owned(), |http| http.port.to_string())),
     ("HTTPBasePath", |o| o.http_base_path.clone()),
+    ("JetStream", |o| o.jetstream.is_some().to_string()),
+    ("StoreDir", |o| path(o.store_dir.as_deref())),
+    ("JetStreamMaxMemory", |o| stream_bytes(o, |js| js.max_memory_bytes)),
+    ("JetStreamMaxStore", |o| stream_bytes(o, |js| js.max_file_bytes)),
+    ("JetStreamDomain", |o| {
+        o.jetstream.as_ref().and_then(|js| js.domain.clone()).unwrap_or_default()
+    }),
+    ("JetStreamOptions", |o| format!("{:?}", o.jetstream)),
     ("weft.cores", |o| o.weft.cores.as_ref().map_or(String::new(), ToString::to_string)),
     ("weft.shards", |o| o.weft.shards.unwrap_or(0).to_string()),
     ("weft.spin", |o| duration::format(o.weft.spin)),
     ("weft.placement", |o| o.weft.placement.to_string()),
     ("weft.ring_features", |o| o.weft.ring_features.to_string()),
+    ("weft.jetstream_io", |o| o.weft.jetstream_io.to_string()),
 ];
 
 const LIVE: &[Live] = &[
@@ -193,6 +202,11 @@ const LIVE: &[Live] = &[
     },
     Live::new("ports_file_dir", |o| path(o.ports_file_dir.as_deref())),
 ];
+
+/// -1: as much as the machine has.
+fn stream_bytes(options: &Options, bytes: fn(&JetStream) -> Option<u64>) -> String {
+    options.jetstream.as_ref().and_then(bytes).map_or("-1".to_owned(), |bytes| bytes.to_string())
+}
 
 /// All that is known of the users of one kind, secrets too: to be compared, never shown.
 fn users(options: &Options, with_nkey: bool) -> String {

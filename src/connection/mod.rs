@@ -11,5 +11,5 @@ pub mod sids;
 
 pub use identity::Profile;
 pub use keepalive::Late;
-pub use session::{Connection, Gate, Pauses, Phase, StalledProducer};
-pub use settings::Settings;
+pub use session::{Connection, Gate, Pauses, Phase, RoomWaiter, StalledProducer};
+pub use settings::{Settings, Trace};

@@ -5,13 +5,15 @@
 //! ```
 //! A small message is one copy: from the read buffer into `filling`.
 //! Invariant: `owed = filling + runs + in flight`.
+//!
+//! What is owed when a send begins is a [`Flush`], and has to be sent within the write deadline.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use crate::types::limits::{
-    DRAIN_WINDOW_NS, OUTBOUND_RUN_BYTES, POOLED_BUFFER_BYTES_MAX, POOLED_BUFFERS, SEND_BYTES_MAX,
+    OUTBOUND_RUN_BYTES, POOLED_BUFFER_BYTES_MAX, POOLED_BUFFERS, SEND_BYTES_MAX,
 };
 use crate::types::time::Mono;
 
@@ -44,6 +46,13 @@ impl BufferPool {
         self.free.pop().unwrap_or_default()
     }
 
+    /// A buffer for a run that will be full: it need not grow on the way.
+    fn take_large(&mut self) -> Vec<u8> {
+        let mut buffer = self.take();
+        buffer.reserve_exact(POOLED_BUFFER_BYTES_MAX);
+        buffer
+    }
+
     /// Keeps a buffer for reuse; a large one, or one too many, is given back to the allocator.
     pub fn give(&mut self, mut buffer: Vec<u8>) {
         let worth = buffer.capacity() > 0 && buffer.capacity() <= POOLED_BUFFER_BYTES_MAX;
@@ -51,6 +60,22 @@ impl BufferPool {
             buffer.clear();
             self.free.push(buffer);
         }
+    }
+}
+
+/// What was owed at some time, on its way out. None is under way where nothing is left of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flush {
+    pub began: Mono,
+    pub bytes: u64,
+    pub chunks: usize,
+    pub left: u64,
+}
+
+impl Flush {
+    /// It began before `now - deadline`, and is not done.
+    pub fn is_overdue(&self, now: Mono, deadline_ns: u64) -> bool {
+        self.left > 0 && now.since(self.began) > deadline_ns
     }
 }
 
@@ -62,9 +87,11 @@ pub struct Outbound {
     runs_bytes: usize,
     /// Bytes lent to the socket and not yet reported as sent.
     in_flight: usize,
-    /// When the send in flight began.
-    send_began: Mono,
-    drain: DrainRate,
+    flush: Flush,
+    /// Bytes sent since they last earned trust.
+    drained: u64,
+    /// Producers may be asked to wait for this reader.
+    trusted_until: Mono,
 }
 
 impl Outbound {
@@ -72,8 +99,8 @@ impl Outbound {
     pub fn buffer(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
         if self.filling.len() >= OUTBOUND_RUN_BYTES {
             self.close_run();
-        }
-        if self.filling.capacity() == 0 {
+            self.filling = pool.take_large();
+        } else if self.filling.capacity() == 0 {
             self.filling = pool.take();
         }
         &mut self.filling
@@ -101,15 +128,26 @@ impl Outbound {
         self.owed() == 0
     }
 
-    /// A send is in flight and was begun before `now - deadline`.
-    pub fn is_overdue(&self, now: Mono, deadline_ns: u64) -> bool {
-        self.in_flight > 0 && now.since(self.send_began) > deadline_ns
+    pub fn flush(&self) -> &Flush {
+        &self.flush
+    }
+
+    /// All that is owed now has to be sent anew within the deadline.
+    pub fn begin_flush(&mut self, now: Mono) {
+        let bytes = self.owed();
+        let chunks = self.runs.len()
+            + usize::from(!self.filling.is_empty())
+            + usize::from(self.in_flight > 0);
+        self.flush = Flush { began: now, bytes, chunks, left: bytes };
     }
 
     /// Lends the oldest bytes, at most [`SEND_BYTES_MAX`] of them (or one run), to the socket.
     /// Until [`Outbound::on_sent`] has reported all of them no more may be taken.
     pub fn take(&mut self, now: Mono, into: &mut Vec<Run>) {
         assert!(self.in_flight == 0, "one send at a time");
+        if self.flush.left == 0 {
+            self.begin_flush(now);
+        }
         if self.runs.is_empty() && !self.filling.is_empty() {
             self.in_flight = self.filling.len();
             into.push(Run::Owned(std::mem::take(&mut self.filling)));
@@ -125,20 +163,34 @@ impl Outbound {
                 into.extend(self.runs.pop_front());
             }
         }
-        self.send_began = now;
     }
 
-    /// The kernel took `bytes` of what was lent.
-    pub fn on_sent(&mut self, bytes: usize, now: Mono) {
+    /// The kernel took `bytes` of what was lent. The flush that this ended.
+    pub fn on_sent(&mut self, bytes: usize, now: Mono) -> Option<Flush> {
         assert!(bytes <= self.in_flight, "sent {bytes} of {} lent", self.in_flight);
         self.in_flight -= bytes;
-        self.send_began = now;
-        self.drain.add(bytes as u64, now);
+        self.drained += bytes as u64;
+        let was_under_way = self.flush.left > 0;
+        self.flush.left = self.flush.left.saturating_sub(bytes as u64);
+        let ended = (was_under_way && self.flush.left == 0).then_some(self.flush);
+        if ended.is_some() && self.in_flight > 0 {
+            // The send had begun with more than the flush.
+            self.begin_flush(now);
+        }
+        ended
     }
 
-    /// Whether the reader has lately taken `bytes_min`, enough to deserve that producers wait for it.
-    pub fn is_draining(&mut self, now: Mono, bytes_min: u64) -> bool {
-        self.drain.is_draining(now, bytes_min)
+    /// Trusts a reader that has taken `bytes_min` since the last time to take more until `until`.
+    pub fn earn_trust(&mut self, bytes_min: u64, until: Mono) {
+        if self.drained >= bytes_min {
+            self.drained = 0;
+            self.trusted_until = self.trusted_until.max(until);
+        }
+    }
+
+    /// Whether the reader has lately taken enough to deserve that producers wait for it.
+    pub fn is_draining(&self, now: Mono) -> bool {
+        now < self.trusted_until
     }
 
     /// Drops what is owed but not in flight.
@@ -146,6 +198,7 @@ impl Outbound {
         pool.give(std::mem::take(&mut self.filling));
         self.runs.clear();
         self.runs_bytes = 0;
+        self.flush.left = self.in_flight as u64;
     }
 
     fn close_run(&mut self) {
@@ -156,40 +209,9 @@ impl Outbound {
     }
 }
 
-/// Bytes drained in the current and the previous window.
-#[derive(Debug, Default)]
-struct DrainRate {
-    window: u64,
-    current: u64,
-    previous: u64,
-}
-
-impl DrainRate {
-    fn add(&mut self, bytes: u64, now: Mono) {
-        self.turn_to(now);
-        self.current += bytes;
-    }
-
-    fn is_draining(&mut self, now: Mono, bytes_min: u64) -> bool {
-        self.turn_to(now);
-        self.current + self.previous >= bytes_min
-    }
-
-    fn turn_to(&mut self, now: Mono) {
-        let window = now.0 / DRAIN_WINDOW_NS;
-        if window == self.window {
-            return;
-        }
-        self.previous = if window == self.window + 1 { self.current } else { 0 };
-        self.current = 0;
-        self.window = window;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::limits::DRAIN_BYTES_MIN;
 
     fn taken(outbound: &mut Outbound) -> Vec<u8> {
         let mut runs = Vec::new();
@@ -221,13 +243,39 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_takes_nothing_is_not_draining() {
-        let mut outbound = Outbound::default();
-        outbound.share(Bytes::from(vec![0; DRAIN_BYTES_MIN as usize]));
-        assert!(!outbound.is_draining(Mono(0), DRAIN_BYTES_MIN));
+    fn a_flush_is_what_was_owed_when_it_began() {
+        let (mut outbound, mut pool) = (Outbound::default(), BufferPool::default());
+        outbound.share(Bytes::from(vec![1; SEND_BYTES_MAX]));
+        outbound.share(Bytes::from_static(b"two"));
         taken(&mut outbound);
-        outbound.on_sent(DRAIN_BYTES_MIN as usize, Mono(5));
-        assert!(outbound.is_draining(Mono(DRAIN_WINDOW_NS), DRAIN_BYTES_MIN));
-        assert!(!outbound.is_draining(Mono(3 * DRAIN_WINDOW_NS), DRAIN_BYTES_MIN));
+        outbound.buffer(&mut pool).extend_from_slice(b"later");
+        assert!(!outbound.flush().is_overdue(Mono(10), 10));
+        assert!(outbound.flush().is_overdue(Mono(11), 10));
+        assert!(outbound.on_sent(SEND_BYTES_MAX, Mono(12)).is_none(), "two is left");
+        assert!(outbound.flush().is_overdue(Mono(12), 10), "progress gives no new time");
+
+        assert_eq!(taken(&mut outbound), b"twolater");
+        let ended = outbound.on_sent(3, Mono(20)).map(|flush| (flush.bytes, flush.chunks));
+        assert_eq!(ended, Some((SEND_BYTES_MAX as u64 + 3, 2)));
+        assert!(!outbound.flush().is_overdue(Mono(30), 10), "later has its own time");
+        assert!(outbound.on_sent(5, Mono(31)).is_some());
+        assert!(!outbound.flush().is_overdue(Mono(99), 10), "nothing is owed");
+    }
+
+    #[test]
+    fn trust_is_earned_by_whole_portions_and_ends() {
+        let mut outbound = Outbound::default();
+        outbound.share(Bytes::from_static(&[0; 30]));
+        taken(&mut outbound);
+        let mut send = |bytes, at| {
+            outbound.on_sent(bytes, Mono(at));
+            outbound.earn_trust(10, Mono(at + 100));
+            outbound.is_draining(Mono(at))
+        };
+        assert!(!send(9, 1));
+        assert!(send(1, 2));
+        assert!(send(9, 101));
+        assert!(!send(0, 102), "what was taken last earned nothing yet");
+        assert!(send(11, 103));
     }
 }

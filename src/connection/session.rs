@@ -119,6 +119,15 @@ pub struct StalledProducer {
     pub asked: Mono,
 }
 
+/// Who is told when a subscriber has room again for what JetStream delivers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RoomWaiter {
+    /// JetStream of this core.
+    Here,
+    /// A probe of another core.
+    Probe { shard: ShardId, id: u64 },
+}
+
 #[derive(Debug)]
 pub struct Connection {
     pub key: ConnKey,
@@ -133,8 +142,12 @@ pub struct Connection {
     pub flush_listed: bool,
     /// A subscriber asked for a stall while this read was executed.
     pub stall_asked: bool,
-    /// A timer looks whether its sends make progress.
+    /// A timer looks whether its sends are in time.
     pub write_watched: bool,
+    /// A flush exceeded the write deadline, and none has succeeded since.
+    pub is_slow: bool,
+    /// It owed more than three quarters of its limit, and not less than half since.
+    pub is_crowded: bool,
     /// The first PONG went out, and after it the INFO that answers CONNECT.
     pub greeted: bool,
     /// Other shards (one bit each) whose lane has not yet taken what this connection published.
@@ -149,6 +162,7 @@ pub struct Connection {
     pub stalled_until: Mono,
     /// Producers that wait for this subscriber to drain.
     pub stalled_producers: Vec<StalledProducer>,
+    room_waiters: Vec<RoomWaiter>,
     pub client: ClientId,
     pub profile: Box<Profile>,
 }
@@ -166,6 +180,8 @@ impl Connection {
             flush_listed: false,
             stall_asked: false,
             write_watched: false,
+            is_slow: false,
+            is_crowded: false,
             greeted: false,
             unpushed: 0,
             counters: Counters::default(),
@@ -175,6 +191,7 @@ impl Connection {
             sids: Sids::default(),
             stalled_until: Mono::default(),
             stalled_producers: Vec::new(),
+            room_waiters: Vec::new(),
             client,
             profile: Box::new(Profile::new(peer, start)),
         }
@@ -182,6 +199,26 @@ impl Connection {
 
     pub fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// Notes who wants to hear of room; each once.
+    pub fn wait_for_room(&mut self, waiter: RoomWaiter) {
+        if !self.room_waiters.contains(&waiter) {
+            self.room_waiters.push(waiter);
+        }
+    }
+
+    pub fn has_room_waiters(&self) -> bool {
+        !self.room_waiters.is_empty()
+    }
+
+    pub fn take_room_waiters(&mut self) -> Vec<RoomWaiter> {
+        std::mem::take(&mut self.room_waiters)
+    }
+
+    /// How log lines name it.
+    pub fn label(&self) -> String {
+        self.profile.logged_as(self.client)
     }
 
     /// Behaves from now on as CONNECT asked; said of an admitted client.

@@ -20,19 +20,30 @@ pub struct Settings {
     pub ping_interval_ns: u64,
     /// Unanswered pings after which a connection is stale.
     pub ping_max: u32,
-    /// A send that takes longer ends the connection.
+    /// What is owed at some time has to be sent so much later, or the client is a slow consumer.
     pub write_deadline_ns: u64,
+    /// A slow consumer that took some of it is noted and goes on, instead of being cut.
+    pub write_retry: bool,
     /// HPUB is refused and no client gets headers.
     pub no_header_support: bool,
-    /// Producers are never delayed for a slow subscriber.
+    /// Producers are never delayed for a slow subscriber, which misses messages instead.
     pub no_stall: bool,
     /// Log each protocol line.
-    pub trace: bool,
-    /// Bytes of a payload shown in a trace line; 0 = all.
-    pub max_traced_msg_len: usize,
+    pub trace: Option<Trace>,
     pub identity: Arc<Identity>,
     /// Who may connect; the same one as long as that does not change.
     pub access: Arc<Access>,
+}
+
+/// What trace lines show beside the protocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace {
+    /// Of payloads only their headers.
+    pub headers_only: bool,
+    /// Also what the server itself publishes.
+    pub system: bool,
+    /// Bytes of a payload; 0 = all.
+    pub payload_bytes_max: usize,
 }
 
 /// What INFO says of the server (facts/core-protocol.md §3).
@@ -50,6 +61,10 @@ pub struct Identity {
     /// A public curve nkey.
     pub xkey: String,
     pub connect_urls: Vec<String>,
+    /// JetStream is on.
+    pub jetstream: bool,
+    /// Of JetStream; empty: none.
+    pub domain: String,
     /// The server is about to go: clients should leave.
     pub lame_duck: bool,
 }

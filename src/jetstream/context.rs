@@ -1,6 +1,8 @@
 //! What every operation of JetStream is given: the time, the log, and the world outside.
 
+use super::config::Mode;
 use super::outbox::Outbox;
+use crate::config::JetStream as Options;
 use crate::storage::Log;
 use crate::types::{AccountId, Now};
 
@@ -12,6 +14,14 @@ pub struct Site {
     /// `2.15.1`: what clients gate on.
     pub version: String,
     pub domain: Option<String>,
+    pub options: Options,
+}
+
+impl Site {
+    /// Whether unknown fields in requests are errors.
+    pub fn mode(&self) -> Mode {
+        if self.options.strict { Mode::Strict } else { Mode::Lenient }
+    }
 }
 
 /// Whether a message for a subject would find somebody, and room.

@@ -211,7 +211,8 @@ mod tests {
         append(&mut block, "Nats-Pending-Messages", b"1");
         assert_eq!(text(&block), "NATS/1.0 404 No Messages\r\nNats-Pending-Messages: 1\r\n\r\n");
         assert_eq!(status(&block), Some((404, &b"No Messages"[..])));
-        let rows: [(&[u8], Option<(u16, &[u8])>); 5] = [
+        type Row<'a> = (&'a [u8], Option<(u16, &'a [u8])>);
+        let rows: [Row<'_>; 5] = [
             (b"NATS/1.0 503\r\n\r\n", Some((503, b""))),
             (b"NATS/1.0\r\n\r\n", None),
             (b"NATS/1.0 5\r\n\r\n", None),

@@ -340,7 +340,7 @@ impl PubAcks {
     /// Adds an acknowledgement to `out`.
     pub fn write(&self, out: &mut Vec<u8>, ack: &PubAck<'_>) {
         out.extend_from_slice(&self.begin);
-        write!(out, "{}", ack.seq).expect(INFALLIBLE);
+        out.extend_from_slice(itoa::Buffer::new().format(ack.seq).as_bytes());
         if ack.duplicate {
             // The one blank in all the JSON of the reference; it is written by hand there.
             out.extend_from_slice(b",\"duplicate\": true");

@@ -10,16 +10,38 @@
 //! | `stream/` | what a publish does, limits, retention |
 //! | `consumer/` | who gets what next, and what was acknowledged |
 //! | `advisory/` | what is told of it all |
-//! | `outbox` `context` | the border to the shard |
+//! | `api/` | requests and answers |
+//! | `registry` `letter` | who owns which stream; what cores tell each other |
+//! | `core` | a core's streams: where what arrives goes |
+//! | `wake` `alarm` `seats` | who is looked at, and when |
+//! | `progress` | what consumers write into the log |
+//! | `outbox` `context` `target` | the border to the shard |
 
 mod advisory;
+mod alarm;
+mod api;
 mod config;
 mod consumer;
 mod context;
+mod core;
 mod error;
 mod filter;
+mod ground;
 mod headers;
+mod hosted;
 mod info;
+mod letter;
+mod lifecycle;
 mod outbox;
+mod progress;
+mod registry;
+mod seats;
 mod store;
 mod stream;
+mod target;
+mod wake;
+
+pub use context::{Gate, GateState, Site};
+pub use core::{JetStream, Received, Seed};
+pub use outbox::{Posted, PostedQueue};
+pub use target::{SubscriptionChange, SubscriptionKey, Target};

@@ -43,16 +43,29 @@ impl Item {
     }
 }
 
+/// A message to route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Posted<'a> {
+    pub account: AccountId,
+    pub route: &'a [u8],
+    pub subject: &'a [u8],
+    /// Empty: none.
+    pub reply: &'a [u8],
+    /// Bytes of `body` that are headers.
+    pub header_len: usize,
+    pub body: &'a [u8],
+}
+
 /// Messages in one arena, first in first out.
 #[derive(Debug, Default)]
-struct Queue {
+pub struct PostedQueue {
     items: VecDeque<Item>,
     arena: Vec<u8>,
     /// Where the first item begins.
     at: usize,
 }
 
-impl Queue {
+impl PostedQueue {
     fn push(&mut self, account: AccountId, message: &Outgoing<'_>) {
         let Outgoing { route, subject, reply, headers, payload } = message;
         // A subject that repeats the route is not stored twice.
@@ -73,7 +86,7 @@ impl Queue {
         self.items.push_back(item);
     }
 
-    fn first(&self) -> Option<(AccountId, Outgoing<'_>)> {
+    pub fn first(&self) -> Option<Posted<'_>> {
         let item = self.items.front()?;
         let mut rest = &self.arena[self.at..];
         let mut part = |len: u32| {
@@ -84,11 +97,12 @@ impl Queue {
         let route = part(item.route);
         let shown = part(item.subject);
         let subject = if shown.is_empty() { route } else { shown };
-        let (reply, headers, payload) = (part(item.reply), part(item.headers), part(item.payload));
-        Some((item.account, Outgoing { route, subject, reply, headers, payload }))
+        let (reply, body) = (part(item.reply), part(item.headers + item.payload));
+        let header_len = item.headers as usize;
+        Some(Posted { account: item.account, route, subject, reply, header_len, body })
     }
 
-    fn pop(&mut self) {
+    pub fn pop(&mut self) {
         if let Some(item) = self.items.pop_front() {
             self.at += item.len();
         }
@@ -105,8 +119,8 @@ impl Queue {
 /// What JetStream publishes: now, or when the log has settled what the message tells.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    ready: Queue,
-    held: Queue,
+    ready: PostedQueue,
+    held: PostedQueue,
     /// By held message: what must be settled. Ascending.
     marks: VecDeque<Lsn>,
 }
@@ -132,8 +146,10 @@ impl Outbox {
     pub fn release(&mut self, settled: Lsn) {
         while self.marks.front().is_some_and(|&mark| mark <= settled) {
             self.marks.pop_front();
-            if let Some((account, message)) = self.held.first() {
-                self.ready.push(account, &message);
+            if let Some(posted) = self.held.first() {
+                let Posted { account, route, subject, reply, header_len, body } = posted;
+                let (headers, payload) = body.split_at(header_len);
+                self.ready.push(account, &Outgoing { route, subject, reply, headers, payload });
             }
             self.held.pop();
         }
@@ -141,21 +157,36 @@ impl Outbox {
 
     /// The log will never settle more: what waits for it is forgotten.
     pub fn forget_held(&mut self) {
-        self.held = Queue::default();
+        self.held = PostedQueue::default();
         self.marks.clear();
     }
 
-    /// The next message to route; follow with [`Outbox::pop`].
-    pub fn first(&self) -> Option<(AccountId, Outgoing<'_>)> {
-        self.ready.first()
+    /// Swaps what is to be routed for an emptied queue. False: there is nothing.
+    pub fn take(&mut self, emptied: &mut PostedQueue) -> bool {
+        std::mem::swap(&mut self.ready, emptied);
+        !emptied.items.is_empty()
     }
 
+    /// The next message to be routed, for tests of what publishes.
+    #[cfg(test)]
+    pub fn first(&self) -> Option<(AccountId, Outgoing<'_>)> {
+        let Posted { account, route, subject, reply, header_len, body } = self.ready.first()?;
+        let (headers, payload) = body.split_at(header_len);
+        Some((account, Outgoing { route, subject, reply, headers, payload }))
+    }
+
+    #[cfg(test)]
     pub fn pop(&mut self) {
         self.ready.pop();
     }
 
     pub fn is_empty(&self) -> bool {
         self.ready.items.is_empty()
+    }
+
+    /// Bytes that wait to be routed.
+    pub fn ready_bytes(&self) -> usize {
+        self.ready.arena.len() - self.ready.at
     }
 
     /// Bytes of memory.
@@ -169,10 +200,11 @@ mod tests {
     use super::*;
 
     fn drain(outbox: &mut Outbox) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut out = Vec::new();
-        while let Some((_, message)) = outbox.first() {
-            out.push((message.subject.to_vec(), message.payload.to_vec()));
-            outbox.pop();
+        let (mut out, mut posted) = (Vec::new(), PostedQueue::default());
+        outbox.take(&mut posted);
+        while let Some(message) = posted.first() {
+            out.push((message.subject.to_vec(), message.body.to_vec()));
+            posted.pop();
         }
         out
     }
@@ -189,11 +221,21 @@ mod tests {
         };
         outbox.publish(AccountId(3), message);
         outbox.publish(AccountId(0), Outgoing::plain(b"a", b""));
-        assert_eq!(outbox.first(), Some((AccountId(3), message)));
-        outbox.pop();
-        assert_eq!(outbox.first(), Some((AccountId(0), Outgoing::plain(b"a", b""))));
-        outbox.pop();
-        assert!(outbox.is_empty());
+        let mut posted = PostedQueue::default();
+        assert!(outbox.take(&mut posted));
+        let first = posted.first().unwrap();
+        assert_eq!(
+            (first.account, first.route, first.subject),
+            (AccountId(3), &b"inbox"[..], &b"orders.1"[..])
+        );
+        assert_eq!(
+            (first.reply, first.header_len, first.body),
+            (&b"$JS.ACK.x"[..], 12, &b"NATS/1.0\r\n\r\np"[..])
+        );
+        posted.pop();
+        assert_eq!(posted.first().map(|posted| posted.subject), Some(&b"a"[..]));
+        posted.pop();
+        assert!(posted.first().is_none() && outbox.is_empty());
     }
 
     #[test]

@@ -35,9 +35,24 @@ pub enum Pick {
 }
 
 impl Fanout {
-    #[cfg(test)]
+    /// Nobody wants it, here or elsewhere.
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.remote.is_empty() && self.groups.is_empty()
+    }
+
+    /// Subscriptions of this shard, plain ones and members of groups.
+    pub fn locals(&self) -> impl Iterator<Item = SubKey> {
+        self.plain.iter().chain(self.groups.iter().flat_map(|group| &group.local)).copied()
+    }
+
+    /// Whether another shard may get it.
+    pub fn reaches_others(&self) -> bool {
+        !self.remote.is_empty() || self.groups.iter().any(|group| !group.remote.is_empty())
+    }
+
+    pub fn reaches(&self, shard: ShardId) -> bool {
+        let in_group = |group: &GroupFanout| group.remote.iter().any(|(other, _)| *other == shard);
+        self.remote.contains(shard) || self.groups.iter().any(in_group)
     }
 
     /// The group that a frame from another core names.

@@ -10,6 +10,8 @@ use super::clock::Clock;
 use super::control::cores::CoreHandle;
 use super::control::{Cores, Load, Prover};
 use super::core::{self, Core};
+use super::disk::Disk;
+use super::jetstream;
 use super::ring::Ladder;
 use super::syscalls::EventFd;
 use crate::connection::Settings;
@@ -26,6 +28,7 @@ pub struct Plan {
     pub ladder: Ladder,
     pub spin_ns: u64,
     pub cache_enabled: bool,
+    pub jetstream: Option<Arc<jetstream::Plan>>,
     /// Known to no client: keys the hash tables.
     pub secret: u64,
     pub clock: Clock,
@@ -35,12 +38,14 @@ pub struct Plan {
 pub struct Running {
     pub cores: Cores,
     threads: Vec<glommio::ExecutorJoinHandle<()>>,
+    /// The store is ours until all cores have ended.
+    jetstream: Option<Arc<jetstream::Plan>>,
 }
 
 /// glommio's own buffers: only its eventfd reads use them.
 const EXECUTOR_IO_MEMORY: usize = 1 << 20;
 
-/// Starts one executor per shard.
+/// Starts one executor per shard. Returns when all of them serve: their logs are recovered.
 pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
     let shards = plan.cpus.len();
     let wakers: Arc<[EventFd]> =
@@ -49,6 +54,7 @@ pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
     let mut threads = Vec::new();
     let ports = mesh(shards, MeshSettings { lane_slots: LANE_SLOTS });
     let bell = ports.first().expect("at least one shard").bell();
+    let (ready, reports) = std::sync::mpsc::channel();
     for (index, (port, cpu)) in ports.into_iter().zip(&plan.cpus).enumerate() {
         let (requests, inbox) = mpsc::channel(CONTROL_REQUESTS_MAX);
         let load = Arc::new(Load::default());
@@ -64,14 +70,20 @@ pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
         let prover = prover.clone();
         let (settings, wakers) = (Arc::clone(&plan.settings), Arc::clone(&wakers));
         let (clock, ladder, spin_ns) = (plan.clock, plan.ladder, plan.spin_ns);
+        let (jetstream, ready) = (plan.jetstream.clone(), ready.clone());
         let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
         let thread = LocalExecutorBuilder::new(placement)
             .name(&format!("weft-{index}"))
             .io_memory(EXECUTOR_IO_MEMORY)
             .spawn(move || async move {
-                let shard = Shard::new(&seed, settings);
+                let mut shard = Shard::new(&seed, settings);
+                let disks = start_jetstream(jetstream.as_deref(), &mut shard, shards, clock);
+                // The one that waits is there until all have told.
+                let _ = ready.send(disks.as_ref().map(drop).map_err(Clone::clone));
+                let Ok(disks) = disks else { return };
                 core::run(Core {
                     shard,
+                    disks,
                     port,
                     requests: inbox,
                     prover,
@@ -86,10 +98,33 @@ pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
             .map_err(|fault| io::Error::other(format!("starting core {index}: {fault}")))?;
         threads.push(thread);
     }
-    Ok(Running { cores: Cores { handles: handles.into(), bell, wakers }, threads })
+    drop(ready);
+    for _ in 0..shards {
+        let report = reports.recv().map_err(|_| "a core ended before it was ready");
+        report.map_err(io::Error::other)?.map_err(io::Error::other)?;
+    }
+    let cores = Cores { handles: handles.into(), bell, wakers };
+    Ok(Running { cores, threads, jetstream: plan.jetstream.clone() })
+}
+
+/// Recovers what the shard's logs hold. The error is for people.
+fn start_jetstream(
+    plan: Option<&jetstream::Plan>,
+    shard: &mut Shard,
+    shards: usize,
+    clock: Clock,
+) -> Result<Vec<Disk>, String> {
+    let Some(plan) = plan else { return Ok(Vec::new()) };
+    let jetstream::Part { disks, seed, .. } = plan.start(shard.id(), shards, clock)?;
+    shard.start_jetstream(seed);
+    Ok(disks)
 }
 
 impl Running {
+    pub fn has_jetstream(&self) -> bool {
+        self.jetstream.is_some()
+    }
+
     /// Waits until all cores have ended.
     pub fn join(self) {
         for thread in self.threads {

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use glommio::timer::Timer;
 use tokio::sync::{mpsc, oneshot};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::clock::Clock;
 use super::control::Prover;
+use super::devices::Devices;
+use super::disk::Disk;
 use super::ring::{self, Ladder, Ring};
 use super::sockets::{IGNORED, Sockets};
 use super::syscalls::EventFd;
@@ -25,7 +27,7 @@ use crate::shard::snapshot::{Answer, Query};
 use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard};
 use crate::types::ConnKey;
-use crate::types::limits::REACTOR_PASS_NS;
+use crate::types::limits::{CLOSE_LOGS_NS_MAX, REACTOR_PASS_NS};
 use crate::types::time::{Mono, SECOND};
 
 /// What the control thread can ask of a core.
@@ -39,13 +41,17 @@ pub enum Request {
     Proved(ConnKey, bool),
     /// Close so many connections.
     Shed(usize),
-    /// Close all, send what is owed for a moment, and end.
+    /// Read no more; answer when a turn has ended with nothing left to settle.
+    Settle(oneshot::Sender<()>),
+    /// Close all, send what is owed for a moment, close the logs, and end.
     Stop,
 }
 
 /// All that a core is made of, gathered before its thread starts.
 pub struct Core {
     pub shard: Shard,
+    /// In the order of the shard's logs.
+    pub disks: Vec<Disk>,
     pub port: Port,
     pub requests: mpsc::Receiver<Request>,
     /// Where logins are checked.
@@ -79,18 +85,23 @@ pub async fn run(core: Core) {
 
 struct Driver {
     core: Core,
-    sockets: Sockets,
+    devices: Devices,
     /// A timeout is with the kernel that ends a sleep at this time.
     timeout_at: Mono,
-    stop_at: Option<Mono>,
+    /// Waiting for the logs.
+    settlers: Vec<oneshot::Sender<()>>,
+    /// Since when the core is stopping.
+    stopping: Option<Mono>,
 }
 
 impl Driver {
-    fn new(core: Core) -> io::Result<Self> {
+    fn new(mut core: Core) -> io::Result<Self> {
         let ring = Ring::new(core.ladder)?;
         let wakers = Arc::clone(&core.wakers);
         let sockets = Sockets::new(ring, Arc::clone(&core.load), wakers, core.shard.id());
-        Ok(Self { core, sockets, timeout_at: Mono(0), stop_at: None })
+        let devices = Devices::new(sockets, std::mem::take(&mut core.disks));
+        let timeout_at = Mono(0);
+        Ok(Self { core, devices, timeout_at, settlers: Vec::new(), stopping: None })
     }
 
     async fn run(mut self) {
@@ -100,11 +111,16 @@ impl Driver {
             self.take_requests();
             let now = self.core.clock.now();
             let Core { shard, port, .. } = &mut self.core;
-            let wish = turn(shard, port, &mut self.sockets, now);
+            self.devices.begin_turn(now.mono);
+            let wish = turn(shard, port, &mut self.devices, now);
+            self.answer_settlers();
+            let is_stopped = self.is_stopped(now.mono);
+            let wish = wish.min(self.devices.finish_turn(&mut self.core.shard));
+            let port = &mut self.core.port;
             for peer in port.take_wakes().iter() {
                 self.core.wakers[peer.index()].signal();
             }
-            if self.is_stopped(now.mono) {
+            if is_stopped {
                 return;
             }
             if now.mono.since(reactor_at) > REACTOR_PASS_NS {
@@ -113,7 +129,7 @@ impl Driver {
                 reactor_at = now.mono;
             }
             let due = matches!(wish, Wish::At(at) if at <= now.mono);
-            if self.sockets.was_active() || wish == Wish::AtOnce || due {
+            if self.devices.sockets.was_active() || wish == Wish::AtOnce || due {
                 idle_since = None;
             } else if now.mono.since(*idle_since.get_or_insert(now.mono)) >= self.core.spin_ns {
                 self.park(wish, now.mono);
@@ -129,7 +145,7 @@ impl Driver {
         while let Ok(request) = self.core.requests.try_recv() {
             let shard = &mut self.core.shard;
             match request {
-                Request::Adopt(fd, opened) => self.sockets.open(shard, fd, opened),
+                Request::Adopt(fd, opened) => self.devices.sockets.open(shard, fd, opened),
                 Request::Ask(query, reply) => {
                     // Nobody waits any more: then nobody needs it.
                     let _ = reply.send(shard.answer(&query));
@@ -144,16 +160,45 @@ impl Driver {
                 Request::Shed(count) => {
                     shard.shed(count);
                 }
+                Request::Settle(reply) => {
+                    self.devices.stop_reading();
+                    self.settlers.push(reply);
+                }
                 Request::Stop => {
+                    shard.stop_jetstream();
+                    self.devices.stop_reading();
                     shard.shed(usize::MAX);
-                    self.stop_at = Some(self.core.clock.mono().plus(STOP_NS));
+                    self.stopping = Some(self.core.clock.mono());
                 }
             }
         }
     }
 
-    fn is_stopped(&self, now: Mono) -> bool {
-        self.stop_at.is_some_and(|at| now >= at || self.sockets.is_empty())
+    /// Answers those who wait for the logs, if the turn has left nothing to be done.
+    fn answer_settlers(&mut self) {
+        let shard = &mut self.core.shard;
+        if !self.settlers.is_empty() && self.devices.settle_logs(shard) && !shard.is_behind() {
+            for settler in self.settlers.drain(..) {
+                // Nobody waits any more: then nobody needs it.
+                let _ = settler.send(());
+            }
+        }
+    }
+
+    /// When everything owed to clients is sent the logs are closed; each has its deadline.
+    fn is_stopped(&mut self, now: Mono) -> bool {
+        let Some(since) = self.stopping else { return false };
+        if now < since.plus(STOP_NS) && !self.devices.sockets.is_empty() {
+            return false;
+        }
+        if self.devices.close_logs(&mut self.core.shard) {
+            return true;
+        }
+        let is_late = now >= since.plus(STOP_NS + CLOSE_LOGS_NS_MAX);
+        if is_late {
+            warn!("core {}: the disk takes too long, a log is not closed", self.core.shard.id());
+        }
+        is_late
     }
 
     /// Sleeps until a completion, a peer, the control thread or a deadline.
@@ -172,7 +217,7 @@ impl Driver {
         if self.core.port.may_sleep() {
             // The turn's look may have answered a bell that announced a request.
             if self.core.requests.is_empty() {
-                self.sockets.wait();
+                self.devices.sockets.wait();
             }
             self.core.port.unpark();
         }
@@ -185,10 +230,14 @@ impl Driver {
             .nsec(u32::try_from(ns % SECOND).expect("below a second"));
         let entry = ring::timeout(&time, IGNORED);
         // SAFETY: the kernel copies `time` when it takes the entry, in the `enter` below.
-        let queued = unsafe { self.sockets.ring.push(&entry) };
-        if let Err(fault) = queued.and_then(|()| self.sockets.ring.enter()) {
+        let queued = unsafe { self.devices.sockets.ring.push(&entry) };
+        if let Err(fault) = queued.and_then(|()| self.devices.sockets.ring.enter()) {
             error!("io_uring timeout failed: {fault}; timers of this core run up to 100 ms late");
         }
         self.timeout_at = until;
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

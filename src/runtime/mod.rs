@@ -6,6 +6,7 @@
 //!   sockets   connections as file descriptors and operations  clock    both clocks, once per turn
 //!   control   accept, monitoring: the control thread        server    its life: start, signals, stop
 //!   checks    is this machine fit, before anything starts   cpus      which cores
+//!   devices   the ring's users: sockets and disks           jetstream its start: directory, limits
 //!   disk      a log's files, driven by the core's ring
 //!   logging   the reference's log lines                     process   pid and ports files, signals
 //! ```
@@ -21,6 +22,8 @@ mod clock;
 mod control;
 mod core;
 mod cpus;
+mod devices;
+mod jetstream;
 mod ring;
 mod sockets;
 mod syscalls;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use nkeys::{KeyPair, XKey};
 use sha2::{Digest, Sha256};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -22,18 +22,23 @@ use super::core::Request;
 use super::logging::Logger;
 use super::process::{OwnFile, Ports, urls};
 use super::ring::Ladder;
-use super::{checks, cpus};
+use super::{checks, cpus, jetstream};
 use crate::cli::{Flags, VERSION};
-use crate::config::options::RingFeatures;
+use crate::config::options::{RingFeatures, WriteTimeout};
 use crate::config::{Options, changes};
-use crate::connection::Settings;
 use crate::connection::settings::Identity;
+use crate::connection::{Settings, Trace};
+use crate::jetstream::Site;
 use crate::monitor::ServerFacts;
 use crate::protocol::ParserLimits;
 use crate::security::{Access, NonceKey};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
+/// A publish goes to another core, is stored there, and its ack comes back.
+const SETTLE_ROUNDS: usize = 3;
+/// A stop waits so long for the disk before clients are closed.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// In lame duck mode connections close at least this fast, one after the other.
 const SHED_INTERVAL_MAX: Duration = Duration::from_secs(1);
 const SHED_INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -113,8 +118,9 @@ impl Server {
         let cpus = cpus::plan(&options.weft)?;
         let mut warnings = Vec::new();
         checks::run(cpus.len(), options.limits.max_connections, &mut warnings)?;
-        let listener = bind("client", &options.listen.host, options.listen.port.to_bind()).await?;
-        let bound = listener.local_addr().map_err(|fault| fault.to_string())?;
+        // Ours from now on, and open when the logs are recovered.
+        let socket = bind("client", &options.listen.host, options.listen.port.to_bind()).await?;
+        let bound = socket.local_addr().map_err(|fault| fault.to_string())?;
         let identity = identity(&options, bound)?;
         say_hello(&options, &identity, cpus.len());
         warnings.iter().for_each(|text| warn!("{text}"));
@@ -122,25 +128,37 @@ impl Server {
 
         let clock = Clock::new();
         let secret = KeyPair::new_server().public_key();
+        let secret =
+            secret.bytes().fold(0, |hash: u64, byte| hash.rotate_left(5) ^ u64::from(byte));
         let nonce_key = nonce_key();
         let access = Arc::new(options.authorization.access(nonce_key));
+        let began = clock.mono();
+        let jetstream = start_jetstream(&options, &identity, cpus.len(), clock, secret)?;
         let plan = Plan {
             settings: Arc::new(settings(&options, &identity, &access)),
+            jetstream,
             ladder: ladder(options.weft.ring_features),
             spin_ns: options.weft.spin.as_nanos() as u64,
             cache_enabled: !options.disable_sublist_cache,
-            secret: secret.bytes().fold(0, |hash: u64, byte| hash.rotate_left(5) ^ u64::from(byte)),
+            secret,
             cpus,
             clock,
         };
         let (prover, logins) = prover::queue();
         let running = boot::start(&plan, &prover).map_err(|fault| fault.to_string())?;
+        if plan.jetstream.is_some() {
+            let took = Duration::from_nanos(clock.mono().since(began));
+            info!("Took {took:?} to start JetStream");
+        }
         tokio::spawn(prover::prove_all(logins, running.cores.clone()));
 
         let mut facts = server_facts(&options, &identity, &running.cores, clock);
         let monitor = match &options.http {
             Some(http) => {
-                let listener = bind("http", options.http_host(), http.port.to_bind()).await?;
+                let (host, port) = (options.http_host(), http.port.to_bind());
+                let socket = bind("http", host, port).await?;
+                let listener =
+                    socket.listen(BACKLOG).map_err(|e| refused("http", host, port, &e))?;
                 let bound = listener.local_addr().map_err(|fault| fault.to_string())?;
                 facts.http_port = bound.port();
                 info!("Starting http monitor on {bound}");
@@ -156,6 +174,9 @@ impl Server {
             tokio::spawn(http::serve(listener, Arc::new(pages)));
         }
 
+        let listener = socket
+            .listen(BACKLOG)
+            .map_err(|fault| refused("client", &options.listen.host, bound.port(), &fault))?;
         let mut acceptor =
             Acceptor::new(running.cores.clone(), &options.weft, options.limits.max_connections);
         let limits = acceptor.limits();
@@ -303,10 +324,38 @@ impl Server {
     async fn stop(mut self) {
         info!("Initiating Shutdown...");
         self.acceptor.abort();
+        let has_jetstream = self.running.has_jetstream();
+        if has_jetstream {
+            info!("Initiating JetStream Shutdown...");
+            if tokio::time::timeout(SETTLE_MAX, self.settle()).await.is_err() {
+                warn!("the disk takes too long: what waits for it is not acknowledged");
+            }
+        }
         self.running.cores.send_all(|| Request::Stop).await;
         self.remove_files();
         self.running.join();
+        if has_jetstream {
+            info!("JetStream Shutdown");
+        }
         info!("Server Exiting..");
+    }
+
+    /// Nothing is read any more; what was read is stored and acknowledged. What one core tells
+    /// another in a round is done in the next.
+    async fn settle(&self) {
+        for _ in 0..SETTLE_ROUNDS {
+            let mut replies = Vec::new();
+            let ask = || {
+                let (reply, answer) = oneshot::channel();
+                replies.push(answer);
+                Request::Settle(reply)
+            };
+            self.running.cores.send_all(ask).await;
+            for reply in replies {
+                // A core that has ended has nothing to settle.
+                let _ = reply.await;
+            }
+        }
     }
 }
 
@@ -358,25 +407,47 @@ impl Signals {
     }
 }
 
-async fn bind(what: &str, host: &str, port: u16) -> Result<TcpListener, String> {
-    let refused = |fault: std::io::Error| {
-        format!(
-            "Error listening on {what} port: {host}:{port}, \"listen tcp {host}:{port}: {fault}\""
-        )
-    };
+/// An address that is ours, and that nobody can connect to yet.
+async fn bind(what: &str, host: &str, port: u16) -> Result<TcpSocket, String> {
+    let refused = |fault| refused(what, host, port, &fault);
     let mut addresses = tokio::net::lookup_host((host, port)).await.map_err(refused)?;
     let address = addresses.next().ok_or_else(|| format!("host {host} has no address"))?;
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let listen = |socket: TcpSocket| {
+    let bind = |socket: TcpSocket| {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        socket.listen(BACKLOG)
+        Ok(socket)
     };
-    socket.and_then(listen).map_err(refused)
+    socket.and_then(bind).map_err(refused)
+}
+
+fn refused(what: &str, host: &str, port: u16, fault: &std::io::Error) -> String {
+    format!("Error listening on {what} port: {host}:{port}, \"listen tcp {host}:{port}: {fault}\"")
+}
+
+/// Takes the store, if JetStream is wanted.
+fn start_jetstream(
+    options: &Options,
+    identity: &Identity,
+    shards: usize,
+    clock: Clock,
+    secret: u64,
+) -> Result<Option<Arc<jetstream::Plan>>, String> {
+    let Some(wanted) = jetstream::Wanted::of(options, secret) else { return Ok(None) };
+    let options = options.jetstream.clone().unwrap_or_default();
+    let site = Site {
+        server_name: identity.server_name.clone(),
+        server_id: identity.server_id.clone(),
+        version: VERSION.to_owned(),
+        domain: options.domain.clone(),
+        options,
+    };
+    jetstream::Plan::new(&wanted, shards, site, clock).map(Arc::new).map(Some)
 }
 
 fn identity(options: &Options, bound: SocketAddr) -> Result<Identity, String> {
     let server_id = KeyPair::new_server().public_key();
+    let jetstream = options.jetstream.as_ref();
     let mut identity = Identity {
         server_name: options.server_name.clone().unwrap_or_else(|| server_id.clone()),
         server_id,
@@ -387,6 +458,8 @@ fn identity(options: &Options, bound: SocketAddr) -> Result<Identity, String> {
         port: bound.port(),
         xkey: XKey::new().public_key(),
         connect_urls: Vec::new(),
+        jetstream: jetstream.is_some(),
+        domain: jetstream.and_then(|it| it.domain.clone()).unwrap_or_default(),
         lame_duck: false,
     };
     if let Some((host, port)) = options.client_advertise_address().map_err(|e| e.to_string())? {
@@ -422,7 +495,8 @@ fn ladder(features: RingFeatures) -> Ladder {
     }
 }
 
-fn settings(options: &Options, identity: &Identity, access: &Arc<Access>) -> Settings {
+/// What the options say of connections.
+pub fn settings(options: &Options, identity: &Identity, access: &Arc<Access>) -> Settings {
     let limits = &options.limits;
     Settings {
         parser: ParserLimits {
@@ -436,10 +510,14 @@ fn settings(options: &Options, identity: &Identity, access: &Arc<Access>) -> Set
         ping_interval_ns: options.ping_interval.as_nanos() as u64,
         ping_max: options.ping_max,
         write_deadline_ns: options.write_deadline.as_nanos() as u64,
+        write_retry: options.write_timeout == WriteTimeout::Retry,
         no_header_support: !options.headers,
         no_stall: options.no_fast_producer_stall,
-        trace: options.log.trace,
-        max_traced_msg_len: options.log.max_traced_bytes.unwrap_or(0),
+        trace: options.log.trace.then(|| Trace {
+            headers_only: options.log.trace_headers,
+            system: options.log.trace_verbose,
+            payload_bytes_max: options.log.max_traced_bytes.unwrap_or(0),
+        }),
         identity: Arc::new(identity.clone()),
         access: Arc::clone(access),
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tracing::error;
 
 use super::control::Load;
+use super::disk::Disk;
 use super::ring::{self, Ring};
 use super::syscalls::{self, EventFd};
 use crate::connection::outbound::Run;
@@ -30,6 +31,8 @@ pub struct Sockets {
     buffer: Box<[u8]>,
     reads: Vec<Read>,
     completions: Vec<(u64, i32, u32)>,
+    /// Completions that are not of sockets, for their owner: user data and result.
+    pub others: Vec<(u64, i32)>,
     /// Sends that ended while more was waiting.
     again: Vec<ConnKey>,
     runs: Vec<Run>,
@@ -86,7 +89,8 @@ const KIND_SHIFT: u32 = 62;
 const POLL: u64 = 1;
 const SEND: u64 = 2;
 const WAKE: u64 = 3;
-/// Timeouts and cancellations: their completions only end a sleep.
+/// Timeouts and cancellations: their completions only end a sleep. Anything else without one of
+/// the kinds above goes to [`Sockets::others`].
 pub const IGNORED: u64 = 0;
 const GENERATION_MASK: u64 = (1 << 30) - 1;
 
@@ -111,6 +115,7 @@ impl Sockets {
             buffer: vec![0; TURN_INPUT_BYTES].into_boxed_slice(),
             reads: Vec::new(),
             completions: Vec::new(),
+            others: Vec::new(),
             again: Vec::new(),
             runs: Vec::new(),
             active: false,
@@ -130,6 +135,23 @@ impl Sockets {
         let entry = ring::read_counter(fd, wakes, WAKE << KIND_SHIFT);
         // SAFETY: the box lives as long as the ring, and nobody else looks into it.
         unsafe { self.queue(&entry) };
+    }
+
+    /// Queues what a disk has to do.
+    pub fn queue_disk(&mut self, disk: &mut Disk) {
+        disk.queue(|entry| {
+            // SAFETY: a disk keeps in place what its entries point to until it was told of their
+            // completion, and forgets it rather than frees it when it is dropped before.
+            unsafe { self.queue(entry) };
+            true
+        });
+    }
+
+    /// Hands to the kernel what was queued in this turn.
+    pub fn enter(&mut self) {
+        if let Err(fault) = self.ring.enter() {
+            give_up(&fault);
+        }
     }
 
     /// Sleeps until there is a completion.
@@ -195,9 +217,11 @@ impl Sockets {
     }
 
     fn on_completion(&mut self, shard: &mut Shard, data: u64, result: i32, flags: u32) {
-        if data >> KIND_SHIFT == WAKE {
-            self.listen();
-            return;
+        match data >> KIND_SHIFT {
+            WAKE => return self.listen(),
+            0 if data == IGNORED => return,
+            0 => return self.others.push((data, result)),
+            _ => {}
         }
         let slot = (data & u64::from(u32::MAX)) as usize;
         let Some(socket) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
@@ -213,8 +237,7 @@ impl Sockets {
                     self.arm(key);
                 }
             }
-            SEND => self.on_send_done(shard, key, result),
-            _ => {}
+            _ => self.on_send_done(shard, key, result),
         }
     }
 
@@ -452,9 +475,6 @@ impl TurnIo for Sockets {
         }
         if shard.effects.flush.is_empty() {
             shard.effects.flush = listed;
-        }
-        if let Err(fault) = self.ring.enter() {
-            give_up(&fault);
         }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::delivery::Reached;
 use super::frame::{Message, Origin};
 use super::receive::Flow;
-use super::{Shard, admission};
+use super::{Shard, admission, trace};
 use crate::protocol::{Publish, Violation, encode};
 use crate::routing::{NewSubscription, SubKey};
 use crate::types::{CloseReason, ConnKey, Pattern, Subject};
@@ -54,7 +54,7 @@ impl Shard {
             &built
         });
         let origin = Origin { shard: self.id, conn: key, echo: manners.echo };
-        let message = Message { origin, account, publish, tail, ask: 0 };
+        let message = Message { origin, account, route: None, publish, tail, ask: 0 };
         let answered = self.serve_system(&message);
         // Not earlier: each answer above can cut this connection, and with it subscriptions that a
         // fan-out would still name.
@@ -110,6 +110,7 @@ impl Shard {
             let owner = key.slot;
             let new = NewSubscription { account, pattern, queue, sid, owner };
             let sub = self.router.subscribe(new);
+            self.interest_moved = true;
             let conn = self.connections.owner_mut(key.slot);
             conn.sids.insert(sub, &self.hasher, &self.router);
         }
@@ -144,8 +145,12 @@ impl Shard {
     pub(super) fn unsubscribe(&mut self, sub: SubKey) {
         let owner = self.router.subscription(sub).owner();
         let conn = self.connections.owner_mut(owner);
+        if self.settings.trace.is_some() {
+            trace::ended(&conn.label(), self.router.subscription(sub).sid());
+        }
         conn.sids.remove(sub, &self.hasher, &self.router);
         self.router.unsubscribe(sub);
+        self.interest_moved = true;
     }
 
     pub(super) fn ping(&mut self, key: ConnKey) -> Flow {
@@ -192,7 +197,12 @@ impl Shard {
         let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
             return;
         };
-        write(conn.outbound.buffer(&mut self.pool));
+        let out = conn.outbound.buffer(&mut self.pool);
+        let before = out.len();
+        write(out);
+        if self.settings.trace.is_some() {
+            trace::answer(&conn.profile.logged_as(conn.client), &out[before..]);
+        }
         let owed = conn.outbound.owed();
         self.list_flush(key);
         if owed > self.settings.max_pending {

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::Shard;
-use super::frame::{self, GroupPart, Groups, Message, Origin};
+use super::frame::{self, GroupPart, Groups, Message, Origin, SERVICE};
+use super::{Shard, trace};
 use crate::connection::{Pauses, Phase};
 use crate::protocol::encode::{self, Kind};
 use crate::routing::{Fanout, GroupFanout, Pick, SubKey, Subscription};
@@ -105,7 +105,7 @@ impl Shard {
         plain: bool,
         groups: Groups<'_>,
     ) {
-        let Some(fanout) = self.route(message.account, message.publish.subject) else { return };
+        let Some(fanout) = self.route(message.account, message.routed_by()) else { return };
         let mut forms = Forms::default();
         if plain {
             let mut delivered = false;
@@ -234,6 +234,9 @@ impl Shard {
     /// Whether a subscription would get a message of this origin.
     fn takes(&self, sub: SubKey, subject: &[u8], origin: &Origin) -> bool {
         let subscription = self.router.subscription(sub);
+        if subscription.owner() == SERVICE.slot {
+            return true;
+        }
         let conn = self.connections.owner(subscription.owner());
         let takes =
             conn.is_open() && !is_spent(subscription) && !refuses_own(conn.key, origin, self.id);
@@ -253,6 +256,9 @@ impl Shard {
         forms: &mut Forms,
     ) -> bool {
         let subscription = self.router.subscription(sub);
+        if subscription.owner() == SERVICE.slot {
+            return self.serve(sub, message);
+        }
         let conn = self.connections.owner_mut(subscription.owner());
         let own = refuses_own(conn.key, &message.origin, self.id);
         if own || !conn.is_open() || is_spent(subscription) {
@@ -271,6 +277,12 @@ impl Shard {
             self.scratch.spent.push(sub);
         }
         let publish = message.publish;
+        if conn.is_crowded && self.settings.no_stall {
+            // It misses the message, which counts for it as in the reference.
+            conn.counters.out_msgs += 1;
+            conn.counters.out_bytes += publish.payload.len() as u64;
+            return false;
+        }
         let kind = if conn.manners.headers { Kind::of(publish) } else { Kind::Msg };
         let body_len = if kind == Kind::of(publish) {
             let out = conn.outbound.buffer(&mut self.pool);
@@ -297,6 +309,9 @@ impl Shard {
             }
             publish.payload.len() - publish.header_len
         };
+        if let Some(how) = &self.settings.trace {
+            trace::delivery(&conn.label(), kind, subscription.sid(), publish, how);
+        }
         conn.counters.out_msgs += 1;
         conn.counters.out_bytes += body_len as u64;
         self.totals.out_msgs += 1;
@@ -310,7 +325,8 @@ impl Shard {
         if owed > self.settings.max_pending {
             conn.phase = Phase::Closing(CloseReason::SlowConsumerPendingBytes);
             self.scratch.doomed.push(conn.key);
-        } else if owed > self.settings.max_pending / 4 * 3 && !self.settings.no_stall {
+        } else if owed > self.settings.max_pending / 4 * 3 {
+            conn.is_crowded = true;
             self.scratch.crowded.push(conn.key);
         }
         true
@@ -372,7 +388,9 @@ impl Shard {
         }
         self.cut_doomed();
         while let Some(key) = self.scratch.crowded.pop() {
-            self.ask_stall(key, *origin);
+            if !self.settings.no_stall {
+                self.ask_stall(key, *origin);
+            }
         }
     }
 }

@@ -25,8 +25,8 @@ pub struct Close {
     pub at_once: bool,
 }
 
-/// When the shard wants to be called though nothing arrived.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// When the shard wants to be called though nothing arrived; the sooner, the smaller.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Wish {
     /// There is work left over from this turn.
     AtOnce,

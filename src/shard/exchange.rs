@@ -26,6 +26,7 @@ impl Shard {
         }
         while let Some(from) = port.pop_interest(&mut self.interest) {
             self.router.apply_interest(from, &self.interest).expect("our own encoding");
+            self.interest_moved = true;
         }
         let mut budget = self.tuning.turn_peer_bytes;
         loop {
@@ -64,9 +65,9 @@ impl Shard {
 
     fn on_frame(&mut self, from: ShardId, frame: Frame<'_>, length: usize) {
         match frame {
-            Frame::Message { origin, account, ask, publish, plain, charged, groups } => {
+            Frame::Message { origin, account, ask, route, publish, plain, charged, groups } => {
                 let tail = publish.tail.expect("frames carry their tail");
-                let message = Message { origin, account, publish: &publish, tail, ask };
+                let message = Message { origin, account, route, publish: &publish, tail, ask };
                 self.deliver_from_peer(&message, plain, groups);
                 if charged {
                     self.peers.of(from).on_consumed(length);
@@ -82,6 +83,9 @@ impl Shard {
                 }
             }
             Frame::Stall(key) => self.stall(key),
+            Frame::Probe { id, account, route } => self.on_probe(from, id, account, route),
+            Frame::Probed(id) => self.on_probed(id),
+            Frame::Meta(bytes) => self.on_meta(from, bytes),
             Frame::Release(key) => self.unpause(key, crate::connection::Pauses::STALL),
         }
     }

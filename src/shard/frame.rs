@@ -4,9 +4,11 @@
 //!   frame   = length u32 · kind u8 · rest
 //!   message = flags u8 · groups u16 · origin shard u16 · origin connection u64 · account u32
 //!           · ask u32 · header_len u32 · subject u32 · reply u32 · header_len text u8
-//!           · size text u8 · groups × (tried u64 · length u32 · name) · subject · tail
+//!           · size text u8 · route u32
+//!           · groups × (tried u64 · length u32 · name) · route · subject · tail
 //!   nobody  = ask u32 · subject u32 · subject · reply
 //!   credit  = bytes u64          stall, release = connection u64
+//!   probe   = id u64 · account u32 · route      probed = id u64      meta = bytes
 //! ```
 //! Lengths first, little endian. Both ends are this process, so a malformed frame is a bug.
 
@@ -18,11 +20,28 @@ use crate::types::{AccountId, ConnKey, ShardId};
 pub struct Message<'a> {
     pub origin: Origin,
     pub account: AccountId,
+    /// Whom it goes to, where that is not its subject: what JetStream delivers keeps the subject
+    /// it was stored under.
+    pub route: Option<&'a [u8]>,
     pub publish: &'a Publish<'a>,
     /// The tail, put together where the publisher did not write it in canonical form.
     pub tail: &'a [u8],
     /// Names a pending question "did anybody get it?" at the origin; 0 where nobody asks.
     pub ask: u32,
+}
+
+impl Origin {
+    /// JetStream of a core.
+    pub fn service(shard: ShardId) -> Self {
+        Self { shard, conn: SERVICE, echo: true }
+    }
+}
+
+impl<'a> Message<'a> {
+    /// What its subscribers are looked up by.
+    pub fn routed_by(&self) -> &'a [u8] {
+        self.route.unwrap_or(self.publish.subject)
+    }
 }
 
 /// The connection that published.
@@ -48,6 +67,7 @@ pub enum Frame<'a> {
         origin: Origin,
         account: AccountId,
         ask: u32,
+        route: Option<&'a [u8]>,
         /// Always with its tail.
         publish: Publish<'a>,
         /// Plain subscribers of the receiving core get it too.
@@ -67,13 +87,28 @@ pub enum Frame<'a> {
     /// Stop reading this connection for a while; or read on.
     Stall(ConnKey),
     Release(ConnKey),
+    /// Say [`Frame::Probed`] when whoever gets this route has room again.
+    Probe {
+        id: u64,
+        account: AccountId,
+        route: &'a [u8],
+    },
+    Probed(u64),
+    /// JetStream of one core to JetStream of another.
+    Meta(&'a [u8]),
 }
+
+/// Stands for JetStream where a connection is named: no slot is that high.
+pub const SERVICE: ConnKey = ConnKey { slot: u32::MAX, generation: 0 };
 
 const MESSAGE: u8 = 1;
 const NOBODY: u8 = 2;
 const CREDIT: u8 = 3;
 const STALL: u8 = 4;
 const RELEASE: u8 = 5;
+const PROBE: u8 = 6;
+const PROBED: u8 = 7;
+const META: u8 = 8;
 
 const PLAIN: u8 = 1;
 const HPUB: u8 = 2;
@@ -81,7 +116,7 @@ const ECHO: u8 = 4;
 const CHARGED: u8 = 8;
 
 /// Bytes of a message frame before its groups.
-const MESSAGE_HEAD: usize = 5 + 1 + 2 + 2 + 8 + 4 + 4 + 4 + 4 + 4 + 1 + 1;
+const MESSAGE_HEAD: usize = 5 + 1 + 2 + 2 + 8 + 4 + 4 + 4 + 4 + 4 + 1 + 1 + 4;
 
 /// Appends a message frame and returns its length.
 pub fn push_message<'g>(
@@ -112,7 +147,9 @@ pub fn push_message<'g>(
     let header_text_len = if publish.header_len > 0 { publish.header_len_text.len() } else { 0 };
     head[38] = header_text_len as u8;
     head[39] = publish.size_text.len() as u8;
-    out.reserve(MESSAGE_HEAD + publish.subject.len() + message.tail.len());
+    let route = message.route.unwrap_or_default();
+    head[40..44].copy_from_slice(&(route.len() as u32).to_le_bytes());
+    out.reserve(MESSAGE_HEAD + route.len() + publish.subject.len() + message.tail.len());
     out.extend_from_slice(&head);
     let mut count = 0u16;
     for group in groups {
@@ -121,6 +158,7 @@ pub fn push_message<'g>(
         out.extend_from_slice(group.name);
         count += 1;
     }
+    out.extend_from_slice(route);
     out.extend_from_slice(publish.subject);
     out.extend_from_slice(message.tail);
     out[start + 6..start + 8].copy_from_slice(&count.to_le_bytes());
@@ -151,6 +189,26 @@ pub fn push_stall(out: &mut Vec<u8>, conn: ConnKey) {
 pub fn push_release(out: &mut Vec<u8>, conn: ConnKey) {
     let start = open(out, RELEASE);
     out.extend_from_slice(&conn.to_bits().to_le_bytes());
+    close(out, start);
+}
+
+pub fn push_probe(out: &mut Vec<u8>, id: u64, account: AccountId, route: &[u8]) {
+    let start = open(out, PROBE);
+    out.extend_from_slice(&id.to_le_bytes());
+    out.extend_from_slice(&account.0.to_le_bytes());
+    out.extend_from_slice(route);
+    close(out, start);
+}
+
+pub fn push_probed(out: &mut Vec<u8>, id: u64) {
+    let start = open(out, PROBED);
+    out.extend_from_slice(&id.to_le_bytes());
+    close(out, start);
+}
+
+pub fn push_meta(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = open(out, META);
+    out.extend_from_slice(bytes);
     close(out, start);
 }
 
@@ -186,6 +244,12 @@ pub fn first(batch: &[u8]) -> Option<(Frame<'_>, usize)> {
         CREDIT => Frame::Credit(reader.u64()),
         STALL => Frame::Stall(ConnKey::from_bits(reader.u64())),
         RELEASE => Frame::Release(ConnKey::from_bits(reader.u64())),
+        PROBE => {
+            let (id, account) = (reader.u64(), AccountId(reader.u32()));
+            Frame::Probe { id, account, route: reader.0 }
+        }
+        PROBED => Frame::Probed(reader.u64()),
+        META => Frame::Meta(reader.0),
         kind => unreachable!("frame kind {kind}"),
     };
     Some((frame, length))
@@ -203,12 +267,14 @@ fn message(mut reader: Reader<'_>) -> Frame<'_> {
     let reply_len = reader.u32() as usize;
     let header_text_len = usize::from(reader.u8());
     let size_text_len = usize::from(reader.u8());
+    let route_len = reader.u32() as usize;
     let groups = reader.0;
     for _ in 0..group_count {
         reader.u64();
         let len = reader.u32() as usize;
         reader.bytes(len);
     }
+    let route = (route_len > 0).then(|| reader.bytes(route_len));
     let subject = reader.bytes(subject_len);
     let tail = reader.0;
 
@@ -239,6 +305,7 @@ fn message(mut reader: Reader<'_>) -> Frame<'_> {
         origin,
         account,
         ask,
+        route,
         publish,
         plain: flags & PLAIN != 0,
         charged: flags & CHARGED != 0,
@@ -326,7 +393,8 @@ mod tests {
             is_hpub: true,
         };
         let origin = Origin { shard: ShardId(0), conn, echo: true };
-        let message = Message { origin, account: AccountId(0), publish: &publish, tail, ask: 0 };
+        let message =
+            Message { origin, account: AccountId(0), route: None, publish: &publish, tail, ask: 0 };
         let mut batch = Vec::new();
         push_message(&mut batch, &message, true, true, std::iter::empty());
         let Some((Frame::Message { publish: got, .. }, _)) = first(&batch) else { panic!() };
@@ -345,8 +413,14 @@ mod tests {
             let origin =
                 Origin { shard: ShardId(3), conn: ConnKey { slot: 9, generation: 2 }, echo: true };
             let publish = publish(reply, header, tail);
-            let message =
-                Message { origin, account: AccountId(7), publish: &publish, tail, ask: 5 };
+            let message = Message {
+                origin,
+                account: AccountId(7),
+                route: Some(b"in.7"),
+                publish: &publish,
+                tail,
+                ask: 5,
+            };
             let parts = [GroupPart { name: b"g1", tried: 1 }, GroupPart { name: b"", tried: 6 }];
             let mut batch = Vec::new();
             push_credit(&mut batch, 77);
@@ -360,12 +434,13 @@ mod tests {
             else {
                 panic!("{frame:?}");
             };
-            let Frame::Message { origin: from, account, ask, .. } =
+            let Frame::Message { origin: from, account, ask, route, .. } =
                 first(&batch[used..]).unwrap().0
             else {
                 panic!("a message");
             };
             assert_eq!((from, account, ask), (origin, AccountId(7), 5));
+            assert_eq!(route, Some(&b"in.7"[..]));
             assert_eq!(got, publish);
             assert_eq!(groups.collect::<Vec<_>>(), parts);
             let (frame, rest) = first(&batch[used + more..]).unwrap();

@@ -1,21 +1,24 @@
 //! The life of a connection on its shard: greeting, keepalive, slowness, end.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tracing::{debug, error, info};
 
-use super::Shard;
 use super::effects::Close;
 use super::frame::{self, Origin};
 use super::timers::Due;
-use crate::connection::outbound::Run;
+use super::{Shard, trace};
+use crate::connection::outbound::{Flush, Run};
 use crate::connection::{Connection, Late, Pauses, Phase, StalledProducer};
 use crate::protocol::{ServerInfo, encode};
 use crate::security::Nonce;
-use crate::types::limits::STALL_NS_MAX;
+use crate::types::limits::{STALL_NS_MAX, Tuning};
 use crate::types::mutation::{self, Mutation};
-use crate::types::time::Mono;
+use crate::types::time::{Mono, SECOND};
 use crate::types::{ClientId, CloseReason, ConnKey};
 
 /// The JetStream API level of the reference's version; sent even where JetStream is off.
@@ -83,6 +86,8 @@ impl Shard {
             host: &identity.host,
             port: identity.port,
             headers: !self.settings.no_header_support,
+            jetstream: identity.jetstream,
+            domain: &identity.domain,
             auth_required: self.settings.access.is_required(),
             nonce: nonce.as_ref().map_or("", Nonce::as_str),
             max_payload: self.settings.parser.max_payload,
@@ -141,20 +146,13 @@ impl Shard {
 
     /// Cuts a subscriber whose debt is beyond its limit, or whose send takes too long.
     pub(super) fn cut_slow_consumer(&mut self, key: ConnKey, reason: CloseReason) {
-        let owed = self.connections.get(key).map_or(0, |conn| conn.outbound.owed());
         let label = self.label(key);
         if reason == CloseReason::SlowConsumerPendingBytes {
             self.totals.slow_consumers_pending += 1;
             let max = self.settings.max_pending;
             info!("{label} - Slow Consumer Detected: MaxPending of {max} Exceeded");
         } else {
-            self.totals.slow_consumers_deadline += 1;
-            let ns = self.settings.write_deadline_ns;
-            let deadline = std::time::Duration::from_nanos(ns);
-            info!(
-                "{label} - Slow Consumer Detected: WriteDeadline of {deadline:?} exceeded with \
-                 {owed} total bytes."
-            );
+            self.note_late_flush(key);
         }
         // Ended first: `/connz` shows what it owed.
         self.end(key, reason, true);
@@ -163,8 +161,23 @@ impl Shard {
         }
     }
 
+    /// A flush took longer than the deadline.
+    fn note_late_flush(&mut self, key: ConnKey) {
+        self.totals.slow_consumers_deadline += 1;
+        let deadline = std::time::Duration::from_nanos(self.settings.write_deadline_ns);
+        let Some(conn) = self.connections.get_mut(key) else { return };
+        let Flush { bytes, chunks, .. } = conn.outbound.flush();
+        let known = if std::mem::replace(&mut conn.is_slow, true) { "State" } else { "Detected" };
+        info!(
+            "{} - Slow Consumer {known}: WriteDeadline of {deadline:?} exceeded with {chunks} \
+             chunks of {bytes} total bytes.",
+            conn.label()
+        );
+    }
+
     fn end(&mut self, key: ConnKey, reason: CloseReason, at_once: bool) {
-        debug!("{} - Client connection closed: {}", self.label(key), reason.text());
+        let label = self.label(key);
+        debug!("{label} - Client connection closed: {}", reason.text());
         let snapshot = self.closed_snapshot(key, reason);
         self.remember_closed(snapshot);
         let Some(conn) = self.connections.get_mut(key) else { return };
@@ -174,9 +187,14 @@ impl Shard {
         let stash = conn.inbound.take();
         self.pool.give(stash);
         for sub in subs {
+            if self.settings.trace.is_some() {
+                trace::ended(&label, self.router.subscription(sub).sid());
+            }
             self.router.unsubscribe(sub);
         }
         self.release(producers);
+        self.give_room(key);
+        self.interest_moved = true;
         self.effects.close.push(Close { key, at_once });
     }
 
@@ -210,14 +228,32 @@ impl Shard {
     /// The kernel took bytes of a connection. Whether more are waiting.
     pub fn on_sent(&mut self, key: ConnKey, bytes: usize) -> bool {
         let now = self.now.mono;
+        let half = self.settings.max_pending / 2;
+        let Tuning { drain_bytes_min, drain_trust_ns, drain_trust_behind_ns, .. } = self.tuning;
         let Some(conn) = self.connections.get_mut(key) else { return false };
-        conn.outbound.on_sent(bytes, now);
-        let waiting = conn.outbound.is_waiting();
-        if !conn.stalled_producers.is_empty()
-            && conn.outbound.owed() < self.settings.max_pending / 2
+        let was_behind = conn.outbound.owed() > half;
+        if let Some(flush) = conn.outbound.on_sent(bytes, now)
+            && std::mem::take(&mut conn.is_slow)
         {
+            let took = now.since(flush.began) as f64 / SECOND as f64;
+            let Flush { chunks, bytes, .. } = flush;
+            info!(
+                "{} - Slow Consumer Recovered: Flush took {took:.3}s with {chunks} chunks of \
+                 {bytes} total bytes.",
+                conn.label()
+            );
+        }
+        let trust_ns = if was_behind { drain_trust_behind_ns } else { drain_trust_ns };
+        conn.outbound.earn_trust(drain_bytes_min, now.plus(trust_ns));
+        let waiting = conn.outbound.is_waiting();
+        let room_wanted = conn.has_room_waiters();
+        if conn.is_crowded && conn.outbound.owed() < half {
+            conn.is_crowded = false;
             let producers = std::mem::take(&mut conn.stalled_producers);
             self.release(producers);
+        }
+        if room_wanted {
+            self.give_room(key);
         }
         waiting
     }
@@ -239,10 +275,14 @@ impl Shard {
     }
 
     /// A subscriber above three quarters of its limit asks its producer to wait, if it drains.
+    /// JetStream does not: it delivers on credit.
     pub(super) fn ask_stall(&mut self, subscriber: ConnKey, producer: Origin) {
+        if producer.conn == frame::SERVICE {
+            return;
+        }
         let now = self.now.mono;
         let Some(conn) = self.connections.get_mut(subscriber) else { return };
-        if !conn.outbound.is_draining(now, self.tuning.drain_bytes_min) {
+        if !conn.outbound.is_draining(now) {
             return;
         }
         let Origin { shard, conn: producing, .. } = producer;
@@ -375,11 +415,16 @@ impl Shard {
         let now = self.now.mono;
         let deadline = self.settings.write_deadline_ns;
         let Some(conn) = self.connections.get_mut(key) else { return };
-        if conn.outbound.is_overdue(now, deadline) {
-            if conn.is_open() {
-                self.cut_slow_consumer(key, CloseReason::SlowConsumerWriteDeadline);
-            } else {
+        let flush = *conn.outbound.flush();
+        if flush.is_overdue(now, deadline) {
+            let goes_on = self.settings.write_retry && flush.left < flush.bytes;
+            if !conn.is_open() {
                 self.effects.close.push(Close { key, at_once: true });
+            } else if goes_on {
+                self.note_late_flush(key);
+                self.begin_flush_again(key);
+            } else {
+                self.cut_slow_consumer(key, CloseReason::SlowConsumerWriteDeadline);
             }
         } else if conn.outbound.is_empty() {
             conn.write_watched = false;
@@ -388,10 +433,16 @@ impl Shard {
         }
     }
 
+    fn begin_flush_again(&mut self, key: ConnKey) {
+        let now = self.now.mono;
+        if let Some(conn) = self.connections.get_mut(key) {
+            conn.outbound.begin_flush(now);
+            self.timers.set(now.plus(self.settings.write_deadline_ns / 4), Due::WriteDeadline(key));
+        }
+    }
+
     /// How log lines name a connection.
     pub(super) fn label(&self, key: ConnKey) -> String {
-        self.connections
-            .get(key)
-            .map_or_else(String::new, |conn| conn.profile.logged_as(conn.client))
+        self.connections.get(key).map_or_else(String::new, Connection::label)
     }
 }

@@ -5,6 +5,7 @@
 //!   admission  CONNECT → user, permissions
 //!   delivery   message → subscribers      frame, peer, exchange   other cores
 //!   lifecycle  open, slow, stale, close   timers     when to look again
+//!   services   what the server answers    trace      what the log shows of it
 //!   turn       the fixed order of it all  observe, snapshot   what the control thread sees
 //! ```
 
@@ -19,21 +20,29 @@ mod commands;
 mod delivery;
 mod exchange;
 mod frame;
+mod jetstream;
 mod observe;
 mod peer;
 mod receive;
+mod room;
 mod services;
+#[cfg(test)]
+mod stage;
 mod timers;
+mod trace;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
 
 use crate::connection::Settings;
 use crate::connection::outbound::BufferPool;
-use crate::routing::{Router, RouterSettings};
+use crate::jetstream::{JetStream, PostedQueue, Seed, SubscriptionKey};
+use crate::routing::{Router, RouterSettings, SubKey};
+use crate::storage::Log;
 use crate::types::limits::{ROUTE_CACHE_SUBJECTS, Tuning};
-use crate::types::{ConnKey, Now, ShardId};
+use crate::types::{ConnKey, Mono, Now, ShardId};
 use connections::Connections;
 use effects::{Effects, Wish};
 use snapshot::Totals;
@@ -67,6 +76,14 @@ pub struct Shard {
     random: Random,
     system_seq: u64,
     pool: BufferPool,
+    /// `None`: off, or at work.
+    jetstream: Option<Box<JetStream>>,
+    service_subs: BTreeMap<SubscriptionKey, SubKey>,
+    room: room::Room,
+    /// What JetStream published, while it is routed.
+    posted: PostedQueue,
+    /// Somebody subscribed or left, here or elsewhere, since JetStream was last told.
+    interest_moved: bool,
     scratch: delivery::Scratch,
     /// A message tail put together anew.
     tail: Vec<u8>,
@@ -113,6 +130,11 @@ impl Shard {
             random: Random(seed.random | 1),
             system_seq: 0,
             pool: BufferPool::default(),
+            jetstream: None,
+            service_subs: BTreeMap::default(),
+            room: room::Room::new(seed.hash),
+            posted: PostedQueue::default(),
+            interest_moved: false,
             scratch: delivery::Scratch::default(),
             tail: Vec::new(),
             interest: Vec::new(),
@@ -135,6 +157,16 @@ impl Shard {
 
     pub fn id(&self) -> ShardId {
         self.id
+    }
+
+    /// Before the first turn.
+    pub fn start_jetstream(&mut self, seed: Seed) {
+        self.jetstream = Some(Box::new(JetStream::new(self.id, seed)));
+    }
+
+    /// The logs of this core, for the disk: their effects are taken and completions told there.
+    pub fn logs(&mut self) -> &mut [Log] {
+        self.jetstream.as_mut().map_or(&mut [], |jetstream| jetstream.logs())
     }
 
     #[cfg(feature = "testing")]
@@ -161,8 +193,10 @@ impl Shard {
         if self.behind || !self.backlog.is_empty() || !resume.is_empty() || !proofs.is_empty() {
             return Wish::AtOnce;
         }
-        match self.timers.next() {
-            crate::types::Mono::NEVER => Wish::Never,
+        let jetstream =
+            self.jetstream.as_ref().map_or(Mono::NEVER, |jetstream| jetstream.wake_at());
+        match self.timers.next().min(jetstream) {
+            Mono::NEVER => Wish::Never,
             at => Wish::At(at),
         }
     }

@@ -1,12 +1,11 @@
 //! From bytes of a socket to commands, and their dispatch.
 
 use bytes::Bytes;
-use tracing::trace;
 
-use super::Shard;
+use super::{Shard, trace};
 use crate::connection::Pauses;
 use crate::connection::inbound::Missing;
-use crate::protocol::{Command, Step, handshake, parser};
+use crate::protocol::{Command, Step, parser};
 use crate::types::ConnKey;
 use crate::types::mutation::{self, Mutation};
 
@@ -171,8 +170,8 @@ impl Shard {
     }
 
     fn execute(&mut self, key: ConnKey, command: &Command<'_>, whole: Option<&Bytes>) -> Flow {
-        if self.settings.trace {
-            self.trace_in(key, command);
+        if let Some(how) = &self.settings.trace {
+            trace::command(&self.label(key), command, how);
         }
         match command {
             Command::Publish(publish) => self.publish(key, publish, whole),
@@ -185,44 +184,6 @@ impl Shard {
             Command::Connect(json) => self.connect(key, json),
             Command::Ignored => Flow::Go,
             Command::Error => self.client_error(key),
-        }
-    }
-
-    fn trace_in(&self, key: ConnKey, command: &Command<'_>) {
-        let text = match command {
-            Command::Connect(json) => format!("CONNECT {}", handshake::without_secrets(json)),
-            Command::Publish(publish) => {
-                let verb = if publish.is_hpub { "HPUB" } else { "PUB" };
-                let reply = publish.reply.map(|reply| format!(" {}", reply.escape_ascii()));
-                let sizes = [publish.header_len_text, publish.size_text]
-                    .into_iter()
-                    .filter(|text| !text.is_empty())
-                    .map(|text| format!(" {}", text.escape_ascii()))
-                    .collect::<String>();
-                let subject = publish.subject.escape_ascii();
-                format!("{verb} {subject}{}{sizes}", reply.unwrap_or_default())
-            }
-            Command::Subscribe { subject, queue, sid } => format!(
-                "SUB {} {} {}",
-                subject.escape_ascii(),
-                queue.unwrap_or_default().escape_ascii(),
-                sid.escape_ascii()
-            ),
-            Command::Unsubscribe { sid, max } => {
-                let max = max.map(|max| format!(" {max}")).unwrap_or_default();
-                format!("UNSUB {}{max}", sid.escape_ascii())
-            }
-            Command::Ping => "PING".to_owned(),
-            Command::Pong => "PONG".to_owned(),
-            Command::Ignored | Command::Error => return,
-        };
-        trace!("{} - <<- [{text}]", self.label(key));
-        if let Command::Publish(publish) = command {
-            let max = self.settings.max_traced_msg_len;
-            let shown = publish.payload.len().min(if max == 0 { usize::MAX } else { max });
-            let more = if shown < publish.payload.len() { "..." } else { "" };
-            let payload = publish.payload[..shown].escape_ascii();
-            trace!("{} - <<- MSG_PAYLOAD: [\"{payload}{more}\"]", self.label(key));
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Shard;
 use super::frame::{Message, Origin};
+use super::{Shard, trace};
 use crate::connection::Profile;
 use crate::protocol::Publish;
 use crate::security::{Permissions, User};
@@ -69,7 +69,7 @@ impl Shard {
                 js_raft_delete_range: true,
                 js_snapshot_sources: false,
             },
-            jetstream: false,
+            jetstream: info.jetstream,
             flags: 0,
             seq: self.system_seq,
             time: rfc3339(Wall(self.now.wall.0)),
@@ -89,6 +89,9 @@ impl Shard {
     }
 
     fn publish_for_server(&mut self, request: &Message<'_>, reply: Subject<'_>, body: &[u8]) {
+        if let Some(how) = &self.settings.trace {
+            trace::system(reply.bytes(), body, how);
+        }
         let size_text = body.len().to_string();
         let publish = Publish {
             subject: reply.bytes(),
@@ -107,7 +110,7 @@ impl Shard {
         let account = request.account;
         let Some(fanout) = self.route(account, reply.bytes()) else { return };
         self.fan_out(
-            Message { origin, account, publish: &publish, tail: &tail, ask: 0 },
+            Message { origin, account, route: None, publish: &publish, tail: &tail, ask: 0 },
             &fanout,
             None,
             false,

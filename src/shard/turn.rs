@@ -1,6 +1,7 @@
 //! The turn (DESIGN §4): one fixed order, because correctness hangs on it.
 //!
-//! 1. obtain bytes; 2. look at the lanes; 3. process the bytes; 4. fill the lanes; 5. send.
+//! 1. obtain bytes; 2. look at the lanes; 3. process them, let JetStream deliver; 4. fill the lanes;
+//!    5. send.
 //!
 //! An interest change is thus in every peer's memory before any byte that admits it leaves this
 //! core, and every core looks before it routes. The sockets are behind [`TurnIo`]: the ring in
@@ -41,6 +42,7 @@ pub fn turn(shard: &mut Shard, port: &mut Port, io: &mut impl TurnIo, now: Now) 
         shard.run_backlog();
         io.hand_over(shard);
     }
+    shard.run_jetstream();
     if mutation::active(Mutation::SendBeforePush) {
         io.submit(shard);
     }

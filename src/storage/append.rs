@@ -82,7 +82,8 @@ impl Log {
         Ok(self.appended())
     }
 
-    /// Deletes messages. Those at the stream's front raise its first sequence.
+    /// Deletes messages. Those at the stream's front raise its first sequence; the last sequence
+    /// stays.
     /// Sequences that are not there are passed over.
     pub fn delete(
         &mut self,
@@ -97,8 +98,13 @@ impl Log {
         seqs.sort_unstable();
         seqs.dedup();
         let front = self.front_of(stream, &seqs);
+        let was_last = seqs[front..].last() == Some(&index.last_seq());
         for chunk in seqs[front..].chunks(DELETE_SEQS_MAX) {
             self.delete_inside(stream, chunk, erase, now)?;
+        }
+        if was_last {
+            self.admit(64, Class::Essential, now)?;
+            self.put_bounds(stream, Urgency::RideAlong);
         }
         if let Some(&last) = seqs[..front].last() {
             let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
@@ -191,7 +197,9 @@ impl Log {
         }
         self.admit(64, Class::Essential, now)?;
         let mut removed = Vec::new();
-        self.stream_entry(stream).trim(first_seq, |entry| removed.push(entry.place));
+        let index = self.stream_entry(stream);
+        index.trim(first_seq, |entry| removed.push(entry.place));
+        index.settle_first();
         removed.into_iter().for_each(|place| self.count_out(place));
         if !mutation::is(Mutation::TrimNotLogged) {
             self.put_bounds(stream, Urgency::Now);
@@ -232,7 +240,8 @@ impl Log {
     pub(super) fn put_bounds(&mut self, stream: StreamId, urgency: Urgency) {
         let index = self.stream_entry(stream);
         let (first_seq, last_seq) = (index.first_seq(), index.last_seq());
-        let place = self.put(&Record::Bounds { stream, first_seq, last_seq }, urgency);
+        let last_time = index.last_time().unwrap_or(0);
+        let place = self.put(&Record::Bounds { stream, first_seq, last_seq, last_time }, urgency);
         self.count_in(place);
         let old = self.stream_entry(stream).bounds.replace((place, last_seq));
         if let Some((old, _)) = old {

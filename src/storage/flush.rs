@@ -25,7 +25,7 @@ impl Log {
             return;
         }
         self.retry_full_disk(now);
-        if self.tail_is_open && now.since(self.idle_since) >= IDLE_CLOSE_NS {
+        if self.tail_is_open && self.is_idle() && now.since(self.idle_since) >= IDLE_CLOSE_NS {
             self.close_tail(now);
         }
         self.tidy(now);
@@ -37,13 +37,26 @@ impl Log {
     pub fn close_tail(&mut self, now: Mono) {
         let Some(head) = self.head.and_then(|head| self.segments.get(&head)) else { return };
         let (segment, offset) = (head.no, head.end);
-        let is_idle = self.commit.gather.is_none()
-            && self.commit.flight.is_none()
-            && !self.commit.has_queue();
-        if is_idle && self.is_running() && head.room() >= BLOCK as u32 && offset > SEGMENT_HEADER {
+        let has_room = head.room() >= BLOCK as u32 && offset > SEGMENT_HEADER;
+        if self.is_idle() && self.is_running() && has_room {
             self.commit.begin(segment, offset, now).hurry();
         }
         self.tail_is_open = false;
+    }
+
+    /// Nothing gathers, waits or flies.
+    fn is_idle(&self) -> bool {
+        self.commit.gather.is_none() && self.commit.flight.is_none() && !self.commit.has_queue()
+    }
+
+    /// Sends off everything appended without waiting for company. Whether all of it has settled,
+    /// or never will.
+    pub fn settle(&mut self, now: Mono) -> bool {
+        if let Some(gather) = &mut self.commit.gather {
+            gather.hurry();
+        }
+        self.pump(now);
+        !self.is_running() || self.settled() == self.appended()
     }
 
     /// Everything appended is to be flushed, and the head sealed, so that the next start finds
@@ -53,11 +66,8 @@ impl Log {
             return true;
         }
         self.is_stopping = true;
-        if let Some(gather) = &mut self.commit.gather {
-            gather.hurry();
-        }
         self.flush_at = self.flush_at.min(now);
-        self.pump(now);
+        self.settle(now);
         let is_landed = self.commit.durable() == self.commit.appended();
         if is_landed && let Some(head) = self.head.take() {
             self.tail_is_open = false;

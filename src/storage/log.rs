@@ -269,6 +269,11 @@ impl Log {
         self.segments.values()
     }
 
+    /// Bytes that wait for the disk.
+    pub fn pending_bytes(&self) -> usize {
+        self.commit.pending_bytes()
+    }
+
     /// Bytes of memory: index, cache, buffers.
     pub fn memory(&self) -> usize {
         let index: usize = self.streams.values().map(StreamIndex::memory).sum();
@@ -284,14 +289,30 @@ impl Log {
         self.events.pop_front()
     }
 
-    /// When [`Log::on_tick`] must be called at the latest.
+    /// When [`Log::on_tick`] must be called at the latest. What waits for a completion wants no
+    /// call: the completion is one.
     pub fn wake_at(&self) -> Mono {
-        let gather = self.commit.gather.as_ref().map(|gather| match gather.is_urgent() {
-            true => gather.began(),
-            false => gather.began().plus(limits::RIDE_ALONG_NS),
-        });
-        let idle = self.tail_is_open.then(|| self.idle_since.plus(limits::IDLE_CLOSE_NS));
-        gather.into_iter().chain(idle).chain(self.full_until).fold(self.flush_at, Mono::min)
+        if !self.is_running() {
+            return Mono::NEVER;
+        }
+        let mut at = self.full_until.unwrap_or(Mono::NEVER);
+        if !self.flush_under_way {
+            at = at.min(self.flush_at);
+        }
+        if self.commit.flight.is_some() || self.commit.has_queue() {
+            return at;
+        }
+        match &self.commit.gather {
+            Some(gather) if gather.is_urgent() => at.min(gather.began()),
+            Some(gather) => at.min(gather.began().plus(limits::RIDE_ALONG_NS)),
+            None if self.tail_is_open => at.min(self.idle_since.plus(limits::IDLE_CLOSE_NS)),
+            None => at,
+        }
+    }
+
+    /// Whether there are effects or events to take.
+    pub fn has_output(&self) -> bool {
+        !self.effects.is_empty() || !self.events.is_empty()
     }
 
     pub(super) fn op(&mut self, errand: Errand) -> OpId {

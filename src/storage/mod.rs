@@ -15,7 +15,7 @@
 //! | `segments` | files: prepared, sealed, retired, used again |
 //! | `compaction` | copying what lives, grouped by stream |
 //! | `index/` | sequence → place, subjects, keys |
-//! | `recovery/` | all of the above out of files |
+//! | `recovery/` `values` | all of the above out of files |
 //!
 //! What holds at every moment:
 //! - A block with a durable record is never written again.
@@ -46,6 +46,7 @@ mod recovery;
 mod segment;
 mod segments;
 mod tail;
+mod values;
 
 pub use append::Urgency;
 pub use batch::{BLOCK, Buffer};
@@ -60,3 +61,4 @@ pub use mutation::{is as is_mutated, set as set_mutation};
 pub use reads::{Found, ReadRun};
 pub use record::Message;
 pub use recovery::{Recovery, Report, SlotFile, Step};
+pub use values::{KeyValue, load_values};

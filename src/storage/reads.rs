@@ -14,7 +14,7 @@ use super::record::{Message, Record};
 use crate::types::limits::{READ_AHEAD_BYTES, READS_MAX};
 
 /// Bytes between two wanted records that are read rather than skipped.
-const GAP_MAX: u32 = 32 * 1024;
+pub(super) const GAP_MAX: u32 = 32 * 1024;
 
 /// Where a message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ impl ReadRun {
         &self.entries
     }
 
-    /// The value of a key's record that was read alone.
+    /// The value of a key's record among the bytes.
     pub fn value(&self, place: Place) -> Result<&[u8], ReadError> {
         let at = place.offset.checked_sub(self.offset).ok_or(ReadError::Damaged)? as usize;
         let bytes = self.bytes.get(at..).ok_or(ReadError::Damaged)?;
@@ -49,12 +49,10 @@ impl ReadRun {
         }
     }
 
-    /// Whether the bytes of a place came with it.
-    pub fn holds(&self, place: Place) -> bool {
-        let Some(first) = self.entries.first() else { return false };
-        first.place.segment == place.segment
-            && place.offset >= self.offset
-            && (place.end() - self.offset) as usize <= self.bytes.len()
+    /// Where a message was when it was read. It may have moved since, or be deleted.
+    pub fn find(&self, seq: Seq) -> Option<&Entry> {
+        let at = self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
+        self.entries.get(at)
     }
 
     /// Bytes of memory.
@@ -135,22 +133,6 @@ impl Log {
         self.reads.insert(op, OpenRead { segment: no, offset, entries });
         self.effects.push(Effect::Read { op, slot, offset, len });
         Ok(Some(op))
-    }
-
-    /// Reads one record of a key; see [`ReadRun::value`]. For start-up: afterwards its owner knows
-    /// the value.
-    pub fn read_value(&mut self, place: Place) -> Result<OpId, Refusal> {
-        if self.health == Health::Starting {
-            return Err(Refusal::Starting);
-        }
-        let slot = self.segments.get(&place.segment).ok_or(Refusal::NotFound)?.slot;
-        let offset = round_down(place.offset);
-        let len = round_up(place.end()) - offset;
-        let op = self.op(Errand::Read);
-        let entries = Vec::new();
-        self.reads.insert(op, OpenRead { segment: place.segment, offset, entries });
-        self.effects.push(Effect::Read { op, slot, offset, len });
-        Ok(op)
     }
 
     /// The run of entries that one read can serve.

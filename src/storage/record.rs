@@ -26,6 +26,8 @@ pub enum Record<'a> {
         stream: StreamId,
         first_seq: Seq,
         last_seq: Seq,
+        /// When the last message was stored, in nanoseconds since 1970; 0: not known.
+        last_time: u64,
     },
     /// The value of a key of the stream (its config, a consumer's state): the newest version wins.
     State {
@@ -183,10 +185,11 @@ impl<'a> Record<'a> {
                 seqs.put(out);
                 DELETE
             }
-            Self::Bounds { stream, first_seq, last_seq } => {
+            Self::Bounds { stream, first_seq, last_seq, last_time } => {
                 put_u64(out, stream.0);
                 put_u64(out, first_seq.0);
                 put_u64(out, last_seq.0);
+                put_u64(out, *last_time);
                 BOUNDS
             }
             Self::State { stream, key, version, value } => {
@@ -267,6 +270,7 @@ impl<'a> Record<'a> {
                 stream: StreamId(fields.u64()?),
                 first_seq: Seq(fields.u64()?),
                 last_seq: Seq(fields.u64()?),
+                last_time: fields.u64()?,
             },
             STATE => {
                 let (stream, key, version, value) = keyed_fields(fields)?;

@@ -15,7 +15,7 @@ fn one_of_each() -> Vec<Record<'static>> {
             payload: b"payload",
         }),
         Record::Delete { stream, victims: SegmentNo(9), seqs: SeqList::Packed(&[5, 1, 0x80, 1]) },
-        Record::Bounds { stream, first_seq: Seq(5), last_seq: Seq(77) },
+        Record::Bounds { stream, first_seq: Seq(5), last_seq: Seq(77), last_time: 9 },
         Record::State { stream, key: b"c.worker", version: 3, value: b"{}" },
         Record::Delta { stream, key: b"c.worker", version: 4, value: b"ack" },
         Record::Gone { stream, key: b"c.worker", version: 5 },

@@ -16,8 +16,10 @@ pub const TURN_PEER_BYTES: usize = 2 * 1024 * 1024;
 
 /// Payloads from this size on are shared between subscribers by reference instead of copied.
 pub const SHARED_PAYLOAD_BYTES: usize = 8 * 1024;
-/// A run of owned outbound bytes; a full one is closed and another begun.
-pub const OUTBOUND_RUN_BYTES: usize = 256 * 1024;
+/// A run of owned outbound bytes; a full one is closed and another begun. One more small message
+/// and its head still fit into a pooled buffer: longer runs cost an allocation each, and a page
+/// fault for every 4 KiB.
+pub const OUTBOUND_RUN_BYTES: usize = POOLED_BUFFER_BYTES_MAX - SHARED_PAYLOAD_BYTES;
 /// Bytes in one send, so that progress of a slow reader is seen.
 pub const SEND_BYTES_MAX: usize = 256 * 1024;
 
@@ -35,6 +37,8 @@ pub struct Tuning {
     pub peer_credit_bytes: u64,
     pub shared_payload_bytes: usize,
     pub drain_bytes_min: u64,
+    pub drain_trust_ns: u64,
+    pub drain_trust_behind_ns: u64,
 }
 
 impl Default for Tuning {
@@ -45,6 +49,8 @@ impl Default for Tuning {
             peer_credit_bytes: PEER_CREDIT_BYTES,
             shared_payload_bytes: SHARED_PAYLOAD_BYTES,
             drain_bytes_min: DRAIN_BYTES_MIN,
+            drain_trust_ns: DRAIN_TRUST_NS,
+            drain_trust_behind_ns: DRAIN_TRUST_BEHIND_NS,
         }
     }
 }
@@ -54,9 +60,16 @@ pub const ROUTE_CACHE_SUBJECTS: usize = 16 * 1024;
 
 /// A producer is stalled for a slow but draining subscriber at most so long per read.
 pub const STALL_NS_MAX: u64 = 10 * MILLISECOND;
-/// A subscriber that drained less than this in [`DRAIN_WINDOW_NS`] earns no stall.
+/// A subscriber earns stalls by draining so many bytes; then it is trusted for a while, and earns
+/// none after it.
 pub const DRAIN_BYTES_MIN: u64 = 64 * 1024;
-pub const DRAIN_WINDOW_NS: u64 = 250 * MILLISECOND;
+/// How long a subscriber is trusted that drained while it kept up. Short: one that stops fills
+/// what it may owe in about this time, and its neighbours wait for the rest of it.
+pub const DRAIN_TRUST_NS: u64 = 50 * MILLISECOND;
+/// The same for one that drained while it owed more than half of its limit, which only a live
+/// reader does: the kernel took what it holds itself long before. Long enough for a reader of
+/// 15 MB/s, whose full socket takes a megabyte at a time.
+pub const DRAIN_TRUST_BEHIND_NS: u64 = 100 * MILLISECOND;
 
 /// Receive and outbound buffers kept for reuse by one shard.
 pub const POOLED_BUFFERS: usize = 256;
@@ -116,7 +129,7 @@ pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
 pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
 /// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
 pub const FILTER_VERDICTS_KEPT: usize = 512;
-/// Read-aheads a stream keeps for its readers; the one that was used least recently goes.
+/// Read-aheads a stream keeps for its readers; the oldest goes.
 pub const READ_RUNS_KEPT: usize = 4;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
 pub const KNOWN_TIMES_MAX: usize = 512;
@@ -132,6 +145,8 @@ pub const COPY_BATCH_BYTES: usize = 256 * 1024;
 pub const READ_AHEAD_BYTES: u32 = 512 * 1024;
 /// Reads under way for one log; more are refused until one is done.
 pub const READS_MAX: usize = 1024;
+/// Reads under way at once when the values of all keys are loaded at start-up.
+pub const VALUE_READS_MAX: usize = 32;
 /// Retired files kept for reuse; more are deleted.
 pub const SPARE_SLOTS: usize = 2;
 /// Progress that nobody waits for is written at the latest after this.
@@ -142,10 +157,38 @@ pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
 pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
 /// How often a full disk is asked again.
 pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
+/// How long a stopping core waits for its logs to be closed. One that is not is found in full by
+/// the next start, which takes longer.
+pub const CLOSE_LOGS_NS_MAX: u64 = 10 * SECOND;
+/// How long a start measures its disk.
+pub const DISK_QUALIFY_NS_MAX: u64 = 20 * MILLISECOND;
 
+/// What JetStream may have on its way to one connection before it waits for room (DESIGN §4).
+pub const JETSTREAM_CREDIT_BYTES: u64 = 1 << 20;
 /// Objects and lists inside each other in a request of the JetStream API; deeper is refused.
 pub const JSON_DEPTH_MAX: usize = 64;
 
+/// Message ids a stream remembers within its duplicate window; at it a publish with an id is
+/// refused with 429 until old ones expire. About 40 bytes each.
+pub const DEDUP_IDS_MAX: usize = 32 * 1024 * 1024;
+/// An expired message id is forgotten at most so much later; it is no duplicate meanwhile.
+pub const DEDUP_PAUSE_NS: u64 = 100 * MILLISECOND;
+/// Header bytes of a message a stream stores; larger is refused.
+pub const STORED_HEADER_BYTES_MAX: usize = 64 * 1024 - 1;
+/// Messages one look at a stream's ages, ids or TTLs goes through; the rest waits for the next.
+pub const STREAM_TICK_MESSAGES: usize = 1024;
+/// Publishes of a stream that wait for a read (a counter's last value, a header of before the
+/// restart); more are refused with 429.
+pub const WAITING_PUBLISHES_MAX: usize = 1024;
+pub const WAITING_PUBLISH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Direct gets of a stream that wait for a read; more are answered with 429.
+pub const WAITING_GETS_MAX: usize = 1024;
+/// Messages of one direct get that go out before others have their turn.
+pub const GET_BATCH_MESSAGES: usize = 256;
+/// Messages one consumer looks at before another has its turn.
+pub const JETSTREAM_POLL_MESSAGES: usize = 256;
+/// Progress of consumers that nobody waits for is gathered for so long before it is written.
+pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
 /// Slots of pending deliveries that an idle consumer keeps room for; above it gives the memory
 /// back.
 pub const PENDING_SLOTS_KEPT: usize = 16 * 1024;
@@ -168,3 +211,27 @@ pub const SPARE_INBOXES: usize = 4;
 /// Messages delivered as often as allowed that a consumer tells of in one tick; the rest comes
 /// with the next.
 pub const GIVEN_UP_PER_TICK: usize = 1024;
+/// Pause between two looks at what has outlived `max_age` or its TTL: it goes at most so much late.
+pub const EXPIRY_PAUSE_NS: u64 = 20 * MILLISECOND;
+/// Subjects in one page of a stream's details.
+pub const SUBJECTS_PAGE: usize = 100_000;
+/// Bytes of messages one direct get brings, unless it says less.
+pub const GET_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Subjects whose last messages one direct get may ask for; more are refused with 413.
+pub const MULTI_GET_SUBJECTS_MAX: usize = 1024;
+/// How often a stream with requests that wait is asked, if nothing else wakes its core.
+pub const JETSTREAM_POLL_NS: u64 = MILLISECOND;
+/// What the reference allows of streams and consumers: bytes of names, descriptions and metadata
+/// (names and values together, ours too), and copies in a cluster. More is refused.
+pub const ASSET_NAME_BYTES_MAX: usize = 255;
+pub const ASSET_DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+pub const ASSET_METADATA_BYTES_MAX: usize = 128 * 1024;
+pub const REPLICAS_MAX: i64 = 5;
+
+/// Bytes that a stream's open batches hold; the one that goes beyond is abandoned as too large.
+pub const BATCHES_BYTES_MAX: usize = 2 * ATOMIC_BYTES_MAX;
+/// Letters of a batch's id.
+pub const BATCH_ID_BYTES_MAX: usize = 64;
+/// Counters whose value a stream remembers, those on their way to the disk aside; beyond it they
+/// are read again.
+pub const COUNTERS_KEPT: usize = 4096;

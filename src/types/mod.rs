@@ -9,6 +9,7 @@ pub mod pattern;
 pub mod shard_set;
 pub mod subject;
 pub mod time;
+#[allow(dead_code, reason = "streams will apply what is parsed already")]
 pub mod transform;
 
 pub use close::CloseReason;

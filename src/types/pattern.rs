@@ -78,6 +78,37 @@ pub fn covers(pattern: &[u8], subject: &[u8]) -> bool {
     subject_tokens.next().is_none()
 }
 
+/// Whether a subject could exist that both cover.
+pub fn overlap(one: &[u8], other: &[u8]) -> bool {
+    let mut others = other.split(|&byte| byte == SEPARATOR);
+    for token in one.split(|&byte| byte == SEPARATOR) {
+        match (token, others.next()) {
+            (_, None) => return false,
+            (b">", Some(_)) | (_, Some(b">")) => return true,
+            (b"*", Some(_)) | (_, Some(b"*")) => {}
+            (token, Some(other)) if token == other => {}
+            _ => return false,
+        }
+    }
+    others.next().is_none()
+}
+
+/// Whether `wide` covers every subject that `narrow` covers.
+pub fn includes(wide: &[u8], narrow: &[u8]) -> bool {
+    let mut narrows = narrow.split(|&byte| byte == SEPARATOR);
+    for token in wide.split(|&byte| byte == SEPARATOR) {
+        match (token, narrows.next()) {
+            (_, None) => return false,
+            (b">", Some(_)) => return true,
+            (_, Some(b">")) => return false,
+            (b"*", Some(_)) => {}
+            (token, Some(other)) if token == other => {}
+            _ => return false,
+        }
+    }
+    narrows.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +146,46 @@ mod tests {
         for (pattern, subject, expected) in rows {
             let parsed = Pattern::parse(pattern.as_bytes()).unwrap();
             assert_eq!(parsed.matches(subject.as_bytes()), expected, "{pattern} {subject}");
+        }
+    }
+
+    #[test]
+    fn overlapping() {
+        let rows = [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("a.*", "a.b", true),
+            ("a.*.c", "a.b.*", true),
+            ("a.*.c", "a.b.d", false),
+            ("a.>", "a", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "*.b", true),
+            (">", "x", true),
+            ("*", "a.b", false),
+            ("*.*", "$JS.>", true),
+            ("*", "$JS.>", false),
+        ];
+        for (one, other, expected) in rows {
+            let (a, b) = (one.as_bytes(), other.as_bytes());
+            assert_eq!((overlap(a, b), overlap(b, a)), (expected, expected), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn including() {
+        let rows = [
+            ("a.*", "a.b", true),
+            ("a.b", "a.*", false),
+            ("a.>", "a.*.c", true),
+            ("a.*", "a.>", false),
+            ("a.>", "a.>", true),
+            ("a.>", "a", false),
+            (">", ">", true),
+            ("*.b", "a.*", false),
+            ("a.*", "a.b.c", false),
+        ];
+        for (wide, narrow, expected) in rows {
+            assert_eq!(includes(wide.as_bytes(), narrow.as_bytes()), expected, "{wide} {narrow}");
         }
     }
 }

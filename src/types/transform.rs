@@ -138,6 +138,22 @@ impl Transform {
         &self.source
     }
 
+    /// A pattern that covers all it can make of subjects.
+    pub fn results(&self) -> Vec<u8> {
+        let mut pattern = Vec::new();
+        for (place, part) in self.parts.iter().enumerate() {
+            if place > 0 {
+                pattern.push(SEPARATOR);
+            }
+            match part {
+                Part::Literal(token) => pattern.extend_from_slice(token),
+                Part::Tail(_) => pattern.push(b'>'),
+                Part::Function(_) => pattern.push(b'*'),
+            }
+        }
+        if pattern.is_empty() { self.source.to_vec() } else { pattern }
+    }
+
     /// Adds the new name of a subject that the rule covers. `chance` decides what is random.
     pub fn apply(&self, subject: &[u8], chance: u64, out: &mut Vec<u8>) {
         if self.parts.is_empty() {

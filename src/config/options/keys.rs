@@ -3,6 +3,7 @@
 use super::address;
 use super::authorization;
 use super::field::{self, Field, Key, error_at};
+use super::jetstream;
 use super::weft;
 use super::{Monitor, Options, Port, WriteTimeout};
 use crate::config::ConfigError;
@@ -49,8 +50,6 @@ pub(super) const REFUSED: &[&str] = &[
     "resolver_pinned_accounts",
     "proxies",
     // JetStream
-    "store_dir",
-    "storedir",
     "default_js_domain",
     // listeners
     "cluster",
@@ -145,7 +144,12 @@ pub(super) const KEYS: &[Key<Options>] = &[
         read: |o, f| set(&mut o.reconnect_error_reports, f.limit()?.unwrap_or(0)),
     },
     Key { names: &["feature_flags"], read: read_feature_flags },
-    Key { names: &["jetstream"], read: read_jetstream },
+    // JetStream.
+    Key { names: &["jetstream"], read: jetstream::read },
+    Key {
+        names: &["store_dir", "storedir"],
+        read: |o, f| jetstream::read_store_dir(&mut o.store_dir, f),
+    },
     // Who may connect.
     Key { names: &["authorization"], read: authorization::read },
     Key {
@@ -322,32 +326,6 @@ fn read_feature_flags(options: &mut Options, field: &Field<'_>) -> Result<(), Co
         options.feature_flags.insert(name.to_owned(), on);
     }
     Ok(())
-}
-
-/// JetStream can be switched off, which is all we can do with it yet.
-fn read_jetstream(_: &mut Options, field: &Field<'_>) -> Result<(), ConfigError> {
-    match &field.value.data {
-        Data::Boolean(false) => Ok(()),
-        Data::Text(text) if text.eq_ignore_ascii_case("disabled") => Ok(()),
-        Data::Text(text) if !text.eq_ignore_ascii_case("enabled") => {
-            Err(field
-                .error(format!("Expected 'enabled' or 'disabled' for string value, got '{text}'")))
-        }
-        Data::Map(map) => {
-            let mut entries = map.iter();
-            let only = (entries.next(), entries.next());
-            match only {
-                (Some((key, entry)), None)
-                    if key.eq_ignore_ascii_case("enabled")
-                        && entry.value.data == Data::Boolean(false) =>
-                {
-                    Ok(())
-                }
-                _ => Err(field.not_supported()),
-            }
-        }
-        _ => Err(field.not_supported()),
-    }
 }
 
 fn read_http(options: &mut Options, field: &Field<'_>) -> Result<(), ConfigError> {

@@ -6,6 +6,7 @@
 mod address;
 mod authorization;
 mod field;
+mod jetstream;
 mod keys;
 mod permissions;
 mod validate;
@@ -21,10 +22,13 @@ use std::time::Duration;
 
 pub use address::{Listen, Port};
 pub use authorization::Authorization;
-pub use weft::{CoreSet, Placement, RingFeatures, WeftOptions};
+pub(crate) use jetstream::DUPLICATE_STORE_DIR;
+pub use jetstream::{BatchLimits, JetStream, JetStreamLimits, Sync};
+pub use weft::{CoreSet, JetStreamIo, Placement, RingFeatures, WeftOptions};
 
 use super::ConfigError;
 use super::file::{self, Surroundings};
+use validate::conflict;
 
 /// Everything an operator can set. `Default` is a server without file and flags.
 #[derive(Clone, PartialEq, Debug)]
@@ -87,6 +91,12 @@ pub struct Options {
     /// Put before every monitoring path, as written. Default empty.
     pub http_base_path: String,
 
+    /// `None`: JetStream is off, the default.
+    pub jetstream: Option<JetStream>,
+    /// `store_dir` (`storedir`), here or in the block `jetstream`: streams are kept in `weft`
+    /// below it. Default: `nats` in the directory for temporary files.
+    pub store_dir: Option<PathBuf>,
+
     pub weft: WeftOptions,
 }
 
@@ -115,7 +125,7 @@ pub enum WriteTimeout {
     #[default]
     Default,
     Close,
-    /// Keep the connection as long as it has not reached `max_pending`.
+    /// Keep the connection as long as its client takes something within each deadline.
     Retry,
 }
 
@@ -124,9 +134,9 @@ pub struct LogOptions {
     pub debug: bool,
     /// Also set by the two below.
     pub trace: bool,
-    /// Traces the system account too.
+    /// Traces also what the server itself publishes.
     pub trace_verbose: bool,
-    /// Traces the headers of messages, not their payload.
+    /// Traces of payloads only their headers.
     pub trace_headers: bool,
     /// Lines begin with the time. Default true.
     pub logtime: bool,
@@ -178,6 +188,8 @@ impl Default for Options {
             ports_file_dir: None,
             http: None,
             http_base_path: String::new(),
+            jetstream: None,
+            store_dir: None,
             weft: WeftOptions::default(),
         }
     }

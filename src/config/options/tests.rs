@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Monitor, Options, Placement, Port, RingFeatures, WriteTimeout};
+use super::{JetStreamIo, Monitor, Options, Placement, Port, RingFeatures, WriteTimeout};
 use crate::config::{ConfigError, Surroundings};
 
 fn read(text: &str) -> Result<Options, ConfigError> {
@@ -389,13 +389,6 @@ fn no_key_of_the_reference_is_ignored() {
         }
         options(&format!("{key}: false"));
     }
-    for value in ["enabled", "true", "{}", "{store_dir: /x}", "{enabled: true}"] {
-        let error = read(&format!("jetstream: {value}")).expect_err(value).to_string();
-        assert_eq!(error, "F:1:0: \"jetstream\" is not supported yet");
-    }
-    for value in ["disabled", "false", "{enabled: false}"] {
-        options(&format!("jetstream: {value}"));
-    }
 }
 
 #[test]
@@ -553,7 +546,7 @@ fn an_advertised_host_may_come_without_port() {
 fn the_weft_block_is_read_as_strictly() {
     let weft = options(
         "weft { cores: '0-3,6,2', shards: 4, spin: 80us, placement: round_robin
-                ring_features: 5.10 }",
+                ring_features: 5.10, jetstream_io: buffered }",
     )
     .weft;
     assert_eq!(weft.cores.as_ref().map(ToString::to_string).as_deref(), Some("0-3,6"));
@@ -561,6 +554,7 @@ fn the_weft_block_is_read_as_strictly() {
     assert_eq!((weft.shards, weft.spin), (Some(4), Duration::from_micros(80)));
     assert_eq!(weft.placement, Placement::RoundRobin);
     assert_eq!(weft.ring_features, RingFeatures::Linux5_10);
+    assert_eq!(weft.jetstream_io, JetStreamIo::Buffered);
     for (text, expected) in [
         ("weft: 1", "F:1:0: Expected map to define weft, got int64"),
         ("weft {bogus: 1}", "F:1:6: unknown field \"bogus\""),
@@ -569,6 +563,7 @@ fn the_weft_block_is_read_as_strictly() {
         ("weft {shards: 65}", "F:1:6: 65 shards are more than 64"),
         ("weft {shards: -1}", "F:1:6: shards value can not be negative"),
         ("weft {spin: 1s}", "F:1:6: a spin of 1s is more than 10ms"),
+        ("weft {jetstream_io: x}", "F:1:6: jetstream_io must be 'direct' or 'buffered', got 'x'"),
         ("weft {placement: x}", "F:1:6: placement must be 'fewest' or 'round_robin', got 'x'"),
         (
             "weft {ring_features: 5.4}",

@@ -26,6 +26,7 @@ impl Options {
         }
         self.client_advertise_address()?;
         self.authorization.validate()?;
+        self.validate_jetstream()?;
         Ok(())
     }
 
@@ -41,6 +42,9 @@ impl Options {
         }
         if self.authorization.has_plain_password() {
             warnings.push("Plaintext passwords detected, use nkeys or bcrypt");
+        }
+        if self.jetstream.is_some() && self.store_dir.is_none() {
+            warnings.push("Temporary storage directory used, data could be lost on system reboot");
         }
         warnings
     }
@@ -77,6 +81,6 @@ impl Options {
     }
 }
 
-fn conflict(text: String) -> ConfigError {
+pub(super) fn conflict(text: String) -> ConfigError {
     ConfigError::Conflict { text }
 }

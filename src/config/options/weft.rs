@@ -24,6 +24,17 @@ pub struct WeftOptions {
     pub placement: Placement,
     /// How much of io_uring is used.
     pub ring_features: RingFeatures,
+    /// How JetStream's files are read and written.
+    pub jetstream_io: JetStreamIo,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum JetStreamIo {
+    /// Past the page cache. A file system that refuses is refused.
+    #[default]
+    Direct,
+    /// Through the page cache, for file systems that know nothing else.
+    Buffered,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -55,6 +66,7 @@ impl Default for WeftOptions {
             spin: Duration::ZERO,
             placement: Placement::Fewest,
             ring_features: RingFeatures::Auto,
+            jetstream_io: JetStreamIo::Direct,
         }
     }
 }
@@ -65,6 +77,7 @@ const KEYS: &[Key<WeftOptions>] = &[
     Key { names: &["spin"], read: read_spin },
     Key { names: &["placement"], read: |o, f| read_choice(&mut o.placement, f) },
     Key { names: &["ring_features"], read: |o, f| read_choice(&mut o.ring_features, f) },
+    Key { names: &["jetstream_io"], read: |o, f| read_choice(&mut o.jetstream_io, f) },
 ];
 
 pub(super) fn read(options: &mut Options, field: &Field<'_>) -> Result<(), ConfigError> {
@@ -166,6 +179,27 @@ impl fmt::Display for Placement {
         f.write_str(match self {
             Self::Fewest => "fewest",
             Self::RoundRobin => "round_robin",
+        })
+    }
+}
+
+impl FromStr for JetStreamIo {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "direct" => Ok(Self::Direct),
+            "buffered" => Ok(Self::Buffered),
+            _ => Err(format!("jetstream_io must be 'direct' or 'buffered', got '{text}'")),
+        }
+    }
+}
+
+impl fmt::Display for JetStreamIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Buffered => "buffered",
         })
     }
 }

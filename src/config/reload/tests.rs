@@ -105,11 +105,29 @@ fn what_cannot_change_refuses_the_whole_reload() {
         ("http_base_path: /x", "HTTPBasePath: old=, new=/x"),
         ("http: 127.0.0.1:14903", "HTTPPort: old=14902, new=14903"),
         ("http: localhost:14902", "HTTPHost: old=127.0.0.1, new=localhost"),
+        ("store_dir: /x", "StoreDir: old=, new=/x"),
+        ("jetstream: true", "JetStream: old=false, new=true"),
         ("weft {cores: '0-1'}", "weft.cores: old=, new=0-1"),
         ("weft {shards: 3}\ndebug: true", "weft.shards: old=0, new=3"),
     ] {
         let refused = changes(&options(""), &options(text)).expect_err(text);
         assert_eq!(refused.to_string(), format!("config reload not supported for {reason}"));
+    }
+}
+
+#[test]
+fn what_cannot_change_of_jetstream() {
+    for (text, reason) in [
+        ("max_mem: 5", "JetStreamMaxMemory: old=-1, new=5"),
+        ("max_file: 5", "JetStreamMaxStore: old=-1, new=5"),
+        ("domain: a", "JetStreamDomain: old=, new=a"),
+        ("strict: false", "JetStreamOptions: old=Some("),
+        ("sync: 5s", "JetStreamOptions: old=Some("),
+    ] {
+        let new = options(&format!("jetstream {{ {text} }}"));
+        let refused = changes(&options("jetstream: true"), &new).expect_err(text).to_string();
+        let begins = format!("config reload not supported for {reason}");
+        assert!(refused.starts_with(&begins), "{refused}");
     }
 }
 

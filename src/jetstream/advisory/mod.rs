@@ -6,10 +6,12 @@
 //! | file | knows |
 //! |---|---|
 //! | `consumer` | what happens to consumers and to their deliveries |
+//! | `stream` | what happens to streams |
 //! | `id` | identifiers |
 
 mod consumer;
 mod id;
+mod stream;
 
 use serde::Serialize;
 
@@ -19,6 +21,7 @@ use crate::types::{AccountId, Wall, json, rfc3339};
 
 pub use consumer::{AboutConsumer, Action, ConsumerAdvisory};
 pub use id::{ID_LEN, id_of};
+pub use stream::{AboutStream, BatchFate, StreamAction, StreamAdvisory};
 
 /// What all advisories have in common.
 #[derive(Serialize)]

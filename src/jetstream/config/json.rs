@@ -313,7 +313,7 @@ pub fn quoted(text: &str) -> String {
             '\u{c}' => out.push_str("\\f"),
             '\0'..' ' | '\u{7f}' => out.push_str(&format!("\\x{:02x}", letter as u32)),
             '\u{80}'..'\u{a1}' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", letter as u32))
+                out.push_str(&format!("\\u{:04x}", letter as u32));
             }
             letter => out.push(letter),
         }

@@ -7,18 +7,21 @@
 //! | `values` `moment` | durations, times and the words fields may hold |
 //! | `stream` `source` `consumer` | the configurations |
 //! | `pull` | what a pull asks for |
+//! | `check/` | what they have to obey, what is filled in, what may change |
 
 use std::collections::BTreeMap;
 
+mod check;
 mod consumer;
-mod json;
+pub(super) mod json;
 mod moment;
 mod pull;
 mod source;
 mod stream;
 mod values;
-mod wire;
+pub(super) mod wire;
 
+pub use check::{Checked, ConsumerBounds, ConsumerSubject, StreamBounds};
 pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use moment::Moment;
 pub use pull::{NakOptions, PullRequest};
@@ -30,6 +33,7 @@ pub use values::{
     AckPolicy, Action, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
     ReplayPolicy, Retention, Storage,
 };
+pub(in crate::jetstream) use wire::object;
 pub use wire::{Mode, Wire, parse};
 
 /// What this server can do, of the reference's levels (facts/jetstream-api.md §1).

@@ -26,6 +26,11 @@ impl Moment {
         (self.seconds, self.nanos) == (Self::ZERO.seconds, 0)
     }
 
+    /// What two times share that are the same moment: seconds since 1970 and nanoseconds.
+    pub fn instant(self) -> (i64, u32) {
+        (self.seconds, self.nanos)
+    }
+
     /// Times before 1970 are 1970, times past 2554 are that.
     pub fn wall(self) -> Wall {
         let seconds = u64::try_from(self.seconds).unwrap_or(0);

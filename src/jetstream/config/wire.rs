@@ -191,7 +191,7 @@ macro_rules! object {
     (@always) => { true };
     (@filled) => { false };
 }
-pub(super) use object;
+pub(in crate::jetstream) use object;
 
 /// The members of an object; none if the value is `null`.
 pub fn members<'n, 't>(

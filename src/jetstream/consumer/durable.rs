@@ -74,7 +74,7 @@ impl Consumer {
     }
 
     /// More changed than steps can tell.
-    pub(super) fn want_whole(&mut self) {
+    pub fn want_whole(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.want_whole();
         }

@@ -192,8 +192,7 @@ fn sequence(pair: Pair, last_active: Wall) -> SequenceInfo {
 
 fn groups_of(pull: &Pull) -> Vec<PriorityGroupState> {
     let Some(priority) = &pull.priority else { return Vec::new() };
-    let groups = priority.groups.iter().map(AsRef::<str>::as_ref).enumerate();
-    let state = |(at, group): (usize, &str)| {
+    let state = |at: usize, group: &str| {
         let pin = priority.pin.filter(|pin| pin.group == at);
         let id = pin.map(|pin| String::from_utf8_lossy(&pin.id).into_owned());
         PriorityGroupState {
@@ -202,5 +201,5 @@ fn groups_of(pull: &Pull) -> Vec<PriorityGroupState> {
             pinned_ts: pin.map_or(Wall(0), |pin| pin.since),
         }
     };
-    groups.map(state).collect()
+    priority.groups.iter().enumerate().map(|(at, group)| state(at, group)).collect()
 }

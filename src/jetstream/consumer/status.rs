@@ -139,7 +139,7 @@ pub fn go_duration(f: &mut std::fmt::Formatter<'_>, ns: u64) -> std::fmt::Result
         return f.write_str("0s");
     }
     let (unit, name) = match ns {
-        0..1_000 => (1, "ns"),
+        ..1_000 => (1, "ns"),
         1_000..1_000_000 => (1_000, "µs"),
         1_000_000..SECOND => (1_000_000, "ms"),
         _ => (SECOND, "s"),

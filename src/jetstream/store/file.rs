@@ -22,6 +22,12 @@ pub fn cost(subject: usize, headers: usize, payload: usize) -> u64 {
     OVERHEAD + (subject + payload) as u64 + headers
 }
 
+/// The [`cost`] of a stored message.
+pub fn cost_of(entry: &Entry) -> u64 {
+    let headers = if entry.has_headers { HEADERS_OVERHEAD } else { 0 };
+    u64::from(entry.place.len) + headers - (Message::OVERHEAD as u64 - OVERHEAD)
+}
+
 /// The messages of a stream, as if each had been counted by [`cost`].
 pub fn bytes_of(index: &StreamIndex) -> u64 {
     let each = Message::OVERHEAD as u64 - OVERHEAD;
@@ -39,7 +45,7 @@ struct Reading {
 #[derive(Debug)]
 pub struct FileStore {
     stream: StreamId,
-    /// The most recently used last.
+    /// The newest last.
     runs: VecDeque<ReadRun>,
     reading: Vec<Reading>,
     /// First messages of reads that failed; told once.
@@ -95,22 +101,23 @@ impl FileStore {
         if is_in_memory {
             return told(log.in_memory(&entry));
         }
-        let Some(at) = self.run_with(&entry) else { return self.start(log, &entry) };
+        let Some((at, entry)) = self.run_with(seq) else { return self.start(log, seq) };
         self.read_ahead(log, at, seq);
         told(self.runs.get(at).map(|run| run.message(&entry)))
     }
 
-    /// The run that brought a message.
-    fn run_with(&self, entry: &Entry) -> Option<usize> {
-        self.runs.iter().position(|run| run.holds(entry.place))
+    /// The run that brought a live message, and where it was then: its bytes never change.
+    fn run_with(&self, seq: Seq) -> Option<(usize, Entry)> {
+        let mut found = self.runs.iter().map(|run| run.find(seq)).enumerate();
+        found.find_map(|(at, entry)| Some((at, *entry?)))
     }
 
-    fn start(&mut self, log: &mut Log, entry: &Entry) -> Fetch<'static> {
-        if let Some(at) = self.broken.iter().position(|(seq, _)| *seq == entry.seq) {
+    fn start(&mut self, log: &mut Log, seq: Seq) -> Fetch<'static> {
+        if let Some(at) = self.broken.iter().position(|(broken, _)| *broken == seq) {
             return Fetch::Broken(self.broken.remove(at).1);
         }
-        if !self.is_reading(entry.seq) {
-            self.read(log, entry.seq);
+        if !self.is_reading(seq) {
+            self.read(log, seq);
         }
         Fetch::Wait
     }
@@ -138,7 +145,7 @@ impl FileStore {
         let next = log.stream(self.stream).and_then(|index| index.next(last.next()));
         let Some(next) = next else { return };
         let is_wanted = log.locate(self.stream, next.seq).is_some_and(|(_, is_here)| !is_here);
-        if is_wanted && self.run_with(&next).is_none() {
+        if is_wanted && self.run_with(next.seq).is_none() {
             self.read(log, next.seq);
         }
     }
@@ -166,13 +173,13 @@ impl FileStore {
         true
     }
 
-    pub fn first_time(&mut self, mut log: Option<&mut Log>) -> Moment {
+    pub fn first_time(&mut self, log: Option<&mut Log>) -> Moment {
         let index = log.as_deref().and_then(|log| log.stream(self.stream));
         let Some(first) = index.filter(|index| index.messages() > 0).map(StreamIndex::first_seq)
         else {
             return Moment::At(0);
         };
-        self.time_of(log.as_deref_mut(), first)
+        self.time_of(log, first)
     }
 
     pub fn last_time(&mut self, mut log: Option<&mut Log>) -> Moment {

@@ -1,6 +1,6 @@
 //! A stream in memory.
 
-use crate::storage::{Seq, StreamIndex};
+use crate::storage::{Entry, Seq, StreamIndex};
 use crate::types::Pattern;
 
 use super::arena::{Arena, Kept, records};
@@ -15,23 +15,23 @@ pub fn cost(subject: usize, headers: usize, payload: usize) -> u64 {
     OVERHEAD + (subject + headers + payload) as u64
 }
 
+/// The [`cost`] of a stored message.
+pub fn cost_of(index: &StreamIndex, entry: &Entry) -> u64 {
+    let subject = index.subjects().name_len(entry.subject);
+    u64::from(entry.place.len) + subject - (ARENA_OVERHEAD - OVERHEAD)
+}
+
 /// Places in the index are places in the arena. The subject of a message is only in the index.
 #[derive(Debug)]
 pub struct MemoryStore {
     index: StreamIndex,
     arena: Arena,
-    last_time: u64,
     removal_epoch: u64,
 }
 
 impl MemoryStore {
     pub fn new(hash_seed: u64) -> Self {
-        Self {
-            index: StreamIndex::new(hash_seed),
-            arena: Arena::default(),
-            last_time: 0,
-            removal_epoch: 0,
-        }
+        Self { index: StreamIndex::new(hash_seed), arena: Arena::default(), removal_epoch: 0 }
     }
 
     pub fn index(&self) -> &StreamIndex {
@@ -61,7 +61,7 @@ impl MemoryStore {
             assert!(seq > self.index.last_seq(), "a sequence is given out once");
             let place = self.arena.push(&Kept { seq, time, headers, payload });
             self.index.append(seq, place, subject, !headers.is_empty());
-            self.last_time = time;
+            self.index.learn_last_time(time);
         }
     }
 
@@ -85,7 +85,7 @@ impl MemoryStore {
     }
 
     pub fn last_time(&self) -> u64 {
-        self.last_time
+        self.index.last_time().unwrap_or(0)
     }
 
     pub fn seq_at_time(&self, time: u64) -> SeekTime {

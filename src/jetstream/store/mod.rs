@@ -8,6 +8,7 @@
 
 mod arena;
 mod file;
+mod lookups;
 mod memory;
 mod queries;
 mod seek;
@@ -91,14 +92,14 @@ const SEQ_ASKED_MAX: Seq = Seq(1 << 62);
 /// The messages of one stream.
 #[derive(Debug)]
 pub enum Store {
-    Memory(MemoryStore),
+    Memory(Box<MemoryStore>),
     File(FileStore),
 }
 
 impl Store {
     /// Nothing in it yet; `hash_seed` seeds the table of subjects.
     pub fn memory_only(hash_seed: u64) -> Self {
-        Self::Memory(MemoryStore::new(hash_seed))
+        Self::Memory(Box::new(MemoryStore::new(hash_seed)))
     }
 
     /// What the log holds of the stream, which may be nothing.
@@ -195,7 +196,8 @@ impl Store {
         }
     }
 
-    /// The time of the last message ever stored, which may have been deleted since.
+    /// The time of the last message ever stored, which may have been deleted since. After a
+    /// restart ask once before anything is deleted, so that it is known from then on.
     pub fn last_time(&mut self, log: Option<&mut Log>) -> Moment {
         match self {
             Self::Memory(memory) => Moment::At(memory.last_time()),
@@ -221,7 +223,9 @@ impl Store {
 
     /// The newest message of a subject, visible or not.
     pub fn last_appended(&mut self, log: Option<&mut Log>, subject: &[u8]) -> Option<Seq> {
-        self.subject_state(log, subject).map(|(_, last, _)| last)
+        let index = self.index_mut(log)?;
+        let id = index.subjects().find(subject)?;
+        index.subject_last(id)
     }
 
     /// First, last and number of the messages of a subject, visible or not.
@@ -376,3 +380,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,16 @@ impl Bench {
         }
     }
 
+    fn delete(&mut self, seq: Seq) {
+        loop {
+            let now = self.now();
+            if self.log.delete(StreamId(1), &[seq], false, now).is_ok() {
+                return;
+            }
+            self.turn();
+        }
+    }
+
     fn stop(&mut self) {
         loop {
             let now = self.now();
@@ -237,16 +247,38 @@ fn bench_subjects() {
     );
 }
 
+fn seconds() -> f64 {
+    std::env::var("WEFT_BENCH_SECONDS").map_or(20.0, |n| n.parse().unwrap())
+}
+
+/// What a workload wrote and what it leaves on the disk. `record_bytes`: what was asked for.
+fn report(mut bench: Bench, what: &str, disk_max: u64, record_bytes: u64) {
+    bench.settle();
+    let counters = bench.log.counters();
+    let (live, disk) = (bench.log.live_bytes(), bench.log.disk_bytes());
+    println!(
+        "{what}: live {live} B, disk at most {disk_max} B, settled {disk} B; {} B of batches ({} B \
+         of them copies) for {record_bytes} B of records: written {:.2} times",
+        counters.batch_bytes,
+        counters.copied_bytes,
+        counters.batch_bytes as f64 / record_bytes as f64,
+    );
+    assert!(disk <= 2 * live + DISK_BYTES_IDLE, "{what}");
+}
+
+/// Disk beyond twice what lives: the head and the segment of copies, three prepared ahead, two
+/// spare ones, of the size that the log last grew to.
+const DISK_BYTES_IDLE: u64 = 7 * 64 * 1024 * 1024;
+
 /// KV-style: keys are overwritten, the old value is deleted.
 #[test]
 fn bench_overwrite() {
-    let seconds = std::env::var("WEFT_BENCH_SECONDS").map_or(20.0, |n| n.parse().unwrap());
     let directory = tempfile::tempdir_in(parent()).unwrap();
     let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
-    let (began, mut puts, mut key) = (Instant::now(), 0u64, 1u64);
+    let (mut puts, mut key) = (0u64, 1u64);
     let mut last: Vec<Seq> = vec![Seq(0); 100_000];
     let mut disk_max = 0;
-    while began.elapsed().as_secs_f64() < seconds {
+    while bench.began.elapsed().as_secs_f64() < seconds() {
         for _ in 0..500 {
             key =
                 key.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -255,29 +287,97 @@ fn bench_overwrite() {
             let seq = bench.log.stream(StreamId(1)).unwrap().last_seq();
             let old = std::mem::replace(&mut last[at], seq);
             if old > Seq(0) {
-                let now = bench.now();
-                while bench.log.delete(StreamId(1), &[old], false, now).is_err() {
-                    bench.turn();
-                }
+                bench.delete(old);
             }
             puts += 1;
         }
         bench.turn();
         disk_max = disk_max.max(bench.log.disk_bytes());
     }
-    let elapsed = began.elapsed().as_secs_f64();
-    bench.settle();
-    let counters = bench.log.counters();
-    println!(
-        "{:.0} puts/s; live {} MB; disk at most {} MB, settled {} MB; {} MB of batches, {} MB of them copies, for {} MB of records",
-        puts as f64 / elapsed,
-        bench.log.live_bytes() / 1_000_000,
-        disk_max / 1_000_000,
-        bench.log.disk_bytes() / 1_000_000,
-        counters.batch_bytes / 1_000_000,
-        counters.copied_bytes / 1_000_000,
-        puts * 190 / 1_000_000,
-    );
+    println!("{:.0} puts/s", puts as f64 / bench.began.elapsed().as_secs_f64());
+    report(bench, "overwriting 100,000 keys", disk_max, puts * RECORD_BYTES);
+}
+
+/// A record of these workloads, and the delete that follows it.
+const RECORD_BYTES: u64 = 190;
+
+/// A work queue: what is published is soon deleted.
+#[test]
+fn bench_drain() {
+    let directory = tempfile::tempdir_in(parent()).unwrap();
+    let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+    let (mut next, mut disk_max) = (Seq(1), 0);
+    let mut published = 0;
+    while bench.began.elapsed().as_secs_f64() < seconds() {
+        for _ in 0..500 {
+            bench.append(StreamId(1), b"work.queue", &[5; 128]);
+            published += 1;
+            if published > 1000 {
+                bench.delete(next);
+                next = next.next();
+            }
+        }
+        bench.turn();
+        disk_max = disk_max.max(bench.log.disk_bytes());
+    }
+    while next.0 <= published {
+        bench.delete(next);
+        next = next.next();
+    }
+    report(bench, "a queue that drains", disk_max, published * RECORD_BYTES);
+}
+
+/// A publisher that waits for each ack, with the last ten thousand messages kept.
+#[test]
+fn bench_lone() {
+    let directory = tempfile::tempdir_in(parent()).unwrap();
+    let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+    let (mut published, mut disk_max) = (0, 0);
+    while bench.began.elapsed().as_secs_f64() < seconds() {
+        let lsn = bench.append(StreamId(1), b"lone.publisher", &[5; 128]);
+        published += 1;
+        while bench.log.settled() < lsn {
+            bench.turn();
+        }
+        if published > 10_000 {
+            let now = bench.now();
+            let _ = bench.log.trim(StreamId(1), Seq(published - 10_000), now);
+        }
+        disk_max = disk_max.max(bench.log.disk_bytes());
+    }
+    report(bench, "a lone synchronous publisher", disk_max, published * RECORD_BYTES);
+}
+
+/// One record in each MiB is kept for ever, the rest is trimmed.
+#[test]
+fn bench_eternal() {
+    let directory = tempfile::tempdir_in(parent()).unwrap();
+    let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+    let (mut published, mut disk_max) = (0u64, 0);
+    while bench.began.elapsed().as_secs_f64() < seconds() {
+        bench.append(StreamId(2), b"kept.for.ever", &[9; 128]);
+        for _ in 0..6000 {
+            bench.append(StreamId(1), b"soon.gone", &[5; 128]);
+            published += 1;
+        }
+        bench.turn();
+        let now = bench.now();
+        let _ = bench.log.trim(StreamId(1), Seq(published.saturating_sub(10_000)), now);
+        disk_max = disk_max.max(bench.log.disk_bytes());
+    }
+    report(bench, "an eternal record per MiB", disk_max, published * RECORD_BYTES);
+}
+
+/// What a server without streams costs.
+#[test]
+fn bench_empty() {
+    let directory = tempfile::tempdir_in(parent()).unwrap();
+    for _ in 0..3 {
+        let began = Instant::now();
+        let (bench, _) = Bench::open(directory.path(), LogSettings::default());
+        println!("an empty log opens in {:?}, {} B", began.elapsed(), bench.log.disk_bytes());
+        assert!(bench.log.disk_bytes() == 0);
+    }
 }
 
 /// A hundred streams in turn, and what replaying one of them costs.

@@ -41,12 +41,16 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InUse(path) => {
-                write!(f, "{} is in use by another process: a log has one owner", path.display())
+                write!(
+                    f,
+                    "{} is in use by another process: stop it, or start with another store_dir",
+                    path.display()
+                )
             }
             Self::NoDirectIo { path, filesystem } => write!(
                 f,
-                "{} is on {filesystem}, which refuses direct I/O; use ext4 or xfs, or choose \
-                 buffered I/O in the settings",
+                "{} is on {filesystem}, which refuses direct I/O: use ext4 or xfs, or choose \
+                 buffered I/O with weft {{ jetstream_io: buffered }}",
                 path.display()
             ),
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
@@ -70,18 +74,8 @@ impl Directory {
     pub fn open(path: &Path, buffered: bool) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Io { path: path.into(), error };
         fs::create_dir_all(path).map_err(failed)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join("lock"))
-            .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(OpenError::InUse(path.into())),
-            Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        let access = access_of(path, buffered)?;
+        let lock = lock(path)?;
+        let access = Access::of(path, buffered)?;
         let handle = File::open(path).map_err(failed)?;
         let mut directory =
             Self { path: path.into(), handle, _lock: lock, access, slots: BTreeMap::new() };
@@ -160,7 +154,8 @@ impl Directory {
     pub(super) fn delete(&mut self, slot: SlotId) {
         self.slots.remove(&slot);
         if let Err(error) = fs::remove_file(self.name(slot)) {
-            tracing::warn!(slot = slot.0, %error, "a retired segment's file stays");
+            let path = self.name(slot);
+            tracing::warn!("{}: a retired segment's file stays: {error}", path.display());
         }
     }
 
@@ -174,37 +169,53 @@ fn slot_of(name: &str) -> Option<SlotId> {
     number.parse().ok().map(SlotId)
 }
 
-/// Direct, unless the file system is memory or the operator chose otherwise.
-fn access_of(path: &Path, buffered: bool) -> Result<Access, OpenError> {
-    let filesystem = filesystem_of(path);
-    if buffered || filesystem == "tmpfs" {
-        tracing::warn!(path = %path.display(), filesystem, "the log is not on stable storage by itself: buffered I/O");
-        return Ok(Access::Buffered);
-    }
-    let probe = path.join("probe");
-    let opened = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(&probe)
-        .and_then(|file| {
-            let mut block = Buffer::new();
-            block.resize(BLOCK, 0);
-            file.write_all_at(&block, 0)
-        });
-    let _ = fs::remove_file(&probe);
-    match opened {
-        Ok(()) => Ok(Access::Direct),
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            Err(OpenError::NoDirectIo { path: path.into(), filesystem })
+impl Access {
+    /// Direct, unless the file system is memory or the operator chose otherwise.
+    pub fn of(path: &Path, buffered: bool) -> Result<Self, OpenError> {
+        let filesystem = filesystem_of(path);
+        if buffered || filesystem == "tmpfs" {
+            return Ok(Self::Buffered);
         }
-        Err(error) => Err(OpenError::Io { path: path.into(), error }),
+        match probe(path) {
+            Ok(()) => Ok(Self::Direct),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                Err(OpenError::NoDirectIo { path: path.into(), filesystem })
+            }
+            Err(error) => Err(OpenError::Io { path: path.into(), error }),
+        }
     }
 }
 
+/// Takes the lock of a directory, until the file is dropped.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |error| OpenError::Io { path: path.into(), error };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let file = options.open(path.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.into())),
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Whether a file here can be written directly.
+fn probe(path: &Path) -> io::Result<()> {
+    let probe = path.join("probe");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).custom_flags(libc::O_DIRECT);
+    let result = options.open(&probe).and_then(|file| {
+        let mut block = Buffer::new();
+        block.resize(BLOCK, 0);
+        file.write_all_at(&block, 0)
+    });
+    // It is made anew by the next probe.
+    let _ = fs::remove_file(&probe);
+    result
+}
+
 /// The file system's type, as the kernel's mount table tells it.
-fn filesystem_of(path: &Path) -> String {
+pub fn filesystem_of(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.into());
     let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mounts = table.lines().filter_map(|line| {

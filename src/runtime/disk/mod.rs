@@ -8,16 +8,26 @@
 //! |---|---|
 //! | `directory` | the lock, the files, how they may be opened |
 //! | `work` | the steps of one effect |
-//! | `standalone` | a ring of its own, for tests and measurements; start-up will use it |
+//! | `standalone` | a ring of its own, for start-up, tests and measurements |
+//! | `check` | how fast a disk is |
+//! | `store` | the directory of all logs of a server |
+//! | `start` | a log out of its directory |
 
+mod check;
 mod directory;
 mod standalone;
+mod start;
+mod store;
 mod work;
 
 #[cfg(all(test, feature = "log-bench"))]
 mod bench_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(all(test, feature = "log-faults"))]
+mod mount_tests;
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -27,8 +37,11 @@ use io_uring::squeue::Entry;
 use crate::storage::{Effect, IoFault, Log, OpId};
 use crate::types::Mono;
 
-pub use directory::{Access, Directory, OpenError};
-pub use standalone::{DiskCheck, Standalone};
+pub use check::{DiskCheck, check};
+pub use directory::{Access, Directory, OpenError, filesystem_of};
+pub use standalone::Standalone;
+pub use start::{StartError, Started};
+pub use store::{Store, StoreError, refuse_reference};
 use work::{Progress, Work};
 
 /// An operation that has ended.
@@ -140,8 +153,17 @@ impl Disk {
         }
     }
 
+    pub fn has_done(&self) -> bool {
+        !self.done.is_empty()
+    }
+
     pub fn take_done(&mut self) -> Option<Done> {
         self.done.pop_front()
+    }
+
+    #[cfg(test)]
+    fn step_kind(&self, user_data: u64) -> Option<work::StepKind> {
+        self.running.get(user_data as u32 as usize)?.as_ref().map(Work::step_kind)
     }
 
     /// Operations under way or waiting.

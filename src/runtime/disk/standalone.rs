@@ -2,14 +2,11 @@
 //! use the ring they have.
 
 use std::io;
-use std::path::Path;
-use std::rc::Rc;
-use std::time::Duration;
 
 use io_uring::IoUring;
 
 use super::{Directory, Disk, Done};
-use crate::storage::{BLOCK, Buffer, Effect, Event, Log, OpId, SlotId};
+use crate::storage::{Effect, Event, Log};
 use crate::types::Mono;
 
 const ENTRIES: u32 = 256;
@@ -17,11 +14,33 @@ const ENTRIES: u32 = 256;
 pub struct Standalone {
     ring: IoUring,
     disk: Disk,
+    /// Makes another result out of a step's.
+    #[cfg(test)]
+    pub(super) inject: Option<Injection>,
 }
+
+#[cfg(test)]
+pub(super) type Injection = Box<dyn FnMut(super::work::StepKind, i32) -> i32>;
 
 impl Standalone {
     pub fn new(directory: Directory) -> io::Result<Self> {
-        Ok(Self { ring: IoUring::new(ENTRIES)?, disk: Disk::new(directory, 1 << 32) })
+        Ok(Self {
+            ring: IoUring::new(ENTRIES)?,
+            disk: Disk::new(directory, 1 << 32),
+            #[cfg(test)]
+            inject: None,
+        })
+    }
+
+    /// Whether anything is under way.
+    pub fn is_busy(&self) -> bool {
+        self.disk.pending() > 0
+    }
+
+    /// The directory, for a disk on another ring. Not while it is busy.
+    pub fn into_directory(self) -> Directory {
+        assert!(!self.is_busy(), "its completions would be lost");
+        self.disk.directory
     }
 
     pub fn disk(&mut self) -> &mut Disk {
@@ -41,7 +60,13 @@ impl Standalone {
             self.ring.submit_and_wait(1)?;
         }
         for completion in self.ring.completion() {
-            self.disk.complete(completion.user_data(), completion.result());
+            let (data, result) = (completion.user_data(), completion.result());
+            #[cfg(test)]
+            let result = match (&mut self.inject, self.disk.step_kind(data)) {
+                (Some(inject), Some(kind)) => inject(kind, result),
+                _ => result,
+            };
+            self.disk.complete(data, result);
         }
         Ok(())
     }
@@ -51,14 +76,21 @@ impl Standalone {
         for effect in log.take_effects() {
             self.disk.push(effect);
         }
+        self.finish(log, now)?;
+        Ok(std::iter::from_fn(|| log.take_event()).collect())
+    }
+
+    /// Waits for a completion of what is under way, and takes no more effects.
+    pub fn finish(&mut self, log: &mut Log, now: Mono) -> io::Result<()> {
         self.turn()?;
         while let Some(done) = self.disk.take_done() {
             done.tell(log, now);
         }
-        Ok(std::iter::from_fn(|| log.take_event()).collect())
+        Ok(())
     }
 
-    fn run(&mut self, effect: Effect) -> io::Result<()> {
+    /// Performs one effect of a disk without a log.
+    pub(super) fn run(&mut self, effect: Effect) -> io::Result<()> {
         self.disk.push(effect);
         while self.disk.pending() > 0 {
             self.turn()?;
@@ -69,50 +101,5 @@ impl Standalone {
             }
         }
         Ok(())
-    }
-}
-
-/// What a disk takes for a write that is flushed: percentiles of `rounds` writes.
-#[derive(Clone, Debug)]
-pub struct DiskCheck {
-    pub bytes: usize,
-    pub rounds: u32,
-    pub p50: Duration,
-    pub p99: Duration,
-    pub max: Duration,
-}
-
-impl DiskCheck {
-    /// Measures flushed writes of one block and of 64 KiB in a directory that is used for nothing
-    /// else. `clock` tells the time since any start.
-    pub fn run(path: &Path, rounds: u32, clock: impl Fn() -> Duration) -> io::Result<Vec<Self>> {
-        let directory = Directory::open(path, false).map_err(io::Error::other)?;
-        let mut standalone = Standalone::new(directory)?;
-        let (slot, len) = (SlotId(u32::MAX), 8 * 1024 * 1024);
-        let mut header = Buffer::new();
-        header.resize(BLOCK, 0);
-        let header = Rc::new(header);
-        let op = OpId(0);
-        standalone.run(Effect::Prepare { op, slot, len, header, fresh: true, erase: false })?;
-        let mut checks = Vec::new();
-        for bytes in [BLOCK, 64 * 1024] {
-            let mut buffer = Buffer::new();
-            buffer.resize(bytes, 0xa5);
-            let buffer = Rc::new(buffer);
-            let mut times = Vec::new();
-            for round in 0..rounds {
-                let offset = (round as usize * bytes % len as usize) as u32;
-                let bytes = Rc::clone(&buffer);
-                let began = clock();
-                standalone.run(Effect::Write { op, slot, offset, bytes, flush: true })?;
-                times.push(clock().saturating_sub(began));
-            }
-            times.sort_unstable();
-            let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or_default();
-            let max = times.last().copied().unwrap_or_default();
-            checks.push(Self { bytes, rounds, p50: at(50), p99: at(99), max });
-        }
-        standalone.run(Effect::Delete { slot })?;
-        Ok(checks)
     }
 }

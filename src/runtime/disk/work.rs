@@ -35,6 +35,19 @@ enum Job {
     Prepare(Prepare),
 }
 
+/// Steps as tests tell them apart, to make one fail.
+#[cfg(test)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum StepKind {
+    Write,
+    Read,
+    Sync,
+    SyncDirectory,
+    Allocate,
+    Overwrite,
+    Header,
+}
+
 struct Prepare {
     fd: RawFd,
     slot: SlotId,
@@ -106,6 +119,22 @@ impl Work {
             }
         };
         Ok(Some(Self { op, job, fault: None }))
+    }
+
+    #[cfg(test)]
+    pub fn step_kind(&self) -> StepKind {
+        match &self.job {
+            Job::Write { .. } => StepKind::Write,
+            Job::Read { .. } => StepKind::Read,
+            Job::Sync { .. } => StepKind::Sync,
+            Job::SyncDirectory => StepKind::SyncDirectory,
+            Job::Prepare(prepare) => match prepare.step {
+                PrepareStep::Allocate => StepKind::Allocate,
+                PrepareStep::Overwrite(_) => StepKind::Overwrite,
+                PrepareStep::Header => StepKind::Header,
+                PrepareStep::Flush => StepKind::Sync,
+            },
+        }
     }
 
     /// The entry of the next step.

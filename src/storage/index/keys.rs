@@ -109,6 +109,11 @@ impl KeyState {
         !self.deltas.is_empty() || (self.base.is_some() && !self.is_gone)
     }
 
+    /// The value begins with a whole one.
+    pub fn has_state(&self) -> bool {
+        self.base.is_some() && !self.is_gone
+    }
+
     /// The records that make up the value, in order.
     pub fn value(&self) -> impl Iterator<Item = Place> {
         let base = self.base.filter(|_| !self.is_gone).map(|(_, place)| place);

@@ -195,7 +195,15 @@ impl StreamIndex {
             removed(entry);
         }
         self.first_seq = self.first_seq.max(first_seq);
-        self.last_seq = self.last_seq.max(first_seq.previous());
+        self.leave_out(first_seq.previous());
+    }
+
+    /// The last sequence is at least this. If all was visible, all stays visible.
+    fn leave_out(&mut self, last_seq: Seq) {
+        if self.visible_seq == self.last_seq {
+            self.visible_seq = self.visible_seq.max(last_seq);
+        }
+        self.last_seq = self.last_seq.max(last_seq);
     }
 
     /// The first sequence becomes that of the first live message, or one after the last.
@@ -209,7 +217,7 @@ impl StreamIndex {
         if last <= self.last_seq {
             return;
         }
-        self.last_seq = last;
+        self.leave_out(last);
         if self.messages() == 0 {
             self.first_seq = self.first_seq.max(last.next());
         }
@@ -246,6 +254,15 @@ impl StreamIndex {
         self.subjects.freshen(id, first, last);
         let state = self.subjects.get(id)?;
         Some((state.first, state.last, state.count))
+    }
+
+    /// The last message of a subject. A walk only if the one before was deleted.
+    pub fn subject_last(&mut self, id: SubjectId) -> Option<Seq> {
+        let state = self.subjects.get(id)?;
+        match state.last_is_stale {
+            true => self.subject_range(id).map(|(_, last, _)| last),
+            false => Some(state.last),
+        }
     }
 
     /// Sequences to remove for a purge: those of the pattern below `below`, all but the newest

@@ -24,6 +24,21 @@ pub struct SubjectState {
     pub last_is_stale: bool,
 }
 
+impl SubjectState {
+    /// Of a single message the one bound tells the other.
+    fn settle(&mut self) {
+        if self.count != 1 {
+            return;
+        }
+        match (self.first_is_stale, self.last_is_stale) {
+            (true, false) => self.first = self.last,
+            (false, true) => self.last = self.first,
+            _ => return,
+        }
+        (self.first_is_stale, self.last_is_stale) = (false, false);
+    }
+}
+
 #[derive(Debug)]
 pub struct Subjects {
     slab: Vec<Option<SubjectState>>,
@@ -104,6 +119,7 @@ impl Subjects {
             state.last = seq.previous();
             state.last_is_stale = true;
         }
+        state.settle();
     }
 
     /// Replaces a bound that had become stale by the true one.

@@ -30,6 +30,8 @@ struct Verdicts {
 struct Bounds {
     first_seq: Seq,
     last_seq: Seq,
+    /// When the last message was stored, of the highest last sequence met.
+    last_time: u64,
     newest: (Lsn, Place, Seq),
 }
 
@@ -177,15 +179,20 @@ impl Log {
                 verdicts.deletes.extend(seqs.to_vec().into_iter().map(|seq| (*stream, seq)));
                 self.bury(place, *victims);
             }
-            Record::Bounds { stream, first_seq, last_seq } => {
+            Record::Bounds { stream, first_seq, last_seq, last_time } => {
                 let newest = (lsn, place, *last_seq);
                 let bounds = verdicts.bounds.entry(*stream).or_insert(Bounds {
                     first_seq: *first_seq,
                     last_seq: *last_seq,
+                    last_time: *last_time,
                     newest,
                 });
                 bounds.first_seq = bounds.first_seq.max(*first_seq);
-                bounds.last_seq = bounds.last_seq.max(*last_seq);
+                if bounds.last_seq < *last_seq {
+                    (bounds.last_seq, bounds.last_time) = (*last_seq, *last_time);
+                } else if bounds.last_seq == *last_seq {
+                    bounds.last_time = bounds.last_time.max(*last_time);
+                }
                 if bounds.newest.0 <= lsn {
                     bounds.newest = newest;
                 }
@@ -225,6 +232,9 @@ impl Log {
             let index = self.stream_entry(stream);
             index.trim(bounds.first_seq, |entry| dead.push(entry.place));
             index.raise_last(bounds.last_seq);
+            if bounds.last_time > 0 && bounds.last_seq == index.last_seq() {
+                index.learn_last_time(bounds.last_time);
+            }
             let (_, place, known) = bounds.newest;
             index.bounds = Some((place, known));
             self.count_in(place);

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::storage::{Health, Lsn, Message, Seq, StreamId};
+use crate::storage::{Health, Lsn, Message, Seq, StreamId, load_values};
 
 use super::model::{ModelKey, ModelMessage, ModelStream};
-use super::world::World;
+use super::world::{World, tell};
+
+/// By stream and key: the parts of the value.
+type Values = BTreeMap<StreamId, BTreeMap<Vec<u8>, Vec<Vec<u8>>>>;
 
 /// What a reader holds of a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,9 +52,10 @@ impl World {
         for id in &present {
             assert!(ids.contains(id), "seed {}: {id:?} was never made", self.seed);
         }
+        let mut values = self.read_keys();
         for id in ids {
             let found = self.read_all(id);
-            let keys = self.read_keys(id);
+            let keys = values.remove(&id).unwrap_or_default();
             let model = self.model.streams.remove(&id).expect("it is one of the keys");
             if let Some(kept) = self.check_stream(id, model, &found, &keys) {
                 self.model.streams.insert(id, kept);
@@ -87,32 +91,27 @@ impl World {
         found
     }
 
-    fn read_keys(&mut self, stream: StreamId) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
-        let mut out = BTreeMap::new();
-        let Some(index) = self.log.stream(stream) else { return out };
-        let mut wanted = Vec::new();
-        for (key, state) in index.keys.iter() {
-            wanted.push((key.to_vec(), state.value().collect::<Vec<_>>()));
-        }
-        for (key, places) in wanted {
-            let mut values = Vec::new();
-            for place in places {
-                let op = self.log.read_value(place).expect("the log is running");
-                while !self.log.has_read(op) {
-                    for effect in self.log.take_effects() {
-                        self.disk.push(effect);
-                    }
-                    self.finish_io();
-                }
-                let run = self.log.take_read(op).expect("it has ended");
-                let run = run.unwrap_or_else(|error| panic!("seed {}: {error:?}", self.seed));
-                let value = run.value(place);
-                let value = value.unwrap_or_else(|error| panic!("seed {}: {error:?}", self.seed));
-                values.push(value.to_vec());
+    /// As a start-up does.
+    fn read_keys(&mut self) -> Values {
+        let Self { log, disk, now, .. } = self;
+        let loaded = load_values(log, |log| {
+            for effect in log.take_effects() {
+                disk.push(effect);
             }
-            out.insert(key, values);
+            if let Some(outcome) = disk.finish_one() {
+                tell(log, outcome, *now);
+            }
+            Ok::<(), ()>(())
+        });
+        let mut values = Values::new();
+        for value in loaded.expect("the disk does not fail") {
+            assert_eq!(value.error, None, "seed {}", self.seed);
+            let index = self.log.stream(value.stream).expect("its key is in the index");
+            let state = index.keys.get(&value.key).expect("it was found there");
+            let parts = state.has_state().then_some(value.state).into_iter().chain(value.deltas);
+            values.entry(value.stream).or_default().insert(value.key.into(), parts.collect());
         }
-        out
+        values
     }
 
     /// The stream as it must be taken to be from now on, or none if it is gone.
@@ -138,6 +137,7 @@ impl World {
         check_messages(seed, id, &model, found, settled);
         let highest_known = model.messages.iter().filter(|(_, message)| message.is_known);
         let highest_known = highest_known.map(|(seq, _)| *seq).max().unwrap_or_default();
+        let highest_known = highest_known.max(model.last_seq_min);
         assert!(last_seq >= highest_known, "seed {seed}: {id:?}: the last sequence went back");
         assert!(last_seq <= model.last_seq, "seed {seed}: {id:?}: sequences from nowhere");
         assert!(
@@ -162,6 +162,8 @@ impl World {
             message.group = None;
         }
         model.trims.clear();
+        model.skips.clear();
+        model.last_seq_min = last_seq;
         model.first_seq = first_seq;
         model.last_seq = last_seq;
         Some(model)

@@ -69,6 +69,10 @@ pub struct ModelStream {
     pub last_seq: Seq,
     /// First sequences asked for, and what each waits for.
     pub trims: Vec<(Lsn, Seq)>,
+    /// Last sequences that were reached without a message, and what each waits for.
+    pub skips: Vec<(Lsn, Seq)>,
+    /// The last sequence may not be below.
+    pub last_seq_min: Seq,
     /// The first sequence that must hold.
     pub first_seq: Seq,
     /// The batch that its end waits for.
@@ -98,6 +102,11 @@ impl Model {
             for (lsn, seq) in &stream.trims {
                 if *lsn <= bound {
                     stream.first_seq = stream.first_seq.max(*seq);
+                }
+            }
+            for (lsn, seq) in &stream.skips {
+                if *lsn <= bound {
+                    stream.last_seq_min = stream.last_seq_min.max(*seq);
                 }
             }
         }

@@ -139,7 +139,8 @@ impl World {
         self.now = self.now.plus(self.rng.below(400_000));
         match self.rng.below(100) {
             0..34 => self.publish(),
-            34..38 => self.publish_group(),
+            34..37 => self.publish_group(),
+            37..38 => self.skip(),
             38..42 => self.publish_duplicate(),
             42..48 => self.delete(),
             48..52 => self.trim(),
@@ -202,9 +203,10 @@ impl World {
 
     fn append(&mut self, stream: StreamId, mut made: Vec<ModelMessage>) {
         let last = self.model.streams[&stream].last_seq;
+        let gap = if self.rng.one_in(12) { self.rng.below(600) } else { 0 };
         let messages: Vec<Message<'_>> = made
             .iter()
-            .zip(last.0 + 1..)
+            .zip(last.0 + 1 + gap..)
             .map(|(message, seq)| Message {
                 stream,
                 seq: Seq(seq),
@@ -217,6 +219,7 @@ impl World {
         let urgency = if self.rng.one_in(8) { Urgency::RideAlong } else { Urgency::Now };
         let Ok(lsn) = self.log.append_all(&messages, urgency, self.now) else { return };
         let model = self.model.streams.get_mut(&stream).expect("it was picked from the model");
+        model.last_seq = Seq(last.0 + gap);
         for message in &mut made {
             message.lsn = lsn;
             model.last_seq = model.last_seq.next();
@@ -314,7 +317,20 @@ impl World {
             message.removal = Some(message.removal.map_or(lsn, |old| old.min(lsn)));
         }
         model.trims.push((lsn, first));
+        model.skips.push((lsn, first.previous()));
         model.last_seq = model.last_seq.max(first.previous());
+    }
+
+    /// Sequences are left out; told to nobody before it is settled.
+    fn skip(&mut self) {
+        let stream = self.pick_stream();
+        let Some(index) = self.log.stream(stream) else { return };
+        let last = Seq(index.last_seq().0 + self.rng.below(20));
+        if let Ok(lsn) = self.log.skip(stream, last, self.now) {
+            let model = self.model.streams.get_mut(&stream).expect("it was picked from the model");
+            model.last_seq = model.last_seq.max(last);
+            model.skips.push((lsn, last));
+        }
     }
 
     fn change_key(&mut self) {
@@ -372,13 +388,7 @@ impl World {
 
     pub(super) fn finish_io(&mut self) {
         let Some(outcome) = self.disk.finish_one() else { return };
-        match outcome {
-            Outcome::Written(op) => self.log.on_written(op, self.now),
-            Outcome::Synced(op) => self.log.on_synced(op, self.now),
-            Outcome::Prepared(op) => self.log.on_prepared(op, self.now),
-            Outcome::Read(op, bytes) => self.log.on_read(op, &bytes, self.now),
-            Outcome::Fault(op, fault) => self.log.on_fault(op, fault, self.now),
-        }
+        tell(&mut self.log, outcome, self.now);
     }
 
     /// Effects to the disk, events to the clients.
@@ -517,5 +527,16 @@ impl World {
             assert_eq!(self.log.durable(), self.log.appended(), "seed {}", self.seed);
         }
         self.crash();
+    }
+}
+
+/// Tells the log what its disk has done.
+pub(super) fn tell(log: &mut Log, outcome: Outcome, now: Mono) {
+    match outcome {
+        Outcome::Written(op) => log.on_written(op, now),
+        Outcome::Synced(op) => log.on_synced(op, now),
+        Outcome::Prepared(op) => log.on_prepared(op, now),
+        Outcome::Read(op, bytes) => log.on_read(op, &bytes, now),
+        Outcome::Fault(op, fault) => log.on_fault(op, fault, now),
     }
 }

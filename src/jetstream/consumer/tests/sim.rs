@@ -186,7 +186,7 @@ impl Sim {
             13 => self.say("-NAK", |known, now| known.due = now),
             14 => {
                 self.say("-NAK {\"delay\":20000000}", |known, now| {
-                    known.due = now + 20 * MILLISECOND
+                    known.due = now + 20 * MILLISECOND;
                 });
             }
             15 => {

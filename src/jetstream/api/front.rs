@@ -1,0 +1,434 @@
+//! Shard 0's part of the API: calls about all streams, and the way of every other call to the
+//! core that owns its stream.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::call::{Call, StreamCall};
+use super::level::check_level;
+use super::requests::{ListRequest, body};
+use crate::jetstream::config::{
+    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest,
+};
+use crate::jetstream::error::ApiError;
+use crate::jetstream::ground::Ground;
+use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
+use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
+use crate::jetstream::outbox::Outgoing;
+use crate::jetstream::registry::{Registry, Stage};
+use crate::types::pattern::overlap;
+use crate::types::{AccountId, Now, ShardId, json};
+
+/// An answer that waits for what other cores tell.
+#[derive(Debug)]
+struct Gathering {
+    request: Request,
+    what: Gather,
+    missing: usize,
+    usage: Usage,
+    infos: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Gather {
+    AccountInfo,
+    StreamList(Page),
+}
+
+/// The registry, and what is being asked of it.
+#[derive(Debug)]
+pub struct Front {
+    registry: Registry,
+    shards: usize,
+    gatherings: BTreeMap<u32, Gathering>,
+    next_gathering: u32,
+    /// API calls, and those that were refused.
+    total: u64,
+    errors: u64,
+}
+
+/// Names in one page of STREAM.NAMES, streams in one page of STREAM.LIST.
+const NAMES_PAGE: usize = 1024;
+const LIST_PAGE: usize = 256;
+
+/// Where answers go and letters leave.
+pub struct Desk<'a> {
+    pub ground: &'a mut Ground,
+    pub postings: &'a mut Vec<Posting>,
+    pub now: Now,
+}
+
+impl Desk<'_> {
+    pub fn reply(&mut self, request: &Request, body: &[u8]) {
+        if !request.reply.is_empty() {
+            let message = Outgoing::plain(&request.reply, body);
+            self.ground.outbox(None).publish(request.account(), message);
+        }
+    }
+
+    fn post(&mut self, to: ShardId, letter: Letter) {
+        self.postings.push(Posting { to, letter });
+    }
+}
+
+impl Front {
+    pub fn new(shards: usize, waiting_max: usize) -> Self {
+        Self {
+            registry: Registry::new(shards, waiting_max),
+            shards,
+            gatherings: BTreeMap::new(),
+            next_gathering: 0,
+            total: 0,
+            errors: 0,
+        }
+    }
+
+    /// A request to the API.
+    pub fn on_request(&mut self, request: Request, desk: &mut Desk<'_>) {
+        if !self.registry.is_complete() {
+            self.registry.wait(request);
+            return;
+        }
+        let subject = request.subject.clone();
+        let domain = desk.ground.site.domain.clone();
+        let Some(call) = Call::parse(&subject, domain.as_deref()) else { return };
+        self.total += 1;
+        if let Err(error) = check_level(&request.headers) {
+            return self.refuse(&request, &call, &error, desk);
+        }
+        match call {
+            Call::AccountInfo => self.gather(request, Gather::AccountInfo, None, desk),
+            Call::StreamNames | Call::StreamList => self.list(request, &call, desk),
+            Call::StreamCreate(name) => self.create(request, name, &call, desk),
+            Call::StreamUpdate(name) => self.update(request, name, &call, desk),
+            _ => self.pass_on(request, &call, desk),
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        request: &Request,
+        call: &Call<'_>,
+        error: &ApiError,
+        desk: &mut Desk<'_>,
+    ) {
+        self.errors += 1;
+        if !call.is_silent() {
+            desk.reply(request, &call.refusal(error));
+        }
+    }
+
+    /// To the core that owns the stream.
+    fn pass_on(&mut self, request: Request, call: &Call<'_>, desk: &mut Desk<'_>) {
+        let Some(name) = call.of_stream() else { return };
+        if call.wants_cluster() {
+            return self.refuse(&request, call, &ApiError::cluster_required(), desk);
+        }
+        if call.wants_no_body() && !request.body.is_empty() {
+            return self.refuse(&request, call, &ApiError::not_empty_request(), desk);
+        }
+        let account = request.account();
+        let Some(entry) = self.registry.get_mut(account, name) else {
+            return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
+        };
+        if entry.stage == Stage::Leaving {
+            return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
+        }
+        let owner = entry.owner;
+        if let Call::Stream(StreamCall::Delete, _) = call {
+            entry.stage = Stage::Leaving;
+            return desk.post(owner, Letter::Delete { request });
+        }
+        desk.post(owner, Letter::Request(request));
+    }
+
+    /// The configuration a request asks for, checked and completed.
+    fn checked(
+        &self,
+        request: &Request,
+        name: &str,
+        existing: Option<&StreamConfig>,
+        desk: &Desk<'_>,
+    ) -> Result<StreamConfig, ApiError> {
+        let site = &desk.ground.site;
+        let asked = StreamRequest::parse(&request.body, site.mode())?;
+        if asked.config.name != name {
+            return Err(ApiError::stream_mismatch());
+        }
+        refuse_what_is_missing(&asked.config)?;
+        let account = request.account();
+        let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
+        let bounds = StreamBounds {
+            pedantic: asked.pedantic,
+            server: &site.options.limits,
+            account: &AccountLimits::default(),
+            find: &find,
+        };
+        let config = match existing {
+            None => asked.config.check_create(&bounds)?,
+            Some(existing) => asked.config.check_update(existing, &bounds)?,
+        };
+        let mut others = self.registry.of_account(account).filter(|(other, _)| *other != name);
+        let is_taken = others.any(|(_, other)| shares_subjects(&config, &other.config));
+        if is_taken {
+            return Err(ApiError::stream_subject_overlap());
+        }
+        self.check_reservation(account, &config, desk)?;
+        Ok(config)
+    }
+
+    /// A stream reserves its `max_bytes` of what the server may use.
+    fn check_reservation(
+        &self,
+        account: AccountId,
+        config: &StreamConfig,
+        desk: &Desk<'_>,
+    ) -> Result<(), ApiError> {
+        let options = &desk.ground.site.options;
+        let (most, error) = match config.storage {
+            Storage::Memory => (options.max_memory_bytes, ApiError::memory_resources_exceeded()),
+            Storage::File => (options.max_file_bytes, ApiError::storage_resources_exceeded()),
+        };
+        let reserved = |config: &StreamConfig| u64::try_from(config.max_bytes).unwrap_or(0);
+        let others = self
+            .registry
+            .of_account(account)
+            .filter(|(name, other)| *name != config.name && other.config.storage == config.storage);
+        let others: u64 = others.map(|(_, other)| reserved(&other.config)).sum();
+        match most {
+            Some(most) if others.saturating_add(reserved(config)) > most => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn create(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
+        let account = request.account();
+        if self.registry.get(account, name).is_some_and(|entry| entry.stage == Stage::Leaving) {
+            self.registry.wait(request);
+            return;
+        }
+        let config = match self.checked(&request, name, None, desk) {
+            Ok(config) => config,
+            Err(error) => return self.refuse(&request, call, &error, desk),
+        };
+        let (owner, incarnation) = match self.registry.get(account, name) {
+            Some(entry) if entry.config == config => (entry.owner, entry.incarnation),
+            Some(_) => {
+                let error = ApiError::stream_name_exist();
+                return self.refuse(&request, call, &error, desk);
+            }
+            None => self.registry.reserve(account, config.clone(), desk.now.wall),
+        };
+        let card = card(&request, &config, incarnation);
+        desk.post(owner, Letter::Create { card, request });
+    }
+
+    fn update(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
+        let account = request.account();
+        let found = self.registry.get(account, name).filter(|entry| entry.stage != Stage::Leaving);
+        let Some(entry) = found else {
+            return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
+        };
+        let (owner, incarnation) = (entry.owner, entry.incarnation);
+        let config = match self.checked(&request, name, Some(&entry.config), desk) {
+            Ok(config) => config,
+            Err(error) => return self.refuse(&request, call, &error, desk),
+        };
+        if let Some(entry) = self.registry.get_mut(account, name) {
+            entry.config = config.clone();
+        }
+        let card = card(&request, &config, incarnation);
+        desk.post(owner, Letter::Update { card, request });
+    }
+
+    /// NAMES and LIST: the streams whose subjects have something in common with the one asked for.
+    fn list(&mut self, request: Request, call: &Call<'_>, desk: &mut Desk<'_>) {
+        let asked: ListRequest = match body(&request.body, "JSApiStreamListRequest") {
+            Ok(asked) => asked,
+            Err(error) => return self.refuse(&request, call, &error, desk),
+        };
+        let wanted = |config: &StreamConfig| {
+            let subject = asked.subject.as_bytes();
+            let mut subjects = config.subjects.iter();
+            subject.is_empty() || subjects.any(|own| overlap(own.as_bytes(), subject))
+        };
+        let streams = self.registry.of_account(request.account());
+        let live = streams.filter(|(_, entry)| entry.stage == Stage::Live && wanted(&entry.config));
+        let names: Vec<String> = live.map(|(name, _)| name.to_owned()).collect();
+        let is_list = *call == Call::StreamList;
+        let limit = if is_list { LIST_PAGE } else { NAMES_PAGE };
+        let offset = usize::try_from(asked.offset).unwrap_or(0).min(names.len());
+        let page = &names[offset..(offset + limit).min(names.len())];
+        let head = Page { total: names.len() as u64, offset: offset as u64, limit: limit as u64 };
+        if is_list {
+            return self.gather(request, Gather::StreamList(head), Some(page), desk);
+        }
+        // The reference tells an empty list of names as none at all.
+        let streams = (!page.is_empty()).then_some(page);
+        desk.reply(&request, &answer("stream_names", &Names { page: head, streams }));
+    }
+
+    /// Asks every core; the answer follows from what they tell.
+    fn gather(
+        &mut self,
+        request: Request,
+        what: Gather,
+        names: Option<&[String]>,
+        desk: &mut Desk<'_>,
+    ) {
+        self.next_gathering = self.next_gathering.wrapping_add(1);
+        let (id, account) = (self.next_gathering, request.account);
+        let (missing, usage) = (self.shards, Usage::default());
+        let infos = BTreeMap::new();
+        self.gatherings.insert(id, Gathering { request, what, missing, usage, infos });
+        for shard in 0..self.shards {
+            let letter = Letter::Gather { id, account, names: names.map(<[String]>::to_vec) };
+            desk.post(ShardId(shard as u16), letter);
+        }
+    }
+
+    fn on_gathered(
+        &mut self,
+        id: u32,
+        usage: Usage,
+        infos: Vec<(String, Vec<u8>)>,
+        desk: &mut Desk<'_>,
+    ) {
+        let Some(gathering) = self.gatherings.get_mut(&id) else { return };
+        gathering.usage += usage;
+        gathering.infos.extend(infos);
+        gathering.missing -= 1;
+        if gathering.missing > 0 {
+            return;
+        }
+        let Some(gathering) = self.gatherings.remove(&id) else { return };
+        let body = match gathering.what {
+            Gather::AccountInfo => {
+                answer("account_info", &self.account_info(gathering.usage, desk))
+            }
+            Gather::StreamList(page) => {
+                let raw = |json| RawValue::from_string(String::from_utf8(json).ok()?).ok();
+                let streams = gathering.infos.into_values().filter_map(raw).collect();
+                answer("stream_list", &List { page, streams })
+            }
+        };
+        desk.reply(&gathering.request, &body);
+    }
+
+    fn account_info(&self, usage: Usage, desk: &Desk<'_>) -> AccountInfo {
+        AccountInfo {
+            usage: Tier {
+                memory: usage.memory,
+                storage: usage.file,
+                reserved_memory: usage.reserved_memory,
+                reserved_storage: usage.reserved_file,
+                streams: usage.streams,
+                consumers: usage.consumers,
+                limits: Default::default(),
+            },
+            domain: desk.ground.site.domain.clone(),
+            // The call that asks is counted when it is answered.
+            api: ApiStats {
+                level: API_LEVEL,
+                total: self.total.saturating_sub(1),
+                errors: self.errors,
+                inflight: 0,
+            },
+            tiers: BTreeMap::new(),
+        }
+    }
+
+    /// A letter for the registry.
+    pub fn on_letter(&mut self, from: ShardId, letter: Letter, desk: &mut Desk<'_>) {
+        match letter {
+            Letter::Created(card) => {
+                if let Some(entry) = self.registry.get_mut(card.account(), &card.name)
+                    && entry.stage == Stage::Making
+                {
+                    entry.stage = Stage::Live;
+                }
+            }
+            Letter::Refused { account, name, incarnation }
+            | Letter::Deleted { account, name, incarnation } => {
+                self.registry.forget(AccountId(account), &name, incarnation);
+                self.look_again(desk);
+            }
+            Letter::Report(cards) => {
+                let superseded = self.registry.on_report(from, cards.into_iter().filter_map(read));
+                for (owner, card) in superseded {
+                    desk.post(owner, Letter::Supersede(card));
+                }
+                self.look_again(desk);
+            }
+            Letter::Gathered { id, usage, infos } => self.on_gathered(id, usage, infos, desk),
+            Letter::Tap { account, ref stream, .. } | Letter::Untap { account, ref stream, .. } => {
+                let owner = self.registry.get(AccountId(account), stream).map(|entry| entry.owner);
+                if let Some(owner) = owner {
+                    desk.post(owner, letter);
+                }
+            }
+            Letter::Failed => self.errors += 1,
+            _ => {}
+        }
+    }
+
+    /// Requests that waited for a name or for the reports.
+    fn look_again(&mut self, desk: &mut Desk<'_>) {
+        if self.registry.is_complete() {
+            for request in self.registry.take_waiting() {
+                self.on_request(request, desk);
+            }
+        }
+    }
+}
+
+/// What this server cannot do yet is refused by name.
+fn refuse_what_is_missing(config: &StreamConfig) -> Result<(), ApiError> {
+    let missing = [
+        (config.mirror.is_some(), "mirrors"),
+        (!config.sources.is_empty(), "sources"),
+        (config.allow_msg_schedules, "message schedules"),
+        (config.allow_batched, "fast batches"),
+    ];
+    match missing.iter().find(|(is_asked, _)| *is_asked) {
+        Some((_, what)) => {
+            Err(ApiError::stream_invalid_config(format_args!("{what} are not supported yet")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a subject could be stored by both.
+fn shares_subjects(one: &StreamConfig, other: &StreamConfig) -> bool {
+    let overlaps = |subject: &String| {
+        other.subjects.iter().any(|other| overlap(subject.as_bytes(), other.as_bytes()))
+    };
+    one.subjects.iter().any(overlaps)
+}
+
+fn card(request: &Request, config: &StreamConfig, incarnation: u64) -> StreamCard {
+    let (account, name) = (request.account, config.name.clone());
+    StreamCard { account, name, config: json::compact(config), incarnation }
+}
+
+/// A card of a core of ours: its configuration was checked when the stream was made.
+fn read(card: StreamCard) -> Option<(StreamCard, StreamConfig)> {
+    let config = StreamConfig::parse(&card.config, Mode::Lenient).ok()?;
+    Some((card, config))
+}
+
+#[derive(Serialize)]
+struct Names<'a> {
+    #[serde(flatten)]
+    page: Page,
+    streams: Option<&'a [String]>,
+}
+
+#[derive(Serialize)]
+struct List {
+    #[serde(flatten)]
+    page: Page,
+    streams: Vec<Box<RawValue>>,
+}

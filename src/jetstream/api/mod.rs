@@ -1,0 +1,21 @@
+//! The API: requests under `$JS.API.`, and their answers.
+//!
+//! | file | knows |
+//! |---|---|
+//! | `call` | which call a subject names |
+//! | `front` | shard 0: the registry, lists, and the way to a stream's core |
+//! | `serve` `consumers` | the stream's core: calls about it, and about its consumers |
+//! | `stored` | a message as it is answered |
+//! | `requests` `refusals` `level` | bodies of requests, and what is refused |
+
+mod call;
+mod consumers;
+pub mod front;
+mod level;
+mod refusals;
+mod requests;
+mod serve;
+mod stored;
+
+pub use call::{API_PATTERNS, Call};
+pub use serve::error_of;

@@ -1,0 +1,78 @@
+//! What the streams of a core stand on: the logs, and the way out.
+
+use std::sync::Arc;
+
+use super::context::{Context, Gate, Site};
+use super::outbox::{Outbox, PostedQueue};
+use crate::storage::Log;
+use crate::types::Now;
+
+/// Which log of the core; `None` is memory.
+pub type LogIndex = Option<u16>;
+
+#[derive(Debug, Default)]
+pub struct Ground {
+    pub site: Arc<Site>,
+    pub logs: Vec<Log>,
+    /// By log, and one more for what rests on none: what waits in one waits for that log only.
+    outboxes: Vec<Outbox>,
+}
+
+impl Ground {
+    pub fn new(site: Arc<Site>, logs: Vec<Log>) -> Self {
+        let outboxes = (0..=logs.len()).map(|_| Outbox::default()).collect();
+        Self { site, logs, outboxes }
+    }
+
+    /// What an operation on a stream of this log is given.
+    pub fn context<'a>(
+        &'a mut self,
+        log: LogIndex,
+        now: Now,
+        gate: &'a mut dyn Gate,
+    ) -> Context<'a> {
+        let outbox = log.map_or(self.logs.len(), usize::from);
+        Context {
+            now,
+            log: log.and_then(|index| self.logs.get_mut(usize::from(index))),
+            out: &mut self.outboxes[outbox],
+            gate,
+            site: &self.site,
+        }
+    }
+
+    pub fn log(&self, log: LogIndex) -> Option<&Log> {
+        self.logs.get(usize::from(log?))
+    }
+
+    pub fn log_mut(&mut self, log: LogIndex) -> Option<&mut Log> {
+        self.logs.get_mut(usize::from(log?))
+    }
+
+    pub fn outbox(&mut self, log: LogIndex) -> &mut Outbox {
+        let index = log.map_or(self.logs.len(), usize::from);
+        &mut self.outboxes[index]
+    }
+
+    /// What waits for a log goes out if the log has settled it.
+    pub fn release(&mut self) {
+        for (log, outbox) in self.logs.iter().zip(&mut self.outboxes) {
+            outbox.release(log.settled());
+        }
+    }
+
+    /// A log will settle nothing more.
+    pub fn forget_held(&mut self, log: usize) {
+        self.outboxes[log].forget_held();
+    }
+
+    /// Swaps what is to be routed for an emptied queue. False: there is nothing.
+    pub fn take_posted(&mut self, emptied: &mut PostedQueue) -> bool {
+        self.outboxes.iter_mut().any(|outbox| !outbox.is_empty() && outbox.take(emptied))
+    }
+
+    pub fn memory(&self) -> usize {
+        let logs: usize = self.logs.iter().map(Log::memory).sum();
+        logs + self.outboxes.iter().map(Outbox::memory).sum::<usize>()
+    }
+}

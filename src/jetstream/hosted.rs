@@ -1,0 +1,128 @@
+//! A stream on the core that owns it, with its consumers and what it subscribes to.
+
+use super::config::{Retention, Storage};
+use super::consumer::Home;
+use super::context::Context;
+use super::ground::LogIndex;
+use super::letter::Letter;
+use super::seats::Seats;
+use super::stream::Stream;
+use super::target::{StreamSlot, SubscriptionChange, Target};
+use crate::types::{AccountId, Mono};
+
+#[derive(Debug)]
+pub struct Hosted {
+    pub slot: StreamSlot,
+    pub log: LogIndex,
+    pub stream: Stream,
+    pub seats: Seats,
+    /// What waits for a read.
+    pub parked: Vec<Letter>,
+    /// Its earliest alarm.
+    pub armed: Mono,
+    /// On the list of streams with messages that cannot be seen yet.
+    pub is_awaiting: bool,
+    /// On the list of streams with requests that wait.
+    pub is_polled: bool,
+    /// On the list of streams with consumers that may have work.
+    pub is_ready: bool,
+}
+
+impl Hosted {
+    pub fn new(slot: StreamSlot, log: LogIndex, stream: Stream) -> Self {
+        Self {
+            slot,
+            log,
+            stream,
+            seats: Seats::default(),
+            parked: Vec::new(),
+            armed: Mono::NEVER,
+            is_awaiting: false,
+            is_polled: false,
+            is_ready: false,
+        }
+    }
+
+    pub fn account(&self) -> AccountId {
+        self.stream.account()
+    }
+
+    pub fn name(&self) -> &str {
+        &self.stream.config().name
+    }
+
+    /// Tells the stream what its consumers want: interest retention keeps nothing else.
+    pub fn tell_filters(&mut self) {
+        if self.stream.config().retention == Retention::Interest {
+            let filters = self.seats.iter().map(|(_, seat)| seat.consumer.filter().clone());
+            let filters = filters.collect();
+            self.stream.set_consumer_filters(filters);
+        }
+    }
+
+    /// Where a consumer of this stream lives; `name` is the stream's.
+    pub fn home<'a>(&self, name: &'a str, in_memory: bool) -> Home<'a> {
+        let config = self.stream.config();
+        Home {
+            account: self.account(),
+            account_name: "$G",
+            stream: name,
+            retention: config.retention,
+            max_msg_size: u64::try_from(config.max_msg_size).unwrap_or(0),
+            is_durable: config.storage == Storage::File && !in_memory,
+        }
+    }
+
+    /// More than the operator allows is on its way to the disk.
+    pub fn is_full(&mut self, context: &Context<'_>) -> bool {
+        let options = &context.site.options;
+        let log = context.log.as_deref();
+        if log.is_some_and(|log| log.pending_bytes() > options.max_buffered_bytes) {
+            return true;
+        }
+        let store = self.stream.store();
+        let unseen = store.last_seq(log).0.saturating_sub(store.visible_seq(log).0);
+        unseen >= options.max_buffered_messages as u64
+    }
+
+    /// What the stream has to hear, besides its own subjects.
+    fn services(&self, domain: Option<&str>) -> Vec<(String, Target)> {
+        let (name, slot) = (self.name(), self.slot);
+        let mut all = vec![
+            (format!("$JS.ACK.{name}.>"), Target::Ack(slot)),
+            (format!("$JS.FC.{name}.>"), Target::FlowControl(slot)),
+            (format!("$JS.SNAPSHOT.ACK.{name}.>"), Target::Snapshot(slot)),
+        ];
+        let config = self.stream.config();
+        let is_direct = config.allow_direct;
+        let mirrored = config.mirror.as_ref().filter(|_| config.mirror_direct);
+        for prefix in api_prefixes(domain) {
+            all.push((format!("{prefix}.CONSUMER.MSG.NEXT.{name}.*"), Target::Next(slot)));
+            let served = is_direct.then_some(name);
+            for name in served.into_iter().chain(mirrored.map(|mirror| mirror.name.as_str())) {
+                all.push((format!("{prefix}.DIRECT.GET.{name}"), Target::Direct(slot)));
+                all.push((format!("{prefix}.DIRECT.GET.{name}.>"), Target::Direct(slot)));
+            }
+        }
+        all
+    }
+
+    /// Every subscription of the stream as it is configured now.
+    pub fn subscriptions(&self, domain: Option<&str>) -> Vec<SubscriptionChange> {
+        let subjects = self.stream.config().subjects.iter();
+        let own = subjects.map(|subject| (subject.clone(), Target::Publish(self.slot)));
+        let account = self.account();
+        own.chain(self.services(domain))
+            .map(|(pattern, target)| SubscriptionChange {
+                key: (account, pattern.into_bytes().into(), target),
+                wanted: true,
+            })
+            .collect()
+    }
+}
+
+/// Under which subjects the API is asked: with a domain also under its name.
+pub fn api_prefixes(domain: Option<&str>) -> impl Iterator<Item = String> {
+    let own = domain.map(|domain| format!("$JS.{domain}.API"));
+    std::iter::once("$JS.API".to_owned()).chain(own)
+}

@@ -1,0 +1,275 @@
+//! What a stream may hold, and what gives way (facts/jetstream-api.md §3, §4).
+//!
+//! A message that displaces others in a file stream is not on disk yet. Its victims stay until it
+//! is, so that a reader finds one or the other at any time; meanwhile the limits count them as gone.
+
+use std::collections::VecDeque;
+
+use super::Stream;
+use super::batch::Staged;
+use super::intake::{Candidate, Rollup};
+use crate::jetstream::config::Discard;
+use crate::jetstream::context::Context;
+use crate::jetstream::error::ApiError;
+use crate::storage::{Lsn, Refusal, Seq};
+use crate::types::{Pattern, Subject};
+
+/// What a subject had before a message came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub last: Option<Seq>,
+    pub count: u64,
+}
+
+/// Something to remove once the message `by` may be seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Victim {
+    /// And what it counts for.
+    Message(Seq, u64),
+    /// Everything of the subject before `by`.
+    Subject(Box<[u8]>),
+    /// Everything of the subjects a pattern covers before `by`.
+    Pattern(Box<[u8]>),
+    /// Everything before `by`.
+    All,
+}
+
+/// Removals that wait, in the order of what they wait for.
+#[derive(Debug, Default)]
+pub(super) struct Removals {
+    waiting: VecDeque<(Seq, Victim)>,
+    /// Of the victims that are single messages.
+    messages: u64,
+    bytes: u64,
+    scratch: Vec<Seq>,
+    /// The log refused a removal, or the limits were lowered: all subjects are to be looked at.
+    is_overdue: bool,
+}
+
+impl Stream {
+    /// A stream that discards new messages refuses what has no room.
+    pub(super) fn check_limits(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Candidate<'_>,
+        staged: &Staged,
+    ) -> Result<(), ApiError> {
+        if self.config.discard != Discard::New {
+            return Ok(());
+        }
+        let Candidate { subject, headers, payload, .. } = *message;
+        let rules = self.rules;
+        let log = ctx.log.as_deref_mut();
+        let mut displaced = None;
+        if rules.messages_per_subject_max != u64::MAX {
+            let held = self.store.count_of(log.as_deref(), subject) + staged.of_subject(subject);
+            if held >= rules.messages_per_subject_max {
+                if self.config.discard_new_per_subject {
+                    return Err(full("maximum messages per subject exceeded"));
+                }
+                displaced = self.store.first_of(log, subject);
+            }
+        }
+        let log = ctx.log.as_deref();
+        let messages = self.store.messages(log) + staged.messages() - self.removals.messages;
+        if displaced.is_none() && messages >= rules.messages_max {
+            return Err(full("maximum messages exceeded"));
+        }
+        if rules.bytes_max == u64::MAX {
+            return Ok(());
+        }
+        let cost = self.store.cost(subject.len(), headers.len(), payload.len());
+        let gone = displaced.map_or(0, |seq| self.store.cost_of(log, seq));
+        let bytes = self.store.bytes(log) + staged.bytes() - self.removals.bytes;
+        if bytes.saturating_add(cost) - gone > rules.bytes_max {
+            return Err(full("maximum bytes exceeded"));
+        }
+        Ok(())
+    }
+}
+
+fn is_literal(subject: &[u8]) -> bool {
+    Subject::parse(subject).is_some_and(Subject::is_literal)
+}
+
+fn full(what: &'static str) -> ApiError {
+    ApiError::stream_store_failed(what)
+}
+
+impl Stream {
+    /// What the append of a message to this subject will have displaced.
+    pub(super) fn before(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: &[u8],
+        rollup: Rollup,
+    ) -> Before {
+        if self.rules.messages_per_subject_max == u64::MAX
+            && self.republish.is_none()
+            && rollup != Rollup::Subject
+        {
+            return Before::default();
+        }
+        let last = self.store.last_appended(ctx.log.as_deref_mut(), subject);
+        Before { last, count: self.store.count_of(ctx.log.as_deref(), subject) }
+    }
+
+    /// Notes what the message `by` displaces; a stream in memory removes it at once.
+    pub(super) fn displace(
+        &mut self,
+        ctx: &mut Context<'_>,
+        before: &Before,
+        rollup: Rollup,
+        subject: &[u8],
+        by: Seq,
+    ) {
+        let subject_max = self.rules.messages_per_subject_max;
+        match rollup {
+            // Published to a literal `*` or `>`, it rolls up all subjects these cover.
+            Rollup::Subject if !is_literal(subject) => {
+                self.removals.add(by, Victim::Pattern(subject.into()));
+            }
+            Rollup::Subject if before.count > 1 => {
+                self.removals.add(by, Victim::Subject(subject.into()));
+            }
+            Rollup::Subject => self.displace_last(ctx, before, by),
+            Rollup::All => self.removals.add(by, Victim::All),
+            Rollup::None if before.count < subject_max => {}
+            Rollup::None if subject_max == 1 => self.displace_last(ctx, before, by),
+            Rollup::None => self.shorten(ctx, subject),
+        }
+        if self.store.visible_seq(ctx.log.as_deref()) >= by {
+            self.make_room(ctx);
+        }
+    }
+
+    /// One message at most is left of the subject: the last.
+    fn displace_last(&mut self, ctx: &mut Context<'_>, before: &Before, by: Seq) {
+        if let Some(last) = before.last {
+            let cost = self.store.cost_of(ctx.log.as_deref(), last);
+            self.removals.add(by, Victim::Message(last, cost));
+        }
+    }
+
+    /// Removes the oldest messages of a subject that has too many.
+    fn shorten(&mut self, ctx: &mut Context<'_>, subject: &[u8]) {
+        let over = self.store.count_of(ctx.log.as_deref(), subject);
+        let over = over.saturating_sub(self.rules.messages_per_subject_max);
+        let seqs = self.store.oldest_of(ctx.log.as_deref(), subject, over, Seq(u64::MAX));
+        self.remove(ctx, &seqs);
+    }
+
+    /// Removes what visible messages displaced, and what is above the limits of the stream.
+    pub(super) fn make_room(&mut self, ctx: &mut Context<'_>) {
+        let visible = self.store.visible_seq(ctx.log.as_deref());
+        self.remove_victims(ctx, visible);
+        let rules = self.rules;
+        if std::mem::take(&mut self.removals.is_overdue) {
+            let seqs =
+                self.store.above_per_subject(ctx.log.as_deref(), rules.messages_per_subject_max);
+            self.remove(ctx, &seqs);
+        }
+        if self.config.discard == Discard::New
+            || (rules.messages_max == u64::MAX && rules.bytes_max == u64::MAX)
+        {
+            return;
+        }
+        let log = ctx.log.as_deref();
+        let first = self.store.first_seq(log);
+        let over_messages = self.store.messages(log).saturating_sub(rules.messages_max);
+        let over_bytes = self.store.bytes(log).saturating_sub(rules.bytes_max);
+        let (mut messages, mut bytes, mut end) = (0, 0, first);
+        while (messages < over_messages || bytes < over_bytes)
+            && let Some(seq) = self.store.next_any(log, end)
+        {
+            messages += 1;
+            bytes += self.store.cost_of(log, seq);
+            end = seq.next();
+        }
+        if end > first
+            && let Ok(at) = self.store.trim(ctx.log.as_deref_mut(), end, ctx.now.mono)
+        {
+            self.appended = at;
+        }
+    }
+
+    /// Every subject is to be looked at: limits were lowered, or the stream was restored.
+    pub(super) fn judge_all_subjects(&mut self) {
+        self.removals.is_overdue = self.rules.messages_per_subject_max != u64::MAX;
+    }
+
+    /// Removes what messages up to `by` displaced.
+    pub(super) fn remove_victims(&mut self, ctx: &mut Context<'_>, by: Seq) {
+        let mut seqs = std::mem::take(&mut self.removals.scratch);
+        while let Some((at, victim)) = self.removals.take_up_to(by) {
+            let log = ctx.log.as_deref_mut();
+            let now = ctx.now.mono;
+            match victim {
+                Victim::Message(seq, _) => seqs.push(seq),
+                Victim::Subject(subject) => {
+                    let log = log.as_deref();
+                    seqs.extend(self.store.oldest_of(log, &subject, u64::MAX, at));
+                }
+                Victim::Pattern(pattern) => {
+                    let pattern = Pattern::parse(&pattern);
+                    let removed = self.store.purge(log, pattern, at, 0, now);
+                    self.note(removed.map(|(_, at)| at));
+                }
+                Victim::All => {
+                    let removed = self.store.trim(log, at, now);
+                    self.note(removed);
+                }
+            }
+        }
+        if !seqs.is_empty() {
+            self.remove(ctx, &seqs);
+        }
+        seqs.clear();
+        self.removals.scratch = seqs;
+    }
+
+    pub(super) fn remove(&mut self, ctx: &mut Context<'_>, seqs: &[Seq]) {
+        let removed = self.store.delete(ctx.log.as_deref_mut(), seqs, false, ctx.now.mono);
+        self.note(removed);
+    }
+
+    /// A removal that the log refuses is made up for when the limits are next applied in full.
+    pub(super) fn note(&mut self, removed: Result<Lsn, Refusal>) {
+        match removed {
+            Ok(at) => self.appended = at,
+            Err(_) => self.removals.is_overdue = true,
+        }
+    }
+}
+
+impl Removals {
+    fn add(&mut self, by: Seq, victim: Victim) {
+        if let Victim::Message(_, cost) = victim {
+            self.messages += 1;
+            self.bytes += cost;
+        }
+        self.waiting.push_back((by, victim));
+    }
+
+    fn take_up_to(&mut self, by: Seq) -> Option<(Seq, Victim)> {
+        let taken = self.waiting.pop_front_if(|(at, _)| *at <= by)?;
+        if let Victim::Message(_, cost) = taken.1 {
+            self.messages -= 1;
+            self.bytes -= cost;
+        }
+        Some(taken)
+    }
+
+    /// Down the chain of what displaces what: the first message up to `visible`.
+    pub(super) fn displaced_by(&self, by: Seq, visible: Seq) -> Option<Seq> {
+        let mut by = by;
+        while by > visible {
+            let at = self.waiting.binary_search_by_key(&by, |(by, _)| *by).ok()?;
+            match self.waiting.get(at) {
+                Some((_, Victim::Message(seq, _))) => by = *seq,
+                _ => return None,
+            }
+        }
+        Some(by)
+    }
+}

@@ -1,0 +1,102 @@
+//! Removing messages by request (facts/jetstream-api.md §2).
+
+use super::Stream;
+use super::intake::refused;
+use crate::jetstream::config::wire::object;
+use crate::jetstream::context::Context;
+use crate::jetstream::error::ApiError;
+use crate::storage::Seq;
+use crate::types::Pattern;
+
+object! {
+    /// The body of `STREAM.PURGE`. An empty filter means every subject, 0 means not said.
+    pub struct PurgeRequest as "server.JSApiStreamPurgeRequest" {
+        /// Up to it, and without it.
+        seq: u64 = filled "seq",
+        /// So many of the newest stay.
+        keep: u64 = filled "keep",
+        filter: String = filled "filter",
+    }
+}
+
+object! {
+    /// The body of `STREAM.MSG.DELETE`.
+    pub struct MessageDeleteRequest as "server.JSApiMsgDeleteRequest" {
+        seq: u64 = always "seq",
+        /// The bytes may stay where they are.
+        no_erase: bool = filled "no_erase",
+    }
+}
+
+impl Stream {
+    /// How many messages went; to be told when [`Stream::appended`] is settled.
+    pub fn purge(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: &PurgeRequest,
+    ) -> Result<u64, ApiError> {
+        if self.config.sealed {
+            return Err(ApiError::stream_sealed());
+        }
+        if self.config.deny_purge {
+            return Err(ApiError::stream_purge_failed("stream purge not permitted"));
+        }
+        if request.seq > 0 && request.keep > 0 {
+            return Err(ApiError::bad_request());
+        }
+        self.remove_victims(ctx, Seq(u64::MAX));
+        let covers_all = request.filter.is_empty() || request.filter == ">";
+        let pattern = Pattern::parse(request.filter.as_bytes());
+        let log = ctx.log.as_deref_mut();
+        let end = self.store.last_seq(log.as_deref()).next();
+        let below = match request.seq {
+            0 => end,
+            // Without a filter the stream goes on from there, even if it is beyond the end.
+            seq if covers_all => Seq(seq),
+            seq => Seq(seq).min(end),
+        };
+        let keep = usize::try_from(request.keep).unwrap_or(usize::MAX);
+        let pattern = match (covers_all, pattern) {
+            (true, _) => None,
+            (false, Some(pattern)) => Some(pattern),
+            // No subject is covered by what is no pattern.
+            (false, None) => return Ok(0),
+        };
+        let purged = self.store.purge(log, pattern, below, keep, ctx.now.mono);
+        let (count, at) = purged.map_err(refused)?;
+        self.appended = at;
+        Ok(count)
+    }
+
+    /// `STREAM.MSG.DELETE`; to be told when [`Stream::appended`] is settled.
+    pub fn delete_message(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: &MessageDeleteRequest,
+    ) -> Result<(), ApiError> {
+        let (seq, erase) = (Seq(request.seq), !request.no_erase);
+        if self.config.sealed {
+            return Err(ApiError::stream_sealed());
+        }
+        if self.config.deny_delete {
+            return Err(ApiError::stream_msg_delete_failed("message delete not permitted"));
+        }
+        self.remove_victims(ctx, Seq(u64::MAX));
+        let log = ctx.log.as_deref_mut();
+        if !self.store.holds(log.as_deref(), seq) {
+            return Err(ApiError::sequence_not_found(seq.0));
+        }
+        self.appended = self.store.delete(log, &[seq], erase, ctx.now.mono).map_err(refused)?;
+        Ok(())
+    }
+
+    /// Messages that all consumers have done with (interest and work-queue retention).
+    pub fn remove_acked(&mut self, ctx: &mut Context<'_>, seqs: &[Seq]) {
+        self.remove_victims(ctx, Seq(u64::MAX));
+        let removed = self.store.delete(ctx.log.as_deref_mut(), seqs, false, ctx.now.mono);
+        // Refused: they stay, and the next acknowledgement or restart finds them done with.
+        if let Ok(at) = removed {
+            self.appended = at;
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What a changed configuration changes at once.
+
+use super::Stream;
+use super::intake::Rules;
+use super::republish::Republish;
+use crate::jetstream::config::StreamConfig;
+use crate::jetstream::context::Context;
+use crate::storage::Refusal;
+use crate::types::Transform;
+
+impl Stream {
+    /// Takes a configuration that was found to be a permitted change of the present one. To be
+    /// told when [`Stream::appended`] is settled.
+    pub fn update(&mut self, ctx: &mut Context<'_>, config: StreamConfig) -> Result<(), Refusal> {
+        let before = std::mem::replace(&mut self.config, config);
+        if let Err(refusal) = self.write_record(ctx) {
+            self.config = before;
+            return Err(refusal);
+        }
+        self.apply_config();
+        self.judge_all_subjects();
+        self.expiry.look_again();
+        self.make_room(ctx);
+        Ok(())
+    }
+
+    /// What is kept ready of the configuration.
+    pub(super) fn apply_config(&mut self) {
+        self.rules = Rules::of(&self.config);
+        self.dedup.set_window(self.config.duplicate_window.ns());
+        self.republish = Republish::of(&self.config);
+        // A rule that was accepted compiles.
+        self.transform = self
+            .config
+            .subject_transform
+            .as_ref()
+            .and_then(|rule| Transform::parse(&rule.source, &rule.destination).ok());
+    }
+}

@@ -1,0 +1,259 @@
+//! Batches and counters, as the reference answers them.
+
+use super::{Desk, refused, stored};
+use crate::types::time::SECOND;
+
+/// A message of a batch.
+fn send(
+    desk: &mut Desk,
+    (id, place, commit): (&str, u64, &str),
+    (subject, payload): (&str, &str),
+    more: &[(&str, &str)],
+) -> String {
+    let place = place.to_string();
+    let mut headers = vec![("Nats-Batch-Id", id), ("Nats-Batch-Sequence", &place)];
+    if !commit.is_empty() {
+        headers.push(("Nats-Batch-Commit", commit));
+    }
+    headers.extend_from_slice(more);
+    desk.ask(subject, &headers, payload)
+}
+
+/// Two messages, the second commits; what the first is answered is always empty.
+type Half<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+fn two(desk: &mut Desk, first: Half<'_>, second: Half<'_>) -> String {
+    assert_eq!(send(desk, ("x", 1, ""), (first.0, "x"), first.1), "");
+    send(desk, ("x", 2, "1"), (second.0, "x"), second.1)
+}
+
+fn done(seq: u64, id: &str, count: u64) -> String {
+    format!(r#"{{"stream":"S","seq":{seq},"batch":"{id}","count":{count}}}"#)
+}
+
+fn incomplete() -> String {
+    refused(400, 10176, "atomic publish batch is incomplete")
+}
+
+/// The reasons of abandoned batches since the last look.
+fn abandoned(desk: &mut Desk) -> Vec<String> {
+    let told = std::mem::take(&mut desk.told);
+    let advisories =
+        told.iter().filter(|sent| sent.subject == "$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.S");
+    advisories
+        .map(|sent| {
+            let (_, tail) = sent.payload.split_once(r#""stream":"S","batch":"#).expect("its form");
+            tail.trim_end_matches('}').replace('"', "")
+        })
+        .collect()
+}
+
+#[test]
+fn a_batch_is_stored_whole() {
+    let mut desk = Desk::new(r#"{"allow_atomic":true}"#);
+    assert_eq!(send(&mut desk, ("b", 1, ""), ("s.1", "1"), &[]), "");
+    assert_eq!(send(&mut desk, ("b", 2, ""), ("s.2", "2"), &[]), "");
+    assert_eq!(desk.state().1, 0);
+    assert_eq!(send(&mut desk, ("b", 3, "1"), ("s.1", "3"), &[]), done(3, "b", 3));
+    let payloads: Vec<_> = desk.messages().into_iter().map(|(.., payload)| payload).collect();
+    assert_eq!(payloads, ["1", "2", "3"]);
+    assert_eq!(send(&mut desk, ("e", 1, ""), ("s.1", "4"), &[]), "");
+    assert_eq!(send(&mut desk, ("e", 2, "eob"), ("s.1", "no"), &[]), done(4, "e", 1));
+    assert_eq!(send(&mut desk, ("s", 1, "1"), ("s.1", "5"), &[]), done(5, "s", 1));
+    assert_eq!(desk.state().2, 5);
+}
+
+#[test]
+fn what_is_refused_at_once() {
+    let mut desk = Desk::new("{}");
+    let disabled = refused(400, 10174, "atomic publish is disabled");
+    assert_eq!(send(&mut desk, ("b", 1, ""), ("s.1", ""), &[]), disabled);
+
+    let mut desk = Desk::new(r#"{"allow_atomic":true}"#);
+    let missing = refused(400, 10175, "atomic publish sequence is missing");
+    assert_eq!(desk.ask("s.1", &[("Nats-Batch-Id", "q")], ""), missing);
+    let junk = [("Nats-Batch-Id", "q"), ("Nats-Batch-Sequence", "z")];
+    assert_eq!(desk.ask("s.1", &junk, ""), missing);
+    assert_eq!(send(&mut desk, ("q", 0, ""), ("s.1", ""), &[]), incomplete());
+    assert_eq!(send(&mut desk, ("q", 2, ""), ("s.1", ""), &[]), incomplete());
+    assert_eq!(abandoned(&mut desk), [""; 0]);
+
+    assert_eq!(send(&mut desk, ("q", 1, ""), ("s.1", ""), &[]), "");
+    assert_eq!(send(&mut desk, ("q", 3, ""), ("s.1", ""), &[]), incomplete());
+    assert_eq!(abandoned(&mut desk), ["q,reason:incomplete"]);
+    assert_eq!(send(&mut desk, ("q", 2, ""), ("s.1", ""), &[]), incomplete());
+
+    let long = "i".repeat(65);
+    let invalid = refused(400, 10179, "atomic publish batch ID is invalid");
+    assert_eq!(send(&mut desk, (&long, 1, ""), ("s.1", ""), &[]), invalid);
+    let id = "i".repeat(64);
+    assert_eq!(send(&mut desk, (&id, 1, "1"), ("s.1", "x"), &[]), done(1, &id, 1));
+
+    let bad = refused(400, 10200, "atomic publish batch commit is invalid");
+    assert_eq!(send(&mut desk, ("c", 1, "2"), ("s.1", ""), &[]), bad);
+    assert_eq!(send(&mut desk, ("c", 1, ""), ("s.1", ""), &[]), "");
+    assert_eq!(send(&mut desk, ("c", 2, "x"), ("s.1", ""), &[]), bad);
+    assert_eq!(send(&mut desk, ("c", 2, "1"), ("s.1", ""), &[]), incomplete());
+    assert_eq!(abandoned(&mut desk), [""; 0]);
+    assert_eq!(send(&mut desk, ("e", 1, "eob"), ("s.1", ""), &[]), incomplete());
+    assert_eq!(abandoned(&mut desk), ["e,reason:incomplete"]);
+
+    let mut desk = Desk::new(r#"{"allow_atomic":true}"#);
+    assert_eq!(send(&mut desk, ("x", 1, ""), ("s.1", ""), &[]), "");
+    let level = [("Nats-Required-Api-Level", "99")];
+    let unserved = refused(412, 10185, "JetStream minimum api level required");
+    assert_eq!(send(&mut desk, ("x", 2, "1"), ("s.1", ""), &level), unserved);
+    assert_eq!(abandoned(&mut desk), ["x,reason:unsupported"]);
+}
+
+#[test]
+fn bounds_of_batches() {
+    let mut desk = Desk::new(r#"{"allow_atomic":true}"#);
+    let too_large = refused(400, 10199, "atomic publish batch is too large: 1000");
+    for (last, commit, expected) in [
+        (1001, "1", too_large),
+        (1000, "1", done(1000, "x", 1000)),
+        (1001, "eob", done(2000, "x", 1000)),
+    ] {
+        for place in 1..last {
+            assert_eq!(send(&mut desk, ("x", place, ""), ("s.1", ""), &[]), "");
+        }
+        assert_eq!(send(&mut desk, ("x", last, commit), ("s.1", ""), &[]), expected);
+    }
+    assert_eq!(abandoned(&mut desk), ["x,reason:large"]);
+
+    for n in 0..50 {
+        assert_eq!(send(&mut desk, (&format!("m{n}"), 1, ""), ("s.1", ""), &[]), "");
+    }
+    let many = refused(429, 10210, "atomic publish too many inflight");
+    assert_eq!(send(&mut desk, ("more", 1, "1"), ("s.1", ""), &[]), many);
+    assert_eq!(send(&mut desk, ("m0", 2, "1"), ("s.1", ""), &[]), done(2002, "m0", 2));
+    desk.pass(10 * SECOND - 1);
+    assert_eq!(abandoned(&mut desk).len(), 0);
+    desk.pass(1);
+    let given_up = abandoned(&mut desk);
+    assert_eq!(given_up.len(), 49);
+    assert!(given_up.iter().all(|advisory| advisory.ends_with(",reason:timeout")));
+}
+
+#[test]
+fn what_is_refused_at_the_commit() {
+    let wrong = |seq: u64| refused(400, 10071, &format!("wrong last sequence: {seq}"));
+    let constant = || refused(400, 10164, "wrong last sequence");
+    let (seq, subject_seq) = ("Nats-Expected-Last-Sequence", "Nats-Expected-Last-Subject-Sequence");
+    let of = "Nats-Expected-Last-Subject-Sequence-Subject";
+    let id = "Nats-Msg-Id";
+    let duplicate = || refused(400, 10201, "atomic publish batch contains duplicate message id");
+    let unsupported =
+        refused(400, 10177, "atomic publish unsupported header used: Nats-Expected-Last-Msg-Id");
+    let rollup = |scope: &str| refused(500, 10111, &format!("batch rollup {scope} invalid"));
+    let config = r#"{"allow_atomic":true,"allow_rollup_hdrs":true,"allow_msg_ttl":true}"#;
+    let mut desk = Desk::new(config);
+    // The stream has two messages, s.2 the last.
+    assert_eq!(two(&mut desk, ("s.1", &[(seq, "0")]), ("s.2", &[])), done(2, "x", 2));
+    let rows: &[(Half<'_>, Half<'_>, String)] = &[
+        (("s.1", &[(seq, "9")]), ("s.1", &[]), wrong(2)),
+        (("s.1", &[]), ("s.1", &[(seq, "3")]), constant()),
+        (("s.1", &[]), ("s.1", &[(seq, "2")]), wrong(3)),
+        (("s.2", &[(subject_seq, "2")]), ("s.2", &[(subject_seq, "2")]), constant()),
+        (("s.2", &[(subject_seq, "2")]), ("s.2", &[(subject_seq, "3")]), constant()),
+        (("s.3", &[]), ("s.3", &[(subject_seq, "0")]), constant()),
+        (("s.3", &[]), ("s.4", &[(subject_seq, "9"), (of, "s.*")]), wrong(2)),
+        (("s.1", &[("Nats-Expected-Last-Msg-Id", "1")]), ("s.1", &[]), unsupported),
+        (("s.1", &[(id, "1")]), ("s.1", &[(id, "1")]), duplicate()),
+        (("s.1", &[]), ("s.1", &[("Nats-Rollup", "sub")]), rollup("sub")),
+        (("s.1", &[]), ("s.2", &[("Nats-Rollup", "all")]), rollup("all")),
+        (
+            ("s.1", &[("Nats-TTL", "5s")]),
+            ("s.1", &[("Nats-TTL", "z")]),
+            refused(400, 10165, "invalid per-message TTL"),
+        ),
+        (
+            ("s.1", &[("Nats-Stream-Source", "5")]),
+            ("s.1", &[]),
+            refused(400, 10227, "message stream source header is not allowed"),
+        ),
+        (
+            ("s.1", &[("Nats-Expected-Stream", "B")]),
+            ("s.1", &[]),
+            refused(400, 10060, "expected stream does not match"),
+        ),
+        (
+            ("s.1", &[("Nats-Incr", "1")]),
+            ("s.1", &[]),
+            refused(400, 10168, "message counters is disabled"),
+        ),
+        (
+            ("s.1", &[(of, "s.1")]),
+            ("s.1", &[]),
+            refused(400, 10193, "missing sequence for expected last sequence per subject"),
+        ),
+    ];
+    for (first, second, expected) in rows {
+        assert_eq!(&two(&mut desk, *first, *second), expected, "{first:?} {second:?}");
+    }
+    assert_eq!(desk.state().1, 2);
+    let both = [(subject_seq, "2"), (of, "s.2")];
+    assert_eq!(two(&mut desk, ("s.3", &both), ("s.4", &both)), done(4, "x", 2));
+    assert_eq!(two(&mut desk, ("s.3", &both), ("s.2", &[])), done(6, "x", 2));
+    assert_eq!(two(&mut desk, ("s.1", &[(id, "1")]), ("s.1", &[(id, "2")])), done(8, "x", 2));
+    assert_eq!(two(&mut desk, ("s.1", &[]), ("s.1", &[(id, "2")])), duplicate());
+    assert_eq!(two(&mut desk, ("s.1", &[("Nats-Rollup", "all")]), ("s.1", &[])), done(10, "x", 2));
+    assert_eq!(desk.state().2, 2);
+}
+
+#[test]
+fn limits_hold_for_the_whole_batch() {
+    let mut desk = Desk::new(r#"{"allow_atomic":true,"max_msgs":1,"discard":"new"}"#);
+    let full = refused(503, 10077, "maximum messages exceeded");
+    assert_eq!(two(&mut desk, ("s.1", &[]), ("s.2", &[])), full);
+    assert_eq!(desk.state().1, 0);
+    let mut desk = Desk::new(r#"{"allow_atomic":true,"max_msgs_per_subject":1}"#);
+    assert_eq!(two(&mut desk, ("s.1", &[]), ("s.1", &[])), done(2, "x", 2));
+    assert_eq!(desk.state().2, 1);
+}
+
+#[test]
+fn counters_add_up() {
+    let mut desk =
+        Desk::new(r#"{"allow_msg_counter":true,"allow_atomic":true,"allow_rollup_hdrs":true}"#);
+    let counted =
+        |seq: u64, value: &str| format!(r#"{{"stream":"S","seq":{seq},"val":"{value}"}}"#);
+    let invalid = || refused(400, 10171, "message counter increment is invalid");
+    let missing = || refused(400, 10169, "message counter increment is missing");
+    let nines = "9".repeat(30);
+    let rows = [
+        ("1", counted(1, "1")),
+        ("+5", counted(2, "6")),
+        ("-2", counted(3, "4")),
+        ("0", counted(4, "4")),
+        (&nines, counted(5, "1000000000000000000000000000003")),
+        ("1.5", invalid()),
+        ("", missing()),
+        ("-", invalid()),
+        (" 7", counted(6, "1000000000000000000000000000010")),
+        ("0x10", invalid()),
+        ("1_000", invalid()),
+    ];
+    for (increment, expected) in rows {
+        assert_eq!(desk.ask("s.1", &[("Nats-Incr", increment)], ""), expected, "{increment}");
+    }
+    assert_eq!(desk.ask("s.1", &[], ""), missing());
+    let payload = refused(400, 10170, "message counter has payload");
+    assert_eq!(desk.ask("s.1", &[("Nats-Incr", "1")], "x"), payload);
+    for other in ["Nats-Rollup", "Nats-Expected-Stream", "Nats-Expected-Last-Sequence"] {
+        assert_eq!(desk.ask("s.1", &[("Nats-Incr", "1"), (other, "S")], ""), invalid(), "{other}");
+    }
+    let body = desk.messages().pop().expect("the last").2;
+    assert_eq!(body, r#"{"val":"1000000000000000000000000000010"}"#);
+    let five: &[(&str, &str)] = &[("Nats-Incr", "5")];
+    send(&mut desk, ("x", 1, ""), ("s.2", ""), five);
+    assert_eq!(send(&mut desk, ("x", 2, "1"), ("s.2", ""), five), done(8, "x", 2));
+    assert_eq!(desk.messages().pop().expect("the last").2, r#"{"val":"10"}"#);
+    assert_eq!(desk.ask("s.2", &[("Nats-Incr", "1")], ""), counted(9, "11"));
+
+    let mut desk = Desk::new("{}");
+    let disabled = refused(400, 10168, "message counters is disabled");
+    assert_eq!(desk.ask("s.1", &[("Nats-Incr", "1")], ""), disabled);
+    assert_eq!(desk.ask("s.1", &[("Nats-Incr", "q")], ""), invalid());
+    assert_eq!(desk.ask("s.1", &[], ""), stored(1));
+}
