@@ -139,11 +139,7 @@ impl Consumer {
 
     /// Learns whether somebody listens, and whether there is any use in looking for messages.
     fn is_ready(&mut self, ctx: &mut Context<'_>) -> bool {
-        if let Way::Push(push) = &mut self.way {
-            let is_active =
-                ctx.gate.state(self.account, &push.deliver_subject) != GateState::Nobody;
-            push.set_active(is_active, ctx.now.mono);
-        }
+        self.is_heard(ctx.gate, ctx.now.mono);
         self.has_taker()
     }
 
@@ -329,6 +325,7 @@ impl Consumer {
         match desk.gate.state(desk.account, &push.deliver_subject) {
             GateState::Nobody => {
                 push.set_active(false, now.mono);
+                self.active_at = now.mono;
                 return Handed::Nobody;
             }
             GateState::Crowded => return Handed::Crowded,

@@ -2,7 +2,7 @@
 
 use super::super::advisory::ConsumerAdvisory;
 use super::super::config::Moment;
-use super::super::context::{Context, GateState};
+use super::super::context::{Context, Gate, GateState};
 use super::start::acks_by_flow;
 use super::status;
 use super::*;
@@ -101,13 +101,11 @@ impl Consumer {
         let now = ctx.now;
         let last = (self.state.delivered, self.state.last_stream_seq());
         let (_, mut desk, _) = desk(ctx, self.account);
-        let Way::Push(push) = &mut self.way else { return };
-        if push.beat_at > now.mono {
+        let is_due = matches!(&self.way, Way::Push(push) if push.beat_at <= now.mono);
+        if !is_due || !self.is_heard(desk.gate, now.mono) {
             return;
         }
-        if desk.gate.state(desk.account, &push.deliver_subject) == GateState::Nobody {
-            return push.set_active(false, now.mono);
-        }
+        let Way::Push(push) = &mut self.way else { return };
         push.saw_traffic(now.mono);
         let asked = push.flow.as_ref().and_then(|flow| flow.asked());
         let stalled = asked.map(|id| settle::flow_subject(&self.stream, &self.name, &id));
@@ -129,11 +127,10 @@ impl Consumer {
         let is_used = match &mut self.way {
             // Who has messages to acknowledge is expected back.
             Way::Pull(pull) => !self.state.pending.is_empty() || pull.waiting(&mut desk) > 0,
+            // Who listened until now has all the time to come back.
             Way::Push(push) => {
-                let is_active =
-                    desk.gate.state(desk.account, &push.deliver_subject) != GateState::Nobody;
-                push.set_active(is_active, now);
-                is_active
+                let was_heard = push.is_active;
+                self.is_heard(desk.gate, now) || was_heard
             }
         };
         if is_used {
@@ -144,12 +141,17 @@ impl Consumer {
 
     /// Interest in the deliver subject came or went. A poll has to follow.
     pub fn on_interest(&mut self, ctx: &mut Context<'_>) {
-        let now = ctx.now.mono;
-        let Way::Push(push) = &mut self.way else { return };
-        let is_active = ctx.gate.state(self.account, &push.deliver_subject) != GateState::Nobody;
-        if push.is_active && !is_active {
+        self.is_heard(ctx.gate, ctx.now.mono);
+    }
+
+    /// Whether somebody listens to a push consumer. From the moment nobody does it is unused.
+    pub(super) fn is_heard(&mut self, gate: &mut dyn Gate, now: Mono) -> bool {
+        let Way::Push(push) = &mut self.way else { return false };
+        let is_heard = gate.state(self.account, &push.deliver_subject) != GateState::Nobody;
+        if push.is_active && !is_heard {
             self.active_at = now;
         }
-        push.set_active(is_active, now);
+        push.set_active(is_heard, now);
+        is_heard
     }
 }
