@@ -146,7 +146,7 @@ fn a_double_ack_is_answered_when_it_is_written() {
         let mut replies = Vec::new();
         rig.with(|consumer, _, _| {
             consumer.take_confirmations(|reply| {
-                replies.push(String::from_utf8_lossy(reply).into_owned())
+                replies.push(String::from_utf8_lossy(reply).into_owned());
             });
         });
         replies
