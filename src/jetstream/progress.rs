@@ -147,8 +147,8 @@ fn write(
         };
         at = written.inspect_err(|_| consumer.want_whole())?;
     }
-    for reply in consumer.take_confirmations() {
-        context.out.publish_when(account, at, Outgoing::plain(&reply, b""));
-    }
+    consumer.take_confirmations(|reply| {
+        context.out.publish_when(account, at, Outgoing::plain(reply, b""));
+    });
     Ok(())
 }

@@ -224,6 +224,9 @@ pub const INACTIVE_JITTER_NS_MIN: u64 = 100 * MILLISECOND;
 pub const INACTIVE_JITTER_NS_MAX: u64 = SECOND;
 /// Inbox buffers a consumer keeps for the next pulls.
 pub const SPARE_INBOXES: usize = 4;
+/// Messages delivered as often as allowed that a consumer tells of in one tick; the rest comes
+/// with the next.
+pub const GIVEN_UP_PER_TICK: usize = 1024;
 /// Pause between two looks at what has outlived `max_age` or its TTL: it goes at most so much late.
 pub const EXPIRY_PAUSE_NS: u64 = 20 * MILLISECOND;
 /// Subjects in one page of a stream's details.

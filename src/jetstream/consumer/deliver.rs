@@ -72,7 +72,9 @@ impl Consumer {
         if !self.place(store, ctx) {
             return Poll::Reading;
         }
-        self.keep_up(ctx, store);
+        if !self.keep_up(ctx, store, budget) {
+            return Poll::Again;
+        }
         if self.is_paused(ctx.now) {
             self.run_dry(ctx);
             return Poll::Idle;
@@ -112,12 +114,16 @@ impl Consumer {
         }
     }
 
-    /// Takes note of what happened to the stream since.
-    fn keep_up(&mut self, ctx: &mut Context<'_>, store: &Store) {
+    /// Takes note of what happened to the stream since. False: the budget is used up.
+    fn keep_up(&mut self, ctx: &mut Context<'_>, store: &Store, budget: &mut usize) -> bool {
         let first = store.first_seq(ctx.log.as_deref());
         while let Some(held) = self.state.pending.first()
             && held.seq < first
         {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
             self.lose(ctx.out, ctx.site, ctx.now, held.seq);
         }
         if self.state.cursor < first {
@@ -128,15 +134,12 @@ impl Consumer {
             self.backlog.forget();
         }
         self.refresh_backlog(store, ctx.log.as_deref());
+        true
     }
 
     /// Learns whether somebody listens, and whether there is any use in looking for messages.
     fn is_ready(&mut self, ctx: &mut Context<'_>) -> bool {
-        if let Way::Push(push) = &mut self.way {
-            let is_active =
-                ctx.gate.state(self.account, &push.deliver_subject) != GateState::Nobody;
-            push.set_active(is_active, ctx.now.mono);
-        }
+        self.is_heard(ctx.gate, ctx.now.mono);
         self.has_taker()
     }
 
@@ -162,6 +165,10 @@ impl Consumer {
             if held.deliveries < self.settings.max_deliver {
                 return Next::Pick(Pick { seq: held.seq, deliveries: held.deliveries + 1 });
             }
+            if *budget == 0 {
+                return Next::Later;
+            }
+            *budget -= 1;
             self.spend(ctx.out, ctx.site, ctx.now, held.seq);
         }
         if self.is_full() {
@@ -318,6 +325,7 @@ impl Consumer {
         match desk.gate.state(desk.account, &push.deliver_subject) {
             GateState::Nobody => {
                 push.set_active(false, now.mono);
+                self.active_at = now.mono;
                 return Handed::Nobody;
             }
             GateState::Crowded => return Handed::Crowded,

@@ -57,7 +57,7 @@ impl Consumer {
     /// What changed since this was asked for last; `None`: nothing, or it need not survive.
     pub fn take_journal(&mut self, now: Now) -> Option<Entry> {
         let mut journal = self.journal.take()?;
-        let is_awaited = !self.confirmations.is_empty();
+        let is_awaited = self.wants_journal_now();
         let entry = journal.take(now, self.state.cursor, is_awaited, || self.record(now));
         self.journal = Some(journal);
         entry

@@ -15,7 +15,8 @@ use crate::types::json;
 impl Consumer {
     /// The configuration as the API tells it.
     pub fn config(&self) -> ConsumerConfig {
-        parse(&self.config, Mode::Lenient, "").expect("written by this server from such a struct")
+        // Written from such a struct by this run of the server, so it can be read.
+        parse(&self.config, Mode::Lenient, "").unwrap_or_default()
     }
 
     pub fn info(&mut self, ctx: &mut Context<'_>, store: &Store) -> ConsumerInfo {
@@ -67,6 +68,7 @@ impl Consumer {
         match (&mut self.way, way_of(config, home)) {
             // Pulls go on waiting.
             (Way::Pull(pull), Way::Pull(new)) => pull.reshape(*new),
+            (Way::Push(push), Way::Push(new)) => push.reshape(*new),
             (way, new) => *way = new,
         }
         self.hold_until = Mono(0);

@@ -123,10 +123,13 @@ pub struct Consumer {
     replay: Option<Box<Replay>>,
     /// `None`: its state need not survive.
     journal: Option<Box<Journal>>,
-    /// Double acks whose answers wait for the journal.
-    confirmations: Vec<Vec<u8>>,
+    /// Double acks whose answers wait for the journal: the length of each reply in two bytes,
+    /// then the reply.
+    confirmations: Vec<u8>,
     /// It was told that it is paused, so the end of that will be told too.
     is_pause_told: bool,
+    /// More is due that was delivered as often as allowed than one tick tells of.
+    is_giving_up: bool,
     /// Acknowledgements decide what the stream keeps.
     is_retaining: bool,
     /// Sequences finally acknowledged; the host takes them when `is_retaining`.
@@ -157,6 +160,11 @@ impl Consumer {
 
     pub fn is_pull(&self) -> bool {
         matches!(self.way, Way::Pull(_))
+    }
+
+    /// A mirror or a sourcing stream made it for itself: it is not listed.
+    pub fn is_direct(&self) -> bool {
+        self.settings.is_direct
     }
 
     pub fn filter(&self) -> &Filter {

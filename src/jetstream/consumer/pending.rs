@@ -107,7 +107,11 @@ impl Pending {
 
     /// The first that waits for an acknowledgement from `from` on.
     pub fn first_from(&self, from: Seq) -> Option<Held> {
-        let at = self.slots.partition_point(|slot| slot.seq < from);
+        let at = match self.slots.front() {
+            // Acknowledged in order: nothing is in front of it.
+            Some(front) if front.seq >= from => 0,
+            _ => self.slots.partition_point(|slot| slot.seq < from),
+        };
         self.slots.range(at..).find(|slot| slot.is_live()).map(Slot::held)
     }
 

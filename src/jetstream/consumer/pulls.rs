@@ -62,28 +62,24 @@ impl Consumer {
         let to_come = self.backlog.count() + self.state.pending.queued() as u64;
         let (_, mut desk, _) = desk(ctx, self.account);
         let Way::Pull(pull) = &mut self.way else { return Ok(false) };
-        if pull.is_full(&mut desk) {
-            // A client with heartbeats asks again by itself when they stay away.
-            return if request.idle_heartbeat > 0 {
-                Ok(false)
-            } else {
-                Err(Status::ExceededWaiting)
-            };
-        }
-        if !request.no_wait || !is_placed {
-            return Ok(true);
-        }
-        if to_come == 0 && request.expires == 0 {
-            return Err(Status::NoMessages);
-        }
-        if to_come > 0 && !pull.is_empty() {
-            pull.expire(&mut desk, false);
-            pull.drop_deserted(&mut desk);
-            if to_come < pull.wanted() {
-                return Err(Status::RequestsPending);
+        if request.no_wait && is_placed {
+            if to_come == 0 && request.expires == 0 {
+                return Err(Status::NoMessages);
+            }
+            if to_come > 0 && !pull.is_empty() {
+                pull.expire(&mut desk, false);
+                pull.drop_deserted(&mut desk);
+                if to_come < pull.wanted() {
+                    return Err(Status::RequestsPending);
+                }
             }
         }
-        Ok(true)
+        match pull.is_full(&mut desk) {
+            false => Ok(true),
+            // A client with heartbeats asks again by itself when they stay away.
+            true if request.idle_heartbeat > 0 => Ok(false),
+            true => Err(Status::ExceededWaiting),
+        }
     }
 }
 

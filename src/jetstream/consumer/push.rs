@@ -60,6 +60,15 @@ impl Push {
         }
     }
 
+    /// Takes another configuration. To the same subject the flow goes on as it was.
+    pub fn reshape(&mut self, new: Self) {
+        let old = std::mem::replace(self, new);
+        if old.deliver_subject == self.deliver_subject && self.flow.is_some() && old.flow.is_some()
+        {
+            self.flow = old.flow;
+        }
+    }
+
     /// Something was sent: the next heartbeat is a whole period away.
     pub fn saw_traffic(&mut self, now: Mono) {
         self.beat_at = if self.heartbeat > 0 { now.plus(self.heartbeat) } else { Mono::NEVER };

@@ -10,6 +10,8 @@ pub struct Settings {
     pub ack: AckPolicy,
     pub replays_in_time: bool,
     pub headers_only: bool,
+    /// Made by a mirror or a sourcing stream for itself; lists leave it out.
+    pub is_direct: bool,
     /// Of 100 acknowledgements so many are told as a metric.
     pub sample_percent: u8,
     /// `u32::MAX`: without end.
@@ -32,6 +34,7 @@ impl Settings {
             ack: config.ack_policy,
             replays_in_time: config.replay_policy == ReplayPolicy::Original,
             headers_only: config.headers_only,
+            is_direct: config.direct,
             sample_percent: sample_percent(&config.sample_freq),
             max_deliver: limit(config.max_deliver).unwrap_or(u32::MAX),
             max_ack_pending: limit(config.max_ack_pending).unwrap_or(usize::MAX),

@@ -104,16 +104,17 @@ impl Consumer {
     }
 
     fn acknowledge_all(&mut self, ctx: &Context<'_>, tokens: &AckTokens<'_>) {
-        // A client may claim any number; the floor is never above what was delivered.
-        let consumer_seq = tokens.consumer_seq.min(self.state.delivered);
-        self.finish_to(tokens.stream_seq, consumer_seq, ctx.now);
+        self.finish_to(tokens.stream_seq, tokens.consumer_seq, ctx.now);
     }
 
     /// Everything up to a delivery is done.
-    fn finish_to(&mut self, seq: Seq, consumer_seq: ConsumerSeq, now: Now) {
-        if seq <= self.state.floor.stream || consumer_seq <= self.state.floor.consumer {
+    fn finish_to(&mut self, seq: Seq, told: ConsumerSeq, now: Now) {
+        if seq <= self.state.floor.stream {
             return;
         }
+        // A client may claim any number, and the delivery it means may be older than one that
+        // moved the floor. The floor neither falls nor rises above what was delivered.
+        let consumer_seq = told.min(self.state.delivered).max(self.state.floor.consumer);
         if self.is_retaining {
             let done = self.state.pending.iter().take_while(|held| held.seq <= seq);
             self.finished.extend(done.map(|held| held.seq));
@@ -154,6 +155,10 @@ impl Consumer {
     fn extend(&mut self, ctx: &Context<'_>, tokens: &AckTokens<'_>) {
         let seq = tokens.stream_seq;
         let Some(held) = self.state.pending.get(seq) else { return };
+        if held.is_queued {
+            self.last_delivery = ctx.now.wall;
+            return;
+        }
         let due = ctx.now.mono.plus(self.settings.wait(held.deliveries));
         if self.state.pending.postpone(seq, due) {
             self.last_delivery = ctx.now.wall;
@@ -179,17 +184,27 @@ impl Consumer {
 
     /// Answers when what was acknowledged cannot be forgotten any more.
     fn confirm(&mut self, ctx: &mut Context<'_>, reply: &[u8]) {
-        if self.journal.is_none() {
-            self.answer(ctx, reply);
-        } else if !reply.is_empty() {
-            self.confirmations.push(reply.to_vec());
+        match u16::try_from(reply.len()) {
+            Ok(len) if self.journal.is_some() && len > 0 => {
+                self.confirmations.extend_from_slice(&len.to_le_bytes());
+                self.confirmations.extend_from_slice(reply);
+            }
+            // A control line of the protocol is shorter than a reply that would not fit.
+            _ => self.answer(ctx, reply),
         }
     }
 
     /// Double acks to answer, each with an empty message, once the entry taken before
-    /// ([`Consumer::take_journal`]) is durable.
-    pub fn take_confirmations(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.confirmations)
+    /// ([`Consumer::take_journal`]) is durable: `answer` gets the reply subjects.
+    pub fn take_confirmations(&mut self, mut answer: impl FnMut(&[u8])) {
+        let mut rest = &self.confirmations[..];
+        while let [low, high, replies @ ..] = rest {
+            let len = usize::from(u16::from_le_bytes([*low, *high]));
+            let (reply, others) = replies.split_at(len.min(replies.len()));
+            answer(reply);
+            rest = others;
+        }
+        self.confirmations.clear();
     }
 
     /// A push client answered to flow control, on `$JS.FC.<stream>.<consumer>.<id>`.
@@ -213,8 +228,7 @@ impl Consumer {
                 && Seq(stream) < self.state.cursor
             {
                 self.last_ack = ctx.now.wall;
-                let consumer_seq = ConsumerSeq(consumer).min(self.state.delivered);
-                self.finish_to(Seq(stream), consumer_seq, ctx.now);
+                self.finish_to(Seq(stream), ConsumerSeq(consumer), ctx.now);
             }
         }
         Answered::Poll

@@ -9,7 +9,7 @@ use crate::types::json;
 use crate::types::limits::{INACTIVE_JITTER_NS_MAX, INACTIVE_JITTER_NS_MIN, RATE_BURST_BYTES};
 
 impl Consumer {
-    /// A consumer of a configuration that was checked and completed.
+    /// A consumer of a configuration that was checked and completed. A poll has to follow.
     pub fn new(
         name: &str,
         config: &ConsumerConfig,
@@ -57,6 +57,7 @@ impl Consumer {
             journal: None,
             confirmations: Vec::new(),
             is_pause_told: false,
+            is_giving_up: false,
             is_retaining: home.retention != Retention::Limits,
             finished: Vec::new(),
             last_delivery: Wall(0),
@@ -80,6 +81,7 @@ impl Consumer {
             self.state = State::new(self.settings.ack, cursor);
             self.start = cursor;
             self.backlog.forget();
+            self.want_whole();
         }
         if self.last_only.is_none() && self.state.cursor < self.skip_until {
             self.list_last(store, ctx);

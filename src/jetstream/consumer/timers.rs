@@ -2,10 +2,11 @@
 
 use super::super::advisory::ConsumerAdvisory;
 use super::super::config::Moment;
-use super::super::context::{Context, GateState};
+use super::super::context::{Context, Gate, GateState};
 use super::start::acks_by_flow;
 use super::status;
 use super::*;
+use crate::types::limits::GIVEN_UP_PER_TICK;
 
 /// Whether a consumer lives on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +19,9 @@ pub enum Tick {
 impl Consumer {
     /// When the next tick is due; [`Mono::NEVER`]: nothing depends on time.
     pub fn wake_at(&self, now: Now) -> Mono {
+        if self.is_giving_up {
+            return now.mono;
+        }
         let mut at = self.state.pending.next_due();
         if self.hold_until > now.mono {
             at = at.min(self.hold_until);
@@ -66,11 +70,15 @@ impl Consumer {
 
     /// What is due and was delivered as often as allowed needs no pull to be given up.
     fn spend_exhausted(&mut self, ctx: &mut Context<'_>) {
-        while let Some(held) = self.state.pending.next_queued()
-            && held.deliveries >= self.settings.max_deliver
-        {
+        self.is_giving_up = false;
+        for _ in 0..GIVEN_UP_PER_TICK {
+            let Some(held) = self.state.pending.next_queued() else { return };
+            if held.deliveries < self.settings.max_deliver {
+                return;
+            }
             self.spend(ctx.out, ctx.site, ctx.now, held.seq);
         }
+        self.is_giving_up = true;
     }
 
     fn tick_pulls(&mut self, ctx: &mut Context<'_>) {
@@ -93,13 +101,11 @@ impl Consumer {
         let now = ctx.now;
         let last = (self.state.delivered, self.state.last_stream_seq());
         let (_, mut desk, _) = desk(ctx, self.account);
-        let Way::Push(push) = &mut self.way else { return };
-        if push.beat_at > now.mono {
+        let is_due = matches!(&self.way, Way::Push(push) if push.beat_at <= now.mono);
+        if !is_due || !self.is_heard(desk.gate, now.mono) {
             return;
         }
-        if desk.gate.state(desk.account, &push.deliver_subject) == GateState::Nobody {
-            return push.set_active(false, now.mono);
-        }
+        let Way::Push(push) = &mut self.way else { return };
         push.saw_traffic(now.mono);
         let asked = push.flow.as_ref().and_then(|flow| flow.asked());
         let stalled = asked.map(|id| settle::flow_subject(&self.stream, &self.name, &id));
@@ -121,11 +127,10 @@ impl Consumer {
         let is_used = match &mut self.way {
             // Who has messages to acknowledge is expected back.
             Way::Pull(pull) => !self.state.pending.is_empty() || pull.waiting(&mut desk) > 0,
+            // Who listened until now has all the time to come back.
             Way::Push(push) => {
-                let is_active =
-                    desk.gate.state(desk.account, &push.deliver_subject) != GateState::Nobody;
-                push.set_active(is_active, now);
-                is_active
+                let was_heard = push.is_active;
+                self.is_heard(desk.gate, now) || was_heard
             }
         };
         if is_used {
@@ -136,12 +141,17 @@ impl Consumer {
 
     /// Interest in the deliver subject came or went. A poll has to follow.
     pub fn on_interest(&mut self, ctx: &mut Context<'_>) {
-        let now = ctx.now.mono;
-        let Way::Push(push) = &mut self.way else { return };
-        let is_active = ctx.gate.state(self.account, &push.deliver_subject) != GateState::Nobody;
-        if push.is_active && !is_active {
+        self.is_heard(ctx.gate, ctx.now.mono);
+    }
+
+    /// Whether somebody listens to a push consumer. From the moment nobody does it is unused.
+    pub(super) fn is_heard(&mut self, gate: &mut dyn Gate, now: Mono) -> bool {
+        let Way::Push(push) = &mut self.way else { return false };
+        let is_heard = gate.state(self.account, &push.deliver_subject) != GateState::Nobody;
+        if push.is_active && !is_heard {
             self.active_at = now;
         }
-        push.set_active(is_active, now);
+        push.set_active(is_heard, now);
+        is_heard
     }
 }

@@ -165,6 +165,27 @@ fn a_client_cannot_lift_the_floor_above_what_was_delivered() {
 }
 
 #[test]
+fn an_ack_of_all_counts_though_an_older_message_was_delivered_later() {
+    let mut rig = Rig::new(5, &config(|config| config.ack_policy = AckPolicy::All));
+    rig.pulled("5");
+    rig.ack("1/2/2", "-NAK", "");
+    rig.pulled("1");
+    rig.ack("2/2/6", "", "");
+    rig.ack("1/3/3", "", "");
+    assert_eq!((rig.floor(), rig.info().num_ack_pending), ((6, 3), 2));
+}
+
+#[test]
+fn a_nak_stands_whatever_is_said_after_it() {
+    let mut rig = Rig::new(1, &explicit());
+    rig.pulled("1");
+    rig.ack("1/1/1", "-NAK", "");
+    rig.ack("1/1/1", "+WPI", "");
+    rig.lines();
+    assert_eq!(rig.pulled("1"), ["in a.x 2/1/2 +0"]);
+}
+
+#[test]
 fn without_acks_nobody_takes_them() {
     let mut rig = Rig::empty();
     rig.store("a.x", 3);

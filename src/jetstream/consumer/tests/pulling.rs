@@ -206,6 +206,8 @@ fn too_many_pulls() {
     assert_eq!(rig.pulled(""), ["in 409 Exceeded MaxWaiting"]);
     // A client with heartbeats finds out by itself.
     assert!(rig.pulled(r#"{"expires":9000000000,"idle_heartbeat":1000000000}"#).is_empty());
+    // There is nothing for it anyway.
+    assert_eq!(rig.pulled(r#"{"no_wait":true}"#), ["in 404 No Messages"]);
     rig.listeners.nobody.insert(b"in1".to_vec());
     assert!(rig.pulled("").is_empty());
     assert_eq!(rig.info().num_waiting, 1);

@@ -57,6 +57,16 @@ fn an_abandoned_push_consumer_ends_after_its_threshold() {
     assert_eq!(rig.pass(MILLISECOND), Tick::Expired);
 }
 
+#[test]
+fn a_client_that_left_unnoticed_has_its_time_too() {
+    let mut rig = Rig::new(1, &push(|config| config.inactive_threshold = ms(500)));
+    rig.poll();
+    rig.pass(490 * MILLISECOND);
+    rig.listeners.nobody.insert(b"d".to_vec());
+    assert_eq!(rig.pass(500 * MILLISECOND), Tick::Alive);
+    assert_eq!(rig.pass(MILLISECOND * 10), Tick::Expired);
+}
+
 fn flow_reply(rig: &mut Rig, subject: &str, block: &str) -> Answered {
     let answered = rig
         .with(|consumer, ctx, _| consumer.on_flow_reply(ctx, subject.as_bytes(), block.as_bytes()));

@@ -191,7 +191,10 @@ impl Sim {
             }
             15 => {
                 let wait = self.oracle.ack_wait;
-                self.say("+WPI", |known, now| known.due = now + wait);
+                // After a NAK it changes nothing.
+                self.say("+WPI", |known, now| {
+                    known.due = if known.due > now { now + wait } else { known.due };
+                });
             }
             16 => self.say("+TERM", |known, _| known.acked = true),
             17 => {
