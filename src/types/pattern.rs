@@ -122,6 +122,11 @@ pub fn includes(wide: &[u8], narrow: &[u8]) -> bool {
     narrows.next().is_none()
 }
 
+/// Whether one of the two includes the other.
+pub fn nested(one: &[u8], other: &[u8]) -> bool {
+    includes(one, other) || includes(other, one)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +213,10 @@ mod tests {
             ("a.*", "a.b.c", false),
         ];
         for (wide, narrow, expected) in rows {
-            assert_eq!(includes(wide.as_bytes(), narrow.as_bytes()), expected, "{wide} {narrow}");
+            let (wide, narrow) = (wide.as_bytes(), narrow.as_bytes());
+            assert_eq!(includes(wide, narrow), expected, "{wide:?} {narrow:?}");
+            assert!(!expected || nested(narrow, wide));
         }
+        assert!(!nested(b"*.b", b"a.*"));
     }
 }

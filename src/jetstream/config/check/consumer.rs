@@ -8,7 +8,7 @@ use crate::config::JetStreamLimits;
 use crate::jetstream::config::json::quoted;
 use crate::jetstream::error::ApiError;
 use crate::types::limits::ASSET_DESCRIPTION_BYTES_MAX;
-use crate::types::pattern::overlap;
+use crate::types::pattern::{nested, overlap};
 use crate::types::time::{MILLISECOND, SECOND, duration};
 
 /// What a consumer's configuration is judged by.
@@ -73,15 +73,20 @@ impl ConsumerConfig {
     /// Checks and completes a configuration. Its name and what the subject said have been looked
     /// at ([`super::ConsumerSubject`]).
     pub fn check(mut self, bounds: &ConsumerBounds<'_>) -> Result<Checked, ApiError> {
+        if let Some(existing) = bounds.existing {
+            // Only CONSUMER.PAUSE changes it.
+            self.pause_until = existing.pause_until;
+        }
         let level = self.level();
         keep_level(&mut self.metadata, level);
-        match self.num_replicas {
-            ..=-1 => return Err(ApiError::replicas_count_cannot_be_negative()),
-            0 | 1 => {}
-            _ => return Err(ApiError::stream_replicas_not_supported()),
+        if self.num_replicas > 1 {
+            return Err(ApiError::stream_replicas_not_supported());
         }
         self.complete(bounds)?;
-        self.check_acks(bounds)?;
+        if self.num_replicas < 0 {
+            return Err(ApiError::replicas_count_cannot_be_negative());
+        }
+        self.check_acks()?;
         if self.description.len() > ASSET_DESCRIPTION_BYTES_MAX {
             return Err(ApiError::consumer_description_too_long(ASSET_DESCRIPTION_BYTES_MAX));
         }
@@ -90,6 +95,7 @@ impl ConsumerConfig {
         } else {
             self.check_pull(bounds)?;
         }
+        self.check_limits(bounds)?;
         if self.direct && !self.is_push() {
             return Err(ApiError::consumer_direct_requires_push());
         }
@@ -109,6 +115,13 @@ impl ConsumerConfig {
         self.decide(bounds)
     }
 
+    /// One that is not durable does not stay unused for ever.
+    pub(super) fn limit_idleness(&mut self, is_durable: bool) {
+        if self.inactive_threshold.is_zero() && !is_durable {
+            self.inactive_threshold = Nanos(INACTIVE_THRESHOLD_NS);
+        }
+    }
+
     /// The API level that a server needs for this consumer.
     fn level(&self) -> u32 {
         if self.ack_policy == AckPolicy::FlowControl {
@@ -123,16 +136,16 @@ impl ConsumerConfig {
 
     fn complete(&mut self, bounds: &ConsumerBounds<'_>) -> Result<(), ApiError> {
         self.raise_negatives(bounds.pedantic)?;
+        let acks = matches!(self.ack_policy, AckPolicy::All | AckPolicy::Explicit);
+        if acks && self.ack_wait.is_zero() {
+            self.ack_wait = Nanos(ACK_WAIT_NS);
+        }
         if let Some(first) = self.backoff.first() {
             if bounds.pedantic && self.ack_wait != *first {
                 let text = "first backoff value has to equal batch AckWait";
                 return Err(ApiError::pedantic(text));
             }
             self.ack_wait = *first;
-        }
-        let acks = matches!(self.ack_policy, AckPolicy::All | AckPolicy::Explicit);
-        if acks && self.ack_wait.is_zero() {
-            self.ack_wait = Nanos(ACK_WAIT_NS);
         }
         if !self.is_push() && self.max_waiting == 0 {
             self.max_waiting = MAX_WAITING;
@@ -189,9 +202,6 @@ impl ConsumerConfig {
             }
             self.inactive_threshold = limits.inactive_threshold;
         }
-        if self.inactive_threshold.is_zero() && self.durable_name.is_empty() {
-            self.inactive_threshold = Nanos(INACTIVE_THRESHOLD_NS);
-        }
         Ok(())
     }
 
@@ -229,7 +239,7 @@ impl ConsumerConfig {
         Ok(())
     }
 
-    fn check_acks(&self, bounds: &ConsumerBounds<'_>) -> Result<(), ApiError> {
+    fn check_acks(&self) -> Result<(), ApiError> {
         if self.backoff.iter().any(|wait| wait.0 < 0) {
             return Err(ApiError::consumer_back_off_negative());
         }
@@ -243,6 +253,10 @@ impl ConsumerConfig {
         if self.backoff.len() > deliveries {
             return Err(ApiError::consumer_max_deliver_backoff());
         }
+        Ok(())
+    }
+
+    fn check_limits(&self, bounds: &ConsumerBounds<'_>) -> Result<(), ApiError> {
         let limits = [
             bounds.server.max_ack_pending.unwrap_or(-1),
             bounds.max_ack_pending,
@@ -313,13 +327,13 @@ impl ConsumerConfig {
         if self.flow_control {
             return Err(ApiError::consumer_fc_requires_push());
         }
+        if self.max_expires.0 > 0 && self.max_expires.0 < MAX_EXPIRES_NS_MIN {
+            return Err(ApiError::consumer_max_request_expires_too_small());
+        }
         if let Some(most) = bounds.server.max_request_batch.filter(|most| *most > 0)
             && self.max_batch > most
         {
             return Err(ApiError::consumer_max_request_batch_exceeded(most));
-        }
-        if self.max_expires.0 > 0 && self.max_expires.0 < MAX_EXPIRES_NS_MIN {
-            return Err(ApiError::consumer_max_request_expires_too_small());
         }
         Ok(())
     }
@@ -334,7 +348,8 @@ impl ConsumerConfig {
         }
         for (place, filter) in filters.iter().enumerate() {
             let mut others = filters[place + 1..].iter();
-            if others.any(|other| overlap(filter.as_bytes(), other.as_bytes())) {
+            let meets = |other: &String| nested(filter.as_bytes(), other.as_bytes());
+            if is_pattern(filter) && others.any(meets) {
                 return Err(ApiError::consumer_overlapping_subject_filters());
             }
         }

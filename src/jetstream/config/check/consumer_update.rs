@@ -1,5 +1,6 @@
 //! What may change in a consumer.
 
+use super::super::REQUIRED_LEVEL;
 use super::super::consumer::ConsumerConfig;
 use super::super::values::Action;
 use super::consumer::{Checked, ConsumerBounds};
@@ -13,16 +14,33 @@ impl ConsumerConfig {
                 return Err(ApiError::consumer_does_not_exist());
             }
             self.check_work_queue(bounds)?;
+            let is_durable = !self.durable_name.is_empty();
+            self.limit_idleness(is_durable);
             return Ok(Checked::New(self));
         };
-        if bounds.action == Action::Create && self != *existing {
-            return Err(ApiError::consumer_already_exists());
+        // Before the idleness is filled in: so in the reference an ephemeral consumer that does
+        // not say how long it lives is never the same as the one that is there.
+        if bounds.action == Action::Create {
+            let same = self.is_as(existing);
+            return if same { Ok(Checked::Same) } else { Err(ApiError::consumer_already_exists()) };
         }
-        // Only CONSUMER.PAUSE changes it.
-        self.pause_until = existing.pause_until;
+        // It stays what it was made as, whatever it is called now: one that was durable may be
+        // unused for ever.
+        let was_durable =
+            !existing.durable_name.is_empty() || existing.inactive_threshold.is_zero();
+        self.limit_idleness(was_durable);
         self.check_changes(existing, bounds.is_active)?;
         self.check_work_queue(bounds)?;
         Ok(if self == *existing { Checked::Same } else { Checked::Changed(self) })
+    }
+
+    /// Whether the two are the same, whatever level they need.
+    fn is_as(&self, other: &Self) -> bool {
+        let mut other = other.clone();
+        if let Some(level) = self.metadata.get(REQUIRED_LEVEL) {
+            other.metadata.insert(REQUIRED_LEVEL.into(), level.clone());
+        }
+        *self == other
     }
 
     fn check_changes(&self, old: &Self, is_active: bool) -> Result<(), ApiError> {

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use super::super::source::{External, SourceConsumer, StreamSource, SubjectTransform};
 use super::super::stream::StreamConfig;
 use super::stream::StreamBounds;
-use super::{has_wildcards, is_name, is_pattern, is_subject};
+use super::{is_name, is_pattern, is_subject};
 use crate::jetstream::error::ApiError;
-use crate::types::pattern::overlap;
+use crate::types::pattern::{nested, overlap};
 use crate::types::transform::TransformError;
 
 /// Answers to requests under this prefix come from this server, not from an external one.
@@ -28,11 +28,11 @@ pub fn check_mirror(config: &mut StreamConfig, bounds: &StreamBounds<'_>) -> Res
         check_source(rule).map_err(ApiError::mirror_invalid_subject_filter)?;
         rule.compile().map_err(ApiError::mirror_invalid_transform_destination)?;
         let mut others = mirror.subject_transforms.iter().enumerate();
-        if others.any(|(other, that)| other != place && overlaps(rule, that)) {
+        if others.any(|(other, that)| other != place && meets(rule, that, overlap)) {
             return Err(ApiError::mirror_overlapping_subject_filters());
         }
     }
-    check_external(mirror.external.as_ref())?;
+    check_external(std::slice::from_ref(mirror))?;
     if !is_name(&mirror.name) {
         return Err(ApiError::mirror_invalid_stream_name());
     }
@@ -81,9 +81,6 @@ pub fn check_sources(config: &StreamConfig, bounds: &StreamBounds<'_>) -> Result
         if !is_name(&source.name) {
             return Err(ApiError::source_invalid_stream_name());
         }
-        if origin(source, bounds).is_some_and(|origin| is_too_small(config, origin)) {
-            return Err(ApiError::source_max_message_size_too_big());
-        }
         check_transforms(source)?;
         check_consumer(source, ApiError::source_durable_consumer_cfg_invalid)?;
         if !known.insert(source.identity()) {
@@ -94,10 +91,11 @@ pub fn check_sources(config: &StreamConfig, bounds: &StreamBounds<'_>) -> Result
         {
             return Err(ApiError::source_durable_consumer_duplicate_detected());
         }
+        if origin(source, bounds).is_some_and(|origin| is_too_small(config, origin)) {
+            return Err(ApiError::source_max_message_size_too_big());
+        }
     }
-    for source in &config.sources {
-        check_external(source.external.as_ref())?;
-    }
+    check_external(&config.sources)?;
     check_cycle(config, bounds)
 }
 
@@ -111,7 +109,7 @@ fn check_transforms(source: &StreamSource) -> Result<(), ApiError> {
         rule.compile().map_err(ApiError::source_invalid_transform_destination)?;
     }
     for (place, rule) in rules.iter().enumerate() {
-        if rules[place + 1..].iter().any(|other| overlaps(rule, other)) {
+        if rules[place + 1..].iter().any(|other| meets(rule, other, nested)) {
             return Err(ApiError::source_overlapping_subject_filters());
         }
     }
@@ -125,8 +123,13 @@ fn check_source(rule: &SubjectTransform) -> Result<(), String> {
     Err(format!("{} {}", TransformError::Subject, rule.source))
 }
 
-fn overlaps(one: &SubjectTransform, other: &SubjectTransform) -> bool {
-    overlap(or_all(&one.source).as_bytes(), or_all(&other.source).as_bytes())
+/// Mirrors and sources are not held to the same: a mirror's patterns may have no subject in
+/// common, a source's may, if neither covers the other. No pattern meets no other than none.
+type Meet = fn(&[u8], &[u8]) -> bool;
+
+fn meets(one: &SubjectTransform, other: &SubjectTransform, meet: Meet) -> bool {
+    let (one, other) = (one.source.as_bytes(), other.source.as_bytes());
+    one.is_empty() == other.is_empty() && meet(one, other)
 }
 
 /// A durable consumer keeps where it stands and what it wants by itself.
@@ -141,25 +144,30 @@ fn check_consumer(source: &StreamSource, error: fn() -> ApiError) -> Result<(), 
     Ok(())
 }
 
-fn check_external(external: Option<&External>) -> Result<(), ApiError> {
-    let Some(External { api, deliver }) = external else { return Ok(()) };
-    if !api.is_empty() && !is_subject(api) {
-        return Err(ApiError::stream_invalid_config(format!(
-            "stream external api prefix {api:?} must be a valid subject without wildcards"
-        )));
+/// All delivery prefixes, then all of the API.
+fn check_external(sources: &[StreamSource]) -> Result<(), ApiError> {
+    let externals = || sources.iter().filter_map(|source| source.external.as_ref());
+    for External { deliver, .. } in externals() {
+        if !deliver.is_empty() && !is_subject(deliver) {
+            return Err(ApiError::stream_invalid_external_delivery_subj(deliver));
+        }
     }
-    if api == API_PREFIX {
-        return Err(ApiError::stream_external_api_overlap(api, API_PREFIX));
-    }
-    if !deliver.is_empty() && (!is_pattern(deliver) || has_wildcards(deliver)) {
-        return Err(ApiError::stream_invalid_external_delivery_subj(deliver));
+    for External { api, .. } in externals() {
+        if !api.is_empty() && !is_subject(api) {
+            return Err(ApiError::stream_invalid_config(format!(
+                "stream external api prefix {api:?} must be a valid subject without wildcards"
+            )));
+        }
+        if api == API_PREFIX {
+            return Err(ApiError::stream_external_api_overlap(api, API_PREFIX));
+        }
     }
     Ok(())
 }
 
 /// The stream a source names, if it is one of this account.
 fn origin<'a>(source: &StreamSource, bounds: &StreamBounds<'a>) -> Option<&'a StreamConfig> {
-    if source.external.is_some() { None } else { (bounds.find)(&source.name) }
+    (bounds.find)(source.local_name()?)
 }
 
 /// Whether messages of the origin would not fit.
@@ -167,18 +175,30 @@ fn is_too_small(config: &StreamConfig, origin: &StreamConfig) -> bool {
     config.max_msg_size > 0 && origin.max_msg_size > config.max_msg_size
 }
 
-/// Whether what the stream stores could come back to it.
+/// Whether what the stream stores could come back to it, as the reference judges that: a source
+/// with a filter counts for a stream that it finds on the way if the filter meets the subjects of
+/// that stream itself; one with transforms always does.
 fn check_cycle(config: &StreamConfig, bounds: &StreamBounds<'_>) -> Result<(), ApiError> {
+    let find = |name: &str| {
+        if name == config.name { Some(config) } else { (bounds.find)(name) }
+    };
     let mut seen = HashSet::new();
-    let mut open: Vec<&StreamSource> = config.feeds().collect();
-    while let Some(source) = open.pop() {
-        if source.external.is_some() || !seen.insert(&source.name) {
-            continue;
+    let mut open: Vec<&str> = config.feeds().filter_map(StreamSource::local_name).collect();
+    while let Some(name) = open.pop() {
+        let Some(stream) = find(name).filter(|_| seen.insert(name)) else { continue };
+        for source in stream.feeds() {
+            let filter = source.filter_subject.as_bytes();
+            let meets = |subject: &String| overlap(subject.as_bytes(), filter);
+            let is_mirror = stream.mirror.is_some();
+            if !is_mirror && !filter.is_empty() && !stream.subjects.iter().any(meets) {
+                continue;
+            }
+            let Some(name) = source.local_name() else { continue };
+            if name == config.name {
+                return Err(ApiError::stream_invalid_config("detected cycle"));
+            }
+            open.push(name);
         }
-        if source.name == config.name {
-            return Err(ApiError::stream_invalid_config("detected cycle"));
-        }
-        open.extend((bounds.find)(&source.name).into_iter().flat_map(StreamConfig::feeds));
     }
     Ok(())
 }
@@ -191,9 +211,15 @@ impl StreamConfig {
 }
 
 impl StreamSource {
-    /// What tells a source from the others of its stream: whom it asks for what, and what it
-    /// stores it as.
-    pub fn identity(&self) -> (&str, Option<&str>, Vec<(&str, &str)>) {
+    /// The name of an origin in the same account.
+    fn local_name(&self) -> Option<&str> {
+        self.external.is_none().then_some(self.name.as_str())
+    }
+
+    /// What tells a source from the others of its stream: whom it asks, through which consumer,
+    /// for what, and what it stores it as.
+    pub fn identity(&self) -> (&str, Option<&str>, Option<&str>, Vec<(&str, &str)>) {
+        let consumer = self.consumer.as_ref().map(|consumer| consumer.name.as_str());
         let api = self.external.as_ref().map(|external| external.api.as_str());
         let mut rules: Vec<(&str, &str)> = self
             .subject_transforms
@@ -203,7 +229,7 @@ impl StreamSource {
         if rules.is_empty() {
             rules.push((or_all(&self.filter_subject), ">"));
         }
-        (&self.name, api, rules)
+        (&self.name, api, consumer, rules)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::super::source::{RePublish, SubjectTransform};
 use super::super::stream::StreamConfig;
 use super::super::values::{Discard, Nanos, PersistMode, Retention, Storage};
+use super::super::wire::Wire;
 use super::{
     at_least, check_replicas, is_metadata_too_long, is_name, is_pattern, keep_level, sources,
 };
@@ -123,6 +124,7 @@ impl StreamConfig {
 
     fn fill_in_limits(&mut self, pedantic: bool) -> Result<(), ApiError> {
         self.num_replicas = self.num_replicas.max(1);
+        self.placement = self.placement.take().filter(|placement| !placement.is_empty());
         let mut max_msg_size = i64::from(self.max_msg_size);
         let limits = [
             ("max_msgs", &mut self.max_msgs),
@@ -172,7 +174,7 @@ impl StreamConfig {
         Ok(())
     }
 
-    fn check_counter(&self) -> Result<(), ApiError> {
+    pub(super) fn check_counter(&self) -> Result<(), ApiError> {
         if !self.allow_msg_counter {
             return Ok(());
         }
@@ -329,7 +331,7 @@ impl StreamConfig {
         rule.compile().map(drop).map_err(ApiError::stream_transform_invalid_destination)
     }
 
-    fn complete_republish(&mut self, pedantic: bool) -> Result<(), ApiError> {
+    pub(super) fn complete_republish(&mut self, pedantic: bool) -> Result<(), ApiError> {
         let Some(rule) = &mut self.republish else { return Ok(()) };
         if rule.source.is_empty() {
             if pedantic {

@@ -14,7 +14,10 @@ impl StreamConfig {
     /// [`StreamConfig::check_consumers`], other streams' subjects.
     pub fn check_update(mut self, old: &Self, bounds: &StreamBounds<'_>) -> Result<Self, ApiError> {
         self.complete(bounds)?;
+        // Again: only an update sees that markers bring TTLs, which counters do not go with.
+        self.check_counter()?;
         self.check_changes(old)?;
+        self.complete_destination()?;
         if self.sealed {
             self.max_age = Nanos::ZERO;
             self.discard = Discard::New;
@@ -70,6 +73,22 @@ impl StreamConfig {
             ),
         ];
         refuse_first(&rules)
+    }
+
+    /// In an update, and only there, republishing without a destination is republishing as `>`.
+    /// The reference does not see when that forms a cycle; here it is refused.
+    fn complete_destination(&mut self) -> Result<(), ApiError> {
+        let Some(rule) = self.republish.as_mut().filter(|rule| rule.destination.is_empty()) else {
+            return Ok(());
+        };
+        rule.destination = ">".into();
+        rule.compile().map_err(|error| {
+            ApiError::stream_update(format!(
+                "stream configuration for republish from '{}' to '>': {error}",
+                rule.source
+            ))
+        })?;
+        self.complete_republish(false)
     }
 
     /// Whether consumers that are there keep within the stream's limits for them.

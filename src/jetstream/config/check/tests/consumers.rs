@@ -171,6 +171,10 @@ fn what_is_filled_in() {
             ),
         ),
         (
+            r#"{"ack_policy":"explicit","backoff":[0],"max_ack_pending":5}"#,
+            format!(r#"{{"max_deliver":-1,"max_waiting":512,{idle}}}"#),
+        ),
+        (
             r#"{"max_batch":-1,"max_expires":-1,"max_bytes":-1,"idle_heartbeat":-1}"#,
             format!(r#"{{"max_deliver":-1,"max_waiting":512,{idle}}}"#),
         ),
@@ -483,13 +487,19 @@ fn what_may_change() {
 }
 
 #[test]
-fn a_pause_is_not_changed_by_an_update() {
-    let paused = r#"{"pause_until":"2030-01-01T00:00:00Z"}"#;
-    let same = change(paused, r#"{"pause_until":null}"#, Action::CreateOrUpdate, false);
-    // The level is that of what was asked.
-    let Ok(Checked::Changed(config)) = same else { panic!("{same:?}") };
+fn only_pausing_changes_a_pause() {
+    let paused = r#"{"durable_name":"u","pause_until":"2030-01-01T00:00:00Z"}"#;
+    let plain = r#"{"durable_name":"u"}"#;
+    for action in [Action::CreateOrUpdate, Action::Create] {
+        let forgotten = change(paused, r#"{"pause_until":null}"#, action, false);
+        assert_eq!(forgotten, Ok(Checked::Same));
+        assert_eq!(change(plain, paused, action, false), Ok(Checked::Same));
+    }
+    let described = r#"{"pause_until":null,"description":"d"}"#;
+    let changed = change(paused, described, Action::Update, false);
+    let Ok(Checked::Changed(config)) = changed else { panic!("{changed:?}") };
     assert_eq!(config.pause_until.unwrap().text(), "2030-01-01T00:00:00Z");
-    assert_eq!(change("{}", paused, Action::Create, false).unwrap_err().0, 10148);
+    assert_eq!(config.metadata["_nats.req.level"], "1");
 }
 
 #[test]
@@ -502,11 +512,64 @@ fn actions() {
     };
     assert_eq!(absent("{}"), Err((10149, "consumer does not exist".into())));
     assert_eq!(absent(r#"{"ack_wait":-1}"#).unwrap_err().0, 10183);
+    let durable = r#"{"durable_name":"u"}"#;
     let described = r#"{"description":"x"}"#;
-    assert_eq!(change("{}", "{}", Action::Create, false), Ok(Checked::Same));
-    assert_eq!(change("{}", "{}", Action::CreateOrUpdate, false), Ok(Checked::Same));
+    assert_eq!(change(durable, "{}", Action::Create, false), Ok(Checked::Same));
+    assert_eq!(change(durable, "{}", Action::CreateOrUpdate, false), Ok(Checked::Same));
     let exists = Err((10148, "consumer already exists".into()));
-    assert_eq!(change("{}", described, Action::Create, false), exists);
-    assert_eq!(change("{}", r#"{"ack_wait":-1}"#, Action::Create, false).unwrap_err().0, 10183);
-    assert!(matches!(change("{}", described, Action::Update, false), Ok(Checked::Changed(_))));
+    assert_eq!(change(durable, described, Action::Create, false), exists);
+    let level = r#"{"priority_timeout":-1}"#;
+    assert_eq!(change(durable, level, Action::Create, false), Ok(Checked::Same));
+    assert_eq!(change(durable, r#"{"ack_wait":-1}"#, Action::Create, false).unwrap_err().0, 10183);
+    assert!(matches!(change(durable, described, Action::Update, false), Ok(Checked::Changed(_))));
+    // One that does not say how long it lives is never the same again.
+    assert_eq!(change("{}", "{}", Action::Create, false), exists);
+    let says = r#"{"inactive_threshold":1000000000}"#;
+    assert_eq!(change(says, "{}", Action::Create, false), Ok(Checked::Same));
+}
+
+#[test]
+fn a_consumer_stays_durable_or_not() {
+    let idle = |old: &str, new: &str| match change(old, new, Action::CreateOrUpdate, false) {
+        Ok(Checked::Changed(config)) => config.inactive_threshold.ns() / SECOND,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(idle("{}", r#"{"durable_name":"u"}"#), 5);
+    assert_eq!(idle(r#"{"durable_name":"u"}"#, r#"{"durable_name":null}"#), 0);
+    assert_eq!(idle(r#"{"inactive_threshold":20000000000}"#, r#"{"inactive_threshold":0}"#), 5);
+}
+
+#[test]
+fn limits_are_looked_at_behind_what_pulls_may_not_have() {
+    let limited = created(r#"{"consumer_limits":{"max_ack_pending":40}}"#);
+    let rows = [
+        (r#"{"rate_limit_bps":5}"#, 10086),
+        (r#"{"max_expires":5}"#, 10115),
+        (r#"{"direct":true}"#, 10121),
+        (r#"{"filter_subjects":["a",""]}"#, 10121),
+        (r#"{"sample_freq":"zz"}"#, 10121),
+        (r#"{"deliver_subject":"d.*"}"#, 10079),
+        (r#"{"deliver_subject":"d"}"#, 10082),
+        (r#"{"deliver_subject":"d","ack_policy":"explicit"}"#, 10121),
+    ];
+    for (text, err_code) in rows {
+        let mut config = object(text);
+        config.insert("max_ack_pending".into(), 100.into());
+        assert_eq!(check(&limited, &config).expect_err(text).err_code, err_code, "{text}");
+    }
+}
+
+#[test]
+fn filters_may_cross_but_not_nest() {
+    let rows = [
+        (r#"["*.b","a.*"]"#, None),
+        (r#"["a.*.c","a.b.*"]"#, None),
+        (r#"["a.*","a.>"]"#, Some(10138)),
+        (r#"["q..a","q..a"]"#, Some(10052)),
+    ];
+    for (filters, err_code) in rows {
+        let config = object(&format!(r#"{{"filter_subjects":{filters}}}"#));
+        let error = check(&plain(), &config).err().map(|error| error.err_code);
+        assert_eq!(error, err_code, "{filters}");
+    }
 }

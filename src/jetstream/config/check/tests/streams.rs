@@ -150,6 +150,7 @@ fn what_implies_something_else() {
     let republish = created(r#"{"republish":{"dest":"r.>"}}"#).republish.unwrap();
     assert_eq!(republish.source, ">");
     assert_eq!(created(r#"{"republish":{}}"#).republish.unwrap().compile(), Ok(None));
+    assert_eq!(created(r#"{"placement":{}}"#).placement, None);
 }
 
 #[test]
@@ -331,12 +332,64 @@ fn sources_that_are_the_same() {
         ),
         (r#"{"name":"z","external":{"api":"$JS.API","deliver":""}},{"name":"z.z"}"#, Some(10141)),
         (r#"{"name":"a"},{"name":"z.z"}"#, Some(10141)),
+        (r#"{"name":"z"},{"name":"z","consumer":{"name":"x","deliver_subject":"y"}}"#, None),
+        (
+            r#"{"name":"z","external":{"api":"$JS.API","deliver":""}},
+               {"name":"y","external":{"api":"q","deliver":"d.*"}}"#,
+            Some(10024),
+        ),
     ];
     for (sources, err_code) in rows {
         let request = object(&format!(r#"{{"sources":[{sources}]}}"#));
         let error = create(&request, &[]).err().map(|error| error.err_code);
         assert_eq!(error, err_code, "{sources}");
     }
+}
+
+#[test]
+fn transforms_of_mirrors_may_not_cross_those_of_sources_may() {
+    let rows = [
+        ("*.b", "a.*", Some(10152), None),
+        ("a.*.c", "a.b.*", Some(10152), None),
+        ("a.*", "a.>", Some(10152), Some(10147)),
+        ("a", "a", Some(10152), Some(10147)),
+        ("", "a", None, None),
+        ("a", "b", None, None),
+    ];
+    for (one, other, of_mirror, of_source) in rows {
+        let rules = format!(r#"[{{"src":"{one}","dest":""}},{{"src":"{other}","dest":""}}]"#);
+        let feed = format!(r#"{{"name":"z","subject_transforms":{rules}}}"#);
+        for (request, expected) in [
+            (format!(r#"{{"mirror":{feed}}}"#), of_mirror),
+            (format!(r#"{{"sources":[{feed}]}}"#), of_source),
+        ] {
+            let error = create(&object(&request), &[]).err().map(|error| error.err_code);
+            assert_eq!(error, expected, "{request}");
+        }
+    }
+}
+
+#[test]
+fn circles() {
+    let itself = |source: &str| {
+        let text = format!(r#"{{"subjects":["b"],"sources":[{{"name":"a"{source}}}]}}"#);
+        create(&object(&text), &[]).is_err()
+    };
+    assert!(itself("") && itself(r#","filter_subject":"*""#));
+    assert!(itself(r#","subject_transforms":[{"src":"c","dest":"q"}]"#));
+    assert!(!itself(r#","filter_subject":"c""#));
+    assert!(create(&object(r#"{"mirror":{"name":"a","filter_subject":"c"}}"#), &[]).is_err());
+    // Of what is found on the way, the filters are held against where they stand.
+    let back = |filter: &str, ours: &str| {
+        let one = created(&format!(
+            r#"{{"name":"x1","subjects":["x1"],"sources":[{{"name":"a","filter_subject":"{filter}"}}]}}"#
+        ));
+        let two = created(r#"{"name":"x2","sources":[{"name":"x1"}]}"#);
+        let source = format!(r#"{{"sources":[{{"name":"x2","filter_subject":"{ours}"}}]}}"#);
+        create(&object(&source), &[one, two]).is_err()
+    };
+    assert!(back("", "") && back("x1", "") && back("", "zzz") && back("x1", "zzz"));
+    assert!(!back("a", "") && !back("zzz", "a"));
 }
 
 #[test]

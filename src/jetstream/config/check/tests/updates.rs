@@ -119,6 +119,24 @@ fn a_stream_may_not_feed_itself() {
 }
 
 #[test]
+fn only_an_update_sees_that_markers_bring_ttls() {
+    let counter = created(r#"{"allow_msg_counter":true}"#);
+    let markers = r#"{"allow_msg_counter":true,"subject_delete_marker_ttl":1000000000}"#;
+    let error = update(&counter, markers).unwrap_err();
+    assert_eq!(error.description, "counter stream cannot use message TTLs");
+}
+
+#[test]
+fn an_update_republishes_as_everything() {
+    let update = |rule: &str| update(&created("{}"), &format!(r#"{{"republish":{rule}}}"#));
+    let error = update(r#"{"src":"b.>","dest":""}"#).unwrap_err();
+    assert_eq!(error.description, "stream configuration for republish destination forms a cycle");
+    let error = update(r#"{"src":"q","dest":""}"#).unwrap_err();
+    let text = "stream configuration for republish from 'q' to '>': invalid subject";
+    assert_eq!(said(error), (10069, text.into()));
+}
+
+#[test]
 fn consumers_hold_limits_down() {
     let stream = created(r#"{"consumer_limits":{"max_ack_pending":5,"inactive_threshold":1000}}"#);
     let config = |text| consumer(&object(text));
