@@ -380,12 +380,7 @@ impl Front {
 
 /// What this server cannot do yet is refused by name.
 fn refuse_what_is_missing(config: &StreamConfig) -> Result<(), ApiError> {
-    let missing = [
-        (config.mirror.is_some(), "mirrors"),
-        (!config.sources.is_empty(), "sources"),
-        (config.allow_msg_schedules, "message schedules"),
-        (config.allow_batched, "fast batches"),
-    ];
+    let missing = [(config.mirror.is_some(), "mirrors"), (!config.sources.is_empty(), "sources")];
     match missing.iter().find(|(is_asked, _)| *is_asked) {
         Some((_, what)) => {
             Err(ApiError::stream_invalid_config(format_args!("{what} are not supported yet")))
