@@ -126,7 +126,7 @@ pub const PACE_SEGMENT_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// A batch closes at this size; the next one gathers behind it.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes appended but not yet durable. At it publishes are refused until the disk has caught up.
-pub const GATHER_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const GATHER_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Records that are made durable together (an atomic batch, a large message). Larger is refused.
 pub const ATOMIC_BYTES_MAX: usize = 72 * 1024 * 1024;
 /// Durable batches kept in memory for readers at the tail; the oldest is dropped.

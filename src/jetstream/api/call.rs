@@ -152,7 +152,9 @@ impl<'a> Call<'a> {
     pub fn wants_no_body(&self) -> bool {
         match self {
             Self::Stream(call, _) => *call == StreamCall::Delete,
-            Self::Consumer { call, .. } => *call == ConsumerCall::Delete,
+            Self::Consumer { call, .. } => {
+                matches!(call, ConsumerCall::Delete | ConsumerCall::Info)
+            }
             _ => false,
         }
     }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::call::{Call, StreamCall};
 use super::level::check_level;
-use super::requests::{ListRequest, body};
+use super::requests::{StreamsRequest, optional_body};
 use crate::jetstream::config::{
     API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest,
 };
@@ -126,16 +126,14 @@ impl Front {
         if call.wants_cluster() {
             return self.refuse(&request, call, &ApiError::cluster_required(), desk);
         }
-        if call.wants_no_body() && !request.body.is_empty() {
-            return self.refuse(&request, call, &ApiError::not_empty_request(), desk);
+        if let Err(error) = call.check_empty(&request.body) {
+            return self.refuse(&request, call, &error, desk);
         }
         let account = request.account();
-        let Some(entry) = self.registry.get_mut(account, name) else {
-            return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
+        let found = self.registry.get_mut(account, name);
+        let Some(entry) = found.filter(|entry| entry.stage != Stage::Leaving) else {
+            return self.refuse_missing(&request, call, desk);
         };
-        if entry.stage == Stage::Leaving {
-            return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
-        }
         let owner = entry.owner;
         if let Call::Stream(StreamCall::Delete, _) = call {
             entry.stage = Stage::Leaving;
@@ -144,19 +142,43 @@ impl Front {
         desk.post(owner, Letter::Request(request));
     }
 
+    /// There is no such stream, which is told if nothing else is wrong.
+    fn refuse_missing(&mut self, request: &Request, call: &Call<'_>, desk: &mut Desk<'_>) {
+        let checked = call.check_body(&request.body, desk.ground.site.mode());
+        let error = checked.err().unwrap_or_else(ApiError::stream_not_found);
+        self.refuse(request, call, &error, desk);
+    }
+
     /// The configuration a request asks for, checked and completed.
     fn checked(
         &self,
         request: &Request,
-        name: &str,
+        call: &Call<'_>,
+        existing: Option<&StreamConfig>,
+        desk: &Desk<'_>,
+    ) -> Result<StreamConfig, ApiError> {
+        let config = self.judged(request, call, existing, desk)?;
+        let name = config.name.as_str();
+        let account = request.account();
+        let mut others = self.registry.of_account(account).filter(|(other, _)| *other != name);
+        let is_taken = others.any(|(_, other)| shares_subjects(&config, &other.config));
+        if is_taken {
+            return Err(ApiError::stream_subject_overlap());
+        }
+        self.check_reservation(account, &config, desk)?;
+        Ok(config)
+    }
+
+    /// The configuration a request asks for, judged by itself.
+    fn judged(
+        &self,
+        request: &Request,
+        call: &Call<'_>,
         existing: Option<&StreamConfig>,
         desk: &Desk<'_>,
     ) -> Result<StreamConfig, ApiError> {
         let site = &desk.ground.site;
         let asked = StreamRequest::parse(&request.body, site.mode())?;
-        if asked.config.name != name {
-            return Err(ApiError::stream_mismatch());
-        }
         refuse_what_is_missing(&asked.config)?;
         let account = request.account();
         let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
@@ -166,17 +188,25 @@ impl Front {
             account: &AccountLimits::default(),
             find: &find,
         };
-        let config = match existing {
-            None => asked.config.check_create(&bounds)?,
-            Some(existing) => asked.config.check_update(existing, &bounds)?,
+        let (Call::StreamCreate(name) | Call::StreamUpdate(name)) = *call else {
+            return Err(ApiError::bad_request());
         };
-        let mut others = self.registry.of_account(account).filter(|(other, _)| *other != name);
-        let is_taken = others.any(|(_, other)| shares_subjects(&config, &other.config));
-        if is_taken {
-            return Err(ApiError::stream_subject_overlap());
+        let is_named = asked.config.name == name;
+        if let Call::StreamCreate(_) = call {
+            return match is_named {
+                true => asked.config.check_create(&bounds),
+                false => Err(ApiError::stream_mismatch()),
+            };
         }
-        self.check_reservation(account, &config, desk)?;
-        Ok(config)
+        // An update tells first what else is wrong.
+        match existing {
+            Some(existing) if is_named => asked.config.check_update(existing, &bounds),
+            _ => {
+                asked.config.check_form(&bounds)?;
+                let missing = ApiError::stream_not_found();
+                Err(if is_named { missing } else { ApiError::stream_mismatch() })
+            }
+        }
     }
 
     /// A stream reserves its `max_bytes` of what the server may use.
@@ -209,7 +239,7 @@ impl Front {
             self.registry.wait(request);
             return;
         }
-        let config = match self.checked(&request, name, None, desk) {
+        let config = match self.checked(&request, call, None, desk) {
             Ok(config) => config,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
@@ -228,14 +258,13 @@ impl Front {
     fn update(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
         let account = request.account();
         let found = self.registry.get(account, name).filter(|entry| entry.stage != Stage::Leaving);
-        let Some(entry) = found else {
-            return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
-        };
-        let (owner, incarnation) = (entry.owner, entry.incarnation);
-        let config = match self.checked(&request, name, Some(&entry.config), desk) {
+        let home = found.map(|entry| (entry.owner, entry.incarnation));
+        let existing = found.map(|entry| &entry.config);
+        let config = match self.checked(&request, call, existing, desk) {
             Ok(config) => config,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
+        let Some((owner, incarnation)) = home else { return };
         if let Some(entry) = self.registry.get_mut(account, name) {
             entry.config = config.clone();
         }
@@ -245,7 +274,9 @@ impl Front {
 
     /// NAMES and LIST: the streams whose subjects have something in common with the one asked for.
     fn list(&mut self, request: Request, call: &Call<'_>, desk: &mut Desk<'_>) {
-        let asked: ListRequest = match body(&request.body, "JSApiStreamListRequest") {
+        let is_list = *call == Call::StreamList;
+        let root = if is_list { "JSApiStreamListRequest" } else { "JSApiStreamNamesRequest" };
+        let asked: StreamsRequest = match optional_body(&request.body, root) {
             Ok(asked) => asked,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
@@ -257,7 +288,6 @@ impl Front {
         let streams = self.registry.of_account(request.account());
         let live = streams.filter(|(_, entry)| entry.stage == Stage::Live && wanted(&entry.config));
         let names: Vec<String> = live.map(|(name, _)| name.to_owned()).collect();
-        let is_list = *call == Call::StreamList;
         let limit = if is_list { LIST_PAGE } else { NAMES_PAGE };
         let offset = usize::try_from(asked.offset).unwrap_or(0).min(names.len());
         let page = &names[offset..(offset + limit).min(names.len())];

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::call::{Call, StreamCall};
-use super::requests::body;
+use super::requests::{body, optional_body};
 use super::stored::{Found, StoredMessage};
 use crate::jetstream::advisory::StreamAction;
 use crate::jetstream::config::{Mode, StreamConfig};
@@ -132,7 +132,7 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Served {
-        let asked: InfoRequest = body(&request.body, "JSApiStreamInfoRequest")?;
+        let asked: InfoRequest = optional_body(&request.body, "JSApiStreamInfoRequest")?;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
         let Some(mut page) = hosted.stream.info(&mut context, &asked) else {
             hosted.parked.push(Letter::Request(request.clone()));
@@ -176,7 +176,7 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Result<Reply, ApiError> {
-        let asked: PurgeRequest = body(&request.body, "JSApiStreamPurgeRequest")?;
+        let asked: PurgeRequest = optional_body(&request.body, "JSApiStreamPurgeRequest")?;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else {
             return Err(ApiError::stream_not_found());
         };
