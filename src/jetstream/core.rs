@@ -184,16 +184,25 @@ impl JetStream {
             return hosted.stream.refuse_for_now(&mut context, reply);
         }
         hosted.stream.publish(&mut context, &Incoming { subject, reply, headers, payload });
+        let is_waiting = hosted.stream.has_waiting_publishes();
         self.after_change(slot);
+        if is_waiting {
+            self.poll_again(slot);
+        }
     }
 
     fn on_ack(&mut self, slot: StreamSlot, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
         let Some(ack) = AckTokens::parse(received.subject) else { return };
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let name = std::str::from_utf8(ack.consumer).ok();
-        let Some(at) = name.and_then(|name| hosted.seats.find(name)) else { return };
-        let Some(seat) = hosted.seats.get_mut(at) else { return };
         let (payload, reply) = (received.payload, received.reply);
+        let Some(at) = name.and_then(|name| hosted.seats.find(name)) else {
+            if !reply.is_empty() {
+                context.out.publish(received.account, no_responders(reply));
+            }
+            return;
+        };
+        let Some(seat) = hosted.seats.get_mut(at) else { return };
         let store = hosted.stream.store();
         let answered = seat.consumer.on_ack(&mut context, store, &ack, payload, reply);
         if answered == Answered::Nobody && !reply.is_empty() {

@@ -125,8 +125,8 @@ pub const SEGMENT_BYTES_MAX: u32 = 256 * 1024 * 1024;
 pub const PACE_SEGMENT_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// A batch closes at this size; the next one gathers behind it.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes appended but not yet durable. At it publishes are refused until the disk has caught up.
-pub const GATHER_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes appended but not yet durable. At it publishes wait until the disk has caught up.
+pub const GATHER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Records that are made durable together (an atomic batch, a large message). Larger is refused.
 pub const ATOMIC_BYTES_MAX: usize = 72 * 1024 * 1024;
 /// Durable batches kept in memory for readers at the tail; the oldest is dropped.
@@ -193,10 +193,6 @@ pub const DEDUP_PAUSE_NS: u64 = 100 * MILLISECOND;
 pub const STORED_HEADER_BYTES_MAX: usize = 64 * 1024 - 1;
 /// Messages one look at a stream's ages, ids or TTLs goes through; the rest waits for the next.
 pub const STREAM_TICK_MESSAGES: usize = 1024;
-/// Publishes of a stream that wait for a read (a counter's last value, a header of before the
-/// restart); more are refused with 429.
-pub const WAITING_PUBLISHES_MAX: usize = 1024;
-pub const WAITING_PUBLISH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Direct gets of a stream that wait for a read; more are answered with 429.
 pub const WAITING_GETS_MAX: usize = 1024;
 /// Messages of one direct get that go out before others have their turn.

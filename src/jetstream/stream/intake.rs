@@ -9,7 +9,7 @@ use super::fast_batch::is_fast;
 use super::recovery::Recovery;
 use super::schedule::headers_of_schedule;
 use super::ttl::Ttl;
-use crate::jetstream::config::{PersistMode, Retention};
+use crate::jetstream::config::{PersistMode, Retention, Storage};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::PubAck;
@@ -68,8 +68,17 @@ impl Stream {
     pub fn publish(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) {
         self.seen = ctx.now;
         let must_wait = self.recovery != Recovery::Done || !self.waiting.is_empty();
-        if must_wait || !self.decide(ctx, message) {
+        if must_wait || self.is_behind(ctx, message) || !self.decide(ctx, message) {
             self.wait(ctx, message);
+        }
+    }
+
+    /// The disk has to catch up first.
+    pub(super) fn is_behind(&self, ctx: &mut Context<'_>, message: &Incoming<'_>) -> bool {
+        let len = message.subject.len() + message.headers.len() + message.payload.len();
+        match ctx.log.as_deref_mut() {
+            Some(log) if self.config.storage == Storage::File => log.is_behind(len),
+            _ => false,
         }
     }
 
