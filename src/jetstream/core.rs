@@ -12,9 +12,10 @@ use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
 use super::letter::{Letter, Posting, Request};
 use super::outbox::{Outgoing, PostedQueue};
+use super::snapshot::Import;
 use super::stream::{DirectGet, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
-use crate::storage::{KeyValue, Log};
+use crate::storage::{KeyValue, Log, StreamId};
 use crate::types::{AccountId, Mono, Now, ShardId};
 
 /// What a core's JetStream starts from.
@@ -81,6 +82,15 @@ pub struct JetStream {
     pub(super) awaiting: Vec<u32>,
     /// Streams with requests that wait for a read, or for room.
     pub(super) polled: Vec<u32>,
+    /// Streams with snapshots under way.
+    pub(super) exporting: Vec<StreamSlot>,
+    /// Restores under way, by number.
+    pub(super) imports: BTreeMap<u32, Box<Import>>,
+    pub(super) next_import: u32,
+    /// When snapshots and restores are looked at again at the latest.
+    pub(super) transfers_at: Mono,
+    /// Streams of the logs that were being restored when the server ended.
+    pub(super) leftovers: Vec<(u16, StreamId)>,
     /// Consumers with progress that is not in the log, and when it has to be.
     pub(super) unwritten: Vec<(StreamSlot, u32)>,
     pub(super) progress_at: Mono,
@@ -90,7 +100,7 @@ pub struct JetStream {
     /// The last turn.
     pub(super) ran_at: Mono,
     pub(super) room_opened: bool,
-    subscription_changes: Vec<SubscriptionChange>,
+    pub(super) subscription_changes: Vec<SubscriptionChange>,
     postings: Vec<Posting>,
     /// Letters to this core itself.
     own_letters: VecDeque<Letter>,
@@ -112,6 +122,11 @@ impl JetStream {
             ready: VecDeque::new(),
             awaiting: Vec::new(),
             polled: Vec::new(),
+            exporting: Vec::new(),
+            imports: BTreeMap::new(),
+            next_import: 0,
+            transfers_at: Mono::NEVER,
+            leftovers: Vec::new(),
             unwritten: Vec::new(),
             progress_at: Mono(0),
             is_awaited: false,
@@ -159,6 +174,8 @@ impl JetStream {
             Target::Next(slot) => self.on_next(slot, received, now, gate),
             Target::Direct(slot) => self.on_direct(slot, received, now, gate),
             Target::FlowControl(slot) => self.on_flow_control(slot, received, now, gate),
+            Target::SnapshotAck(slot) => self.on_export_ack(slot, received.subject, now, gate),
+            Target::Restore(number) => self.on_import_chunk(number, received, now),
         }
         self.open_own_letters(now, gate);
     }
@@ -275,6 +292,7 @@ impl JetStream {
         match letter {
             Letter::Request(request) => self.serve(&request, now, gate),
             Letter::Create { card, request } => self.create(&card, &request, now, gate),
+            Letter::Restore { card, request } => self.begin_import(&card, &request, now, gate),
             Letter::Update { card, request } => self.update(&card, &request, now, gate),
             Letter::Delete { request } => self.delete(&request, now, gate),
             Letter::Tell(request) => self.tell(&request, now, gate),

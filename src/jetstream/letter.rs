@@ -1,8 +1,8 @@
 //! What JetStream of one core tells JetStream of another. Both are this process.
 //!
 //! ```text
-//!   shard 0 ── Create, Update, Delete, Request ──▶ owner of the stream
-//!   shard 0 ◀── Created, Refused, Deleted ──────── owner
+//!   shard 0 ── Create, Restore, Update, Delete, Request ──▶ owner of the stream
+//!   shard 0 ◀── Created, Refused, Deleted ───────────────── owner
 //!   shard 0 ── Gather ──▶ every core ── Gathered ──▶ shard 0
 //! ```
 
@@ -49,6 +49,11 @@ pub enum Letter {
     Request(Request),
     /// Make this stream and answer the request. One that exists just as asked for answers too.
     Create {
+        card: StreamCard,
+        request: Request,
+    },
+    /// Make this stream out of a snapshot, and tell the asker where to send it.
+    Restore {
         card: StreamCard,
         request: Request,
     },

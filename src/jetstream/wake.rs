@@ -24,6 +24,7 @@ impl JetStream {
         self.run_due(now, gate);
         self.poll_streams(now, gate);
         self.poll_ready(now, gate, budget);
+        self.run_transfers(now, gate);
         self.write_progress(now, gate);
         self.open_own_letters(now, gate);
         self.ground.release();
@@ -39,8 +40,8 @@ impl JetStream {
             false => self.ran_at.plus(limits::JETSTREAM_POLL_NS),
         };
         let logs = self.ground.logs.iter().map(crate::storage::Log::wake_at);
-        let progress = self.progress_due();
-        logs.fold(self.alarms.next().min(progress).min(polled), Mono::min)
+        let own = self.alarms.next().min(self.progress_due()).min(self.transfers_at);
+        logs.fold(own.min(polled), Mono::min)
     }
 
     fn read_log_events(&mut self) {

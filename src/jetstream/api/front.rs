@@ -8,16 +8,16 @@ use serde_json::value::RawValue;
 
 use super::call::{Call, StreamCall};
 use super::level::check_level;
-use super::requests::{ListRequest, body};
+use super::requests::{ListRequest, RestoreRequest, body, is_nothing};
 use crate::jetstream::config::{
-    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest,
+    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest, parse,
 };
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::Ground;
 use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
 use crate::jetstream::outbox::Outgoing;
-use crate::jetstream::registry::{Registry, Stage};
+use crate::jetstream::registry::{Entry, Registry, Stage};
 use crate::types::pattern::overlap;
 use crate::types::{AccountId, Now, ShardId, json};
 
@@ -103,6 +103,7 @@ impl Front {
             Call::StreamNames | Call::StreamList => self.list(request, &call, desk),
             Call::StreamCreate(name) => self.create(request, name, &call, desk),
             Call::StreamUpdate(name) => self.update(request, name, &call, desk),
+            Call::Stream(StreamCall::Restore, name) => self.restore(request, name, &call, desk),
             _ => self.pass_on(request, &call, desk),
         }
     }
@@ -129,11 +130,14 @@ impl Front {
         if call.wants_no_body() && !request.body.is_empty() {
             return self.refuse(&request, call, &ApiError::not_empty_request(), desk);
         }
+        if call.wants_body() && is_nothing(&request.body) {
+            return self.refuse(&request, call, &ApiError::bad_request(), desk);
+        }
         let account = request.account();
         let Some(entry) = self.registry.get_mut(account, name) else {
             return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
         };
-        if entry.stage == Stage::Leaving {
+        if matches!(entry.stage, Stage::Leaving | Stage::Restoring) {
             return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
         }
         let owner = entry.owner;
@@ -152,13 +156,23 @@ impl Front {
         existing: Option<&StreamConfig>,
         desk: &Desk<'_>,
     ) -> Result<StreamConfig, ApiError> {
-        let site = &desk.ground.site;
-        let asked = StreamRequest::parse(&request.body, site.mode())?;
+        let asked = StreamRequest::parse(&request.body, desk.ground.site.mode())?;
         if asked.config.name != name {
             return Err(ApiError::stream_mismatch());
         }
+        self.judged(request.account(), asked, existing, desk)
+    }
+
+    fn judged(
+        &self,
+        account: AccountId,
+        asked: StreamRequest,
+        existing: Option<&StreamConfig>,
+        desk: &Desk<'_>,
+    ) -> Result<StreamConfig, ApiError> {
+        let site = &desk.ground.site;
+        let name = asked.config.name.clone();
         refuse_what_is_missing(&asked.config)?;
-        let account = request.account();
         let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
         let bounds = StreamBounds {
             pedantic: asked.pedantic,
@@ -214,20 +228,68 @@ impl Front {
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
         let (owner, incarnation) = match self.registry.get(account, name) {
-            Some(entry) if entry.config == config => (entry.owner, entry.incarnation),
+            Some(entry) if entry.config == config && entry.stage != Stage::Restoring => {
+                (entry.owner, entry.incarnation)
+            }
             Some(_) => {
                 let error = ApiError::stream_name_exist();
                 return self.refuse(&request, call, &error, desk);
             }
-            None => self.registry.reserve(account, config.clone(), desk.now.wall),
+            None => self.registry.reserve(account, config.clone(), Stage::Making, desk.now.wall),
         };
         let card = card(&request, &config, incarnation);
         desk.post(owner, Letter::Create { card, request });
     }
 
+    /// A stream that will come out of a snapshot: its name is reserved, its owner takes it in.
+    fn restore(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
+        let account = request.account();
+        if self.registry.get(account, name).is_some_and(|entry| entry.stage == Stage::Leaving) {
+            self.registry.wait(request);
+            return;
+        }
+        let config = match self.restorable(&request, name, desk) {
+            Ok(config) => config,
+            Err(error) => return self.refuse(&request, call, &error, desk),
+        };
+        let (config_kept, stage) = (config.clone(), Stage::Restoring);
+        let reserved = self.registry.reserve(account, config_kept, stage, desk.now.wall);
+        let (owner, incarnation) = reserved;
+        let card = card(&request, &config, incarnation);
+        desk.post(owner, Letter::Restore { card, request });
+    }
+
+    /// The configuration of a stream that may be restored.
+    fn restorable(
+        &self,
+        request: &Request,
+        name: &str,
+        desk: &Desk<'_>,
+    ) -> Result<StreamConfig, ApiError> {
+        if is_nothing(&request.body) {
+            return Err(ApiError::bad_request());
+        }
+        let mode = desk.ground.site.mode();
+        let root = "JSApiStreamRestoreRequest";
+        let mut config = parse::<RestoreRequest>(&request.body, mode, root)?.config;
+        if config.name.is_empty() {
+            config.name = name.into();
+        }
+        if config.name != name {
+            return Err(ApiError::stream_mismatch());
+        }
+        let asked = StreamRequest { config, pedantic: false };
+        let config = self.judged(request.account(), asked, None, desk)?;
+        match self.registry.get(request.account(), name) {
+            Some(_) => Err(ApiError::stream_name_exist_restore_failed()),
+            None => Ok(config),
+        }
+    }
+
     fn update(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
         let account = request.account();
-        let found = self.registry.get(account, name).filter(|entry| entry.stage != Stage::Leaving);
+        let is_there = |entry: &&Entry| matches!(entry.stage, Stage::Making | Stage::Live);
+        let found = self.registry.get(account, name).filter(is_there);
         let Some(entry) = found else {
             return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
         };
@@ -345,7 +407,7 @@ impl Front {
         match letter {
             Letter::Created(card) => {
                 if let Some(entry) = self.registry.get_mut(card.account(), &card.name)
-                    && entry.stage == Stage::Making
+                    && entry.stage != Stage::Leaving
                 {
                     entry.stage = Stage::Live;
                 }

@@ -112,10 +112,8 @@ impl JetStream {
             StreamCall::Purge => self.purge(slot, request, now, gate)?,
             StreamCall::MessageGet => return self.message_get(slot, request, now, gate),
             StreamCall::MessageDelete => self.message_delete(slot, request, now, gate)?,
-            StreamCall::Snapshot | StreamCall::Restore => {
-                return Err(ApiError::stream_general("snapshots are not supported yet"));
-            }
-            StreamCall::Delete => return Ok(None),
+            StreamCall::Snapshot => return self.begin_export(slot, request, now, gate),
+            StreamCall::Delete | StreamCall::Restore => return Ok(None),
             StreamCall::LeaderStepDown
             | StreamCall::PeerRemove
             | StreamCall::PeerEvacuate
@@ -243,11 +241,16 @@ impl JetStream {
         Ok(self.adopt(log, stream))
     }
 
-    /// Answers a create or update with what the stream is now.
+    /// Answers a create, an update or the end of a restore with what the stream is now.
     pub fn tell(&mut self, request: &Request, now: Now, gate: &mut dyn Gate) {
         let domain = self.ground.site.domain.clone();
         let Some(call) = Call::parse(&request.subject, domain.as_deref()) else { return };
-        let (Call::StreamCreate(name) | Call::StreamUpdate(name)) = call else { return };
+        let (Call::StreamCreate(name)
+        | Call::StreamUpdate(name)
+        | Call::Stream(StreamCall::Restore, name)) = call
+        else {
+            return;
+        };
         let Some(slot) = self.find(request.account(), name) else { return };
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let page = hosted.stream.info(&mut context, &InfoRequest::default());
@@ -261,6 +264,7 @@ impl JetStream {
         let at = hosted.stream.appended();
         let body = match call {
             Call::StreamCreate(_) => answer(call.kind(), &StreamCreated::new(info)),
+            Call::Stream(..) => answer("stream_create", &info),
             _ => answer(call.kind(), &info),
         };
         self.reply(Some(slot), request, &Reply { body, at });
