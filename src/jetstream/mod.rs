@@ -44,7 +44,7 @@ mod target;
 mod wake;
 
 pub use config::API_LEVEL;
-pub use context::{Gate, GateState, Site};
+pub use context::{Caller, Gate, GateState, Site};
 pub use core::{JetStream, Received, Seed};
 pub use outbox::{Posted, PostedQueue};
 pub use target::{SubscriptionChange, SubscriptionKey, Target};

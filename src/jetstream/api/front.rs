@@ -16,8 +16,8 @@ use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::Ground;
 use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
-use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::registry::{Entry, Registry, Stage};
+use crate::storage::Lsn;
 use crate::types::pattern::overlap;
 use crate::types::{AccountId, Now, ShardId, json};
 
@@ -62,10 +62,7 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     pub fn reply(&mut self, request: &Request, body: &[u8]) {
-        if !request.reply.is_empty() {
-            let message = Outgoing::plain(&request.reply, body);
-            self.ground.outbox(None).publish(request.account(), message);
-        }
+        self.ground.answer(None, request, body, Lsn(0), self.now.wall);
     }
 
     fn post(&mut self, to: ShardId, letter: Letter) {

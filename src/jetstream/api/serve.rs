@@ -12,7 +12,6 @@ use crate::jetstream::core::JetStream;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::{ClusterInfo, StreamCreated, Success, answer};
 use crate::jetstream::letter::{Letter, Request, StreamCard};
-use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::stream::{
     Got, InfoRequest, MessageDeleteRequest, MessageGetRequest, PurgeRequest, Stream,
 };
@@ -55,10 +54,10 @@ impl JetStream {
         };
         match served {
             Ok(None) => {}
-            Ok(Some(reply)) => self.reply(found, request, &reply),
+            Ok(Some(reply)) => self.reply(found, request, &reply, now),
             Err(error) => {
                 self.post(ShardId(0), Letter::Failed);
-                self.reply(found, request, &Reply::now(call.refusal(&error)));
+                self.reply(found, request, &Reply::now(call.refusal(&error)), now);
             }
         }
     }
@@ -68,13 +67,10 @@ impl JetStream {
         slot: Option<StreamSlot>,
         request: &Request,
         reply: &Reply,
+        now: Now,
     ) {
-        if request.reply.is_empty() {
-            return;
-        }
         let log = slot.and_then(|slot| self.hosted[slot.index as usize].as_ref()?.log);
-        let message = Outgoing::plain(&request.reply, &reply.body);
-        self.ground.outbox(log).publish_when(request.account(), reply.at, message);
+        self.ground.answer(log, request, &reply.body, reply.at, now.wall);
     }
 
     fn serve_call(
@@ -221,7 +217,7 @@ impl JetStream {
                 self.post(ShardId(0), Letter::Refused { account, name, incarnation });
                 let call = Call::StreamCreate(&card.name);
                 let error = error_of(refusal);
-                self.reply(None, request, &Reply::now(call.refusal(&error)));
+                self.reply(None, request, &Reply::now(call.refusal(&error)), now);
             }
         }
     }
@@ -267,7 +263,7 @@ impl JetStream {
             Call::Stream(..) => answer("stream_create", &info),
             _ => answer(call.kind(), &info),
         };
-        self.reply(Some(slot), request, &Reply { body, at });
+        self.reply(Some(slot), request, &Reply { body, at }, now);
     }
 
     /// Changes a stream; the registry has checked that it may be.
@@ -280,7 +276,7 @@ impl JetStream {
         if let Err(refusal) = hosted.stream.update(&mut context, config) {
             let call = Call::StreamUpdate(&card.name);
             let error = error_of(refusal);
-            return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
+            return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)), now);
         }
         self.resubscribe(&before, slot);
         self.advise_stream(slot, StreamAction::Modify, now, gate);
@@ -299,15 +295,11 @@ impl JetStream {
             Ok(at) => at,
             Err(refusal) => {
                 let error = error_of(refusal);
-                return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
+                return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)), now);
             }
         };
         let body = answer("stream_delete", &Success::YES);
-        let message = Outgoing::plain(&request.reply, &body);
-        let log = at.0;
-        if !request.reply.is_empty() {
-            self.ground.outbox(log).publish_when(request.account(), at.1, message);
-        }
+        self.ground.answer(at.0, request, &body, at.1, now.wall);
     }
 }
 

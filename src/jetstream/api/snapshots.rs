@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::call::{Call, StreamCall};
 use super::requests::body;
 use super::serve::{Reply, Served, error_of};
-use crate::jetstream::advisory::{StreamAction, id_of};
+use crate::jetstream::advisory::{StreamAction, Transfer, TransferAdvisory, id_of};
 use crate::jetstream::config::{
     Action, Checked, ConsumerBounds, ConsumerConfig, Mode, StreamConfig,
 };
@@ -24,7 +24,7 @@ use crate::jetstream::stream::{Stream, StreamRecord};
 use crate::jetstream::target::{StreamSlot, SubscriptionChange, Target};
 use crate::storage::{Refusal, Seq, StreamId, Urgency};
 use crate::types::limits::{RESTORES_MAX, SNAPSHOTS_MAX};
-use crate::types::{Mono, Now, ShardId, Subject};
+use crate::types::{AccountId, Mono, Now, ShardId, Subject, Wall};
 
 /// The key of a stream in the log that is being restored. One that has it and no record is
 /// nobody's: the server ended before the restore did.
@@ -175,7 +175,8 @@ impl JetStream {
         let step = export.step(&mut context, hosted.stream.store());
         if step == Step::Settled {
             let reply = Reply::now(std::mem::take(&mut export.answer));
-            self.reply(Some(slot), &export.request, &reply);
+            self.reply(Some(slot), &export.request, &reply, now);
+            self.advise_export(slot, export, None, now, gate);
         }
         step
     }
@@ -196,6 +197,26 @@ impl JetStream {
         }
         let key = (hosted.account(), export.ack_pattern().into_bytes().into(), acks_of(slot));
         self.subscription_changes.push(SubscriptionChange { key, wanted: false });
+        self.advise_export(slot, &export, Some(error), now, gate);
+    }
+
+    /// `end`: it has ended, with an error or without.
+    fn advise_export(
+        &mut self,
+        slot: StreamSlot,
+        export: &Export,
+        end: Option<Option<&str>>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
+        let Some((hosted, context)) = self.at(slot, now, gate) else { return };
+        let (account, stream) = (hosted.account(), hosted.name());
+        let about = Transfer { account, stream, client: &export.request.client };
+        let told = match end {
+            None => TransferAdvisory::SnapshotCreate(&export.state),
+            Some(error) => TransferAdvisory::SnapshotComplete { start: export.started, error },
+        };
+        told.publish(context.out, context.site, now, about);
     }
 
     /// The stream goes: whoever takes a snapshot of it hears that there will be no more.
@@ -231,7 +252,7 @@ impl JetStream {
             self.refuse_stream(card);
             self.post(ShardId(0), Letter::Failed);
             let call = Call::Stream(StreamCall::Restore, &card.name);
-            return self.reply(None, request, &Reply::now(call.refusal(&error)));
+            return self.reply(None, request, &Reply::now(call.refusal(&error)), now);
         }
         tracing::info!("Starting restore for stream '$G > {}'", card.name);
         let nuid = id_of(now.wall, &[card.name.as_bytes(), &request.reply]);
@@ -243,10 +264,21 @@ impl JetStream {
         let key = (account, subject.as_bytes().into(), Target::Restore(number));
         self.subscription_changes.push(SubscriptionChange { key, wanted: true });
         let context = self.ground.context(log, now, gate);
-        let import = Import::new(account, id, log, config, subject, &context);
+        let client = request.client.clone();
+        let import = Import::new(account, id, log, config, subject, client, &context);
         self.imports.insert(number, Box::new(import));
         self.transfers_at = Mono(0);
-        self.reply(None, request, &Reply::now(answer));
+        self.reply(None, request, &Reply::now(answer), now);
+        self.advise_import(number, now);
+    }
+
+    fn advise_import(&mut self, number: u32, now: Now) {
+        let Some(import) = self.imports.get(&number) else { return };
+        let (account, stream) = (import.account, import.config.name.as_str());
+        let about = Transfer { account, stream, client: &import.client };
+        let site = std::sync::Arc::clone(&self.ground.site);
+        let out = self.ground.outbox(import.log);
+        TransferAdvisory::RestoreCreate.publish(out, &site, now, about);
     }
 
     /// What a crash would leave of the restore is known as such by its key.
@@ -286,12 +318,14 @@ impl JetStream {
     fn run_import(&mut self, number: u32, now: Now, gate: &mut dyn Gate) -> Mono {
         let Some(import) = self.imports.get_mut(&number) else { return Mono::NEVER };
         let mut context = self.ground.context(import.log, now, gate);
+        let mut is_told = true;
         let outcome = match import.step(&mut context) {
             Progress::Again => return Mono(0),
             Progress::Waiting(until) => return until,
             Progress::Complete => None,
             Progress::Failed(error) => Some(error),
             Progress::Stalled => {
+                is_told = false;
                 let name = &import.config.name;
                 Some(ApiError::stream_restore(format!(
                     "restore for stream '$G > {name}' is stalled"
@@ -310,6 +344,12 @@ impl JetStream {
                 error
             }
         };
+        if is_told {
+            let about = Transfer { account: end.account, stream: &end.name, client: &end.client };
+            let told = TransferAdvisory::RestoreComplete { start: end.started, bytes: end.bytes };
+            let site = std::sync::Arc::clone(&self.ground.site);
+            told.publish(self.ground.outbox(end.log), &site, now, about);
+        }
         self.tell_import(&end, error, now, gate);
         Mono::NEVER
     }
@@ -463,6 +503,8 @@ impl JetStream {
             reply: end.last_reply.to_vec(),
             headers: Vec::new(),
             body: Vec::new(),
+            is_audited: false,
+            client: Vec::new(),
         };
         self.tell(&request, now, gate);
     }
@@ -470,10 +512,12 @@ impl JetStream {
 
 /// What is left of a restore when it has ended.
 struct ImportEnd {
-    account: crate::types::AccountId,
+    account: AccountId,
     id: StreamId,
     log: Option<u16>,
     name: String,
+    client: Vec<u8>,
+    started: Wall,
     bytes: u64,
     /// Empty: nobody to tell.
     last_reply: Box<[u8]>,
@@ -486,6 +530,8 @@ impl ImportEnd {
             id: import.id,
             log: import.log,
             name: import.config.name.clone(),
+            client: import.client.clone(),
+            started: import.started,
             bytes: import.bytes,
             last_reply,
         }

@@ -55,7 +55,7 @@ impl ExportRequest {
 enum Stage {
     /// What the state tells is not all on disk.
     Settling(Lsn),
-    /// Nobody has listened yet; not longer than until then.
+    /// Clients subscribe when they have the answer; not longer than until then.
     Listening(Mono),
     Flowing,
 }
@@ -112,6 +112,8 @@ pub struct Export {
     chunk_bytes: usize,
     window: u64,
     stage: Stage,
+    /// Somebody listened when it began: when nobody does any more, it ends.
+    is_heard: bool,
     next: Seq,
     last: Seq,
     /// Entries that are not packed yet.
@@ -141,6 +143,7 @@ impl Export {
             chunk_bytes,
             window,
             stage: Stage::Settling(at),
+            is_heard: false,
             next: Seq(state.first_seq),
             last: Seq(state.last_seq),
             state,
@@ -196,8 +199,8 @@ impl Export {
                     return Step::Settled;
                 }
                 Stage::Listening(until) => {
-                    let nobody = ctx.gate.state(self.account, &self.deliver) == GateState::Nobody;
-                    if nobody && ctx.now.mono < until {
+                    self.is_heard = ctx.gate.is_named(self.account, &self.deliver);
+                    if !self.is_heard && ctx.now.mono < until {
                         return Step::Waiting(until);
                     }
                     self.sent_at = ctx.now.mono;
@@ -210,6 +213,9 @@ impl Export {
 
     fn flow(&mut self, ctx: &mut Context<'_>, store: &mut Store) -> Step {
         let mut budget = SNAPSHOT_TURN_BYTES;
+        if self.is_heard && !ctx.gate.is_named(self.account, &self.deliver) {
+            return self.fail(ctx, "408 No Interest", "no interest");
+        }
         loop {
             match ctx.gate.state(self.account, &self.deliver) {
                 GateState::Open => {}

@@ -11,13 +11,14 @@ use serde::Deserialize;
 use super::archive::{ArchiveReader, CONSUMERS, Entry, STATE};
 use super::consumer::ConsumerSnapshot;
 use super::frame::FrameReader;
+use crate::jetstream::api::RESTORING_KEY;
 use crate::jetstream::config::{Storage, StreamConfig};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::LogIndex;
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::store::{NewMessage, Store};
-use crate::storage::{Refusal, Seq, StreamId, Urgency};
+use crate::storage::{Health, Lsn, Refusal, Seq, StreamId, Urgency};
 use crate::types::limits::{
     RESTORE_CONSUMERS_BYTES_MAX, RESTORE_IDLE_NS, RESTORE_TURN_BYTES, RESTORE_WAITING_BYTES_MAX,
     STORED_HEADER_BYTES_MAX,
@@ -83,6 +84,8 @@ pub struct Import {
     pub started: Wall,
     /// Where the client sends chunks to.
     pub subject: Box<str>,
+    /// Who sends them, as advisories tell it.
+    pub client: Vec<u8>,
     /// Bytes that came.
     pub bytes: u64,
     /// Who is told how it ended.
@@ -101,6 +104,8 @@ pub struct Import {
     frames: FrameReader,
     archive: ArchiveReader,
     failed: Option<ApiError>,
+    /// Everything has come, and is durable with this batch.
+    settled_at: Option<Lsn>,
     active_at: Mono,
 }
 
@@ -111,6 +116,7 @@ impl Import {
         log: LogIndex,
         config: StreamConfig,
         subject: String,
+        client: Vec<u8>,
         ctx: &Context<'_>,
     ) -> Self {
         let store = match config.storage {
@@ -124,6 +130,7 @@ impl Import {
             config,
             started: ctx.now.wall,
             subject: subject.into(),
+            client,
             bytes: 0,
             last_reply: None,
             store,
@@ -138,6 +145,7 @@ impl Import {
             frames: FrameReader::default(),
             archive: ArchiveReader::default(),
             failed: None,
+            settled_at: None,
             active_at: ctx.now.mono,
         }
     }
@@ -219,7 +227,7 @@ impl Import {
                 continue;
             }
             if self.last_reply.is_some() {
-                return self.complete(ctx).map(|()| Progress::Complete);
+                return self.settle(ctx);
             }
             let until = self.active_at.plus(RESTORE_IDLE_NS);
             let is_stalled = ctx.now.mono >= until;
@@ -363,7 +371,28 @@ impl Import {
         Ok(())
     }
 
-    fn complete(&mut self, ctx: &mut Context<'_>) -> Result<(), ApiError> {
+    /// The stream begins its life as after a restart: with everything on disk.
+    fn settle(&mut self, ctx: &mut Context<'_>) -> Result<Progress, ApiError> {
+        let at = match self.settled_at {
+            Some(at) => at,
+            None => self.complete(ctx)?,
+        };
+        self.settled_at = Some(at);
+        let is_settled = ctx.log.as_deref().is_none_or(|log| {
+            let visible = log.visible_seq(self.id) >= self.store.last_seq(Some(log));
+            visible && log.settled() >= at
+        });
+        if is_settled {
+            return Ok(Progress::Complete);
+        }
+        match ctx.log.as_deref().map(|log| log.health()) {
+            Some(Health::Poisoned(_)) => Err(refused(Refusal::Poisoned)),
+            _ => Ok(Progress::Waiting(Mono::NEVER)),
+        }
+    }
+
+    /// The batch that makes all of it durable.
+    fn complete(&mut self, ctx: &mut Context<'_>) -> Result<Lsn, ApiError> {
         if self.expect != Expect::Nothing {
             return Err(failed(match (self.frames.is_at_end(), self.archive.is_at_end()) {
                 (false, _) => "s2: corrupt input",
@@ -376,7 +405,10 @@ impl Import {
             let skipped = self.store.skip(ctx.log.as_deref_mut(), last, ctx.now.mono);
             skipped.map_err(refused)?;
         }
-        Ok(())
+        let Some(log) = ctx.log.as_deref_mut() else { return Ok(Lsn(0)) };
+        // Messages ride along; this does not.
+        let (mark, now) = (RESTORING_KEY, ctx.now.mono);
+        log.put_state(self.id, mark, b"2", Urgency::Now, now).map_err(refused)
     }
 
     /// What a complete import has brought.

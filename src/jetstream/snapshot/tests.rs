@@ -81,7 +81,7 @@ impl Desk {
         let config = StreamConfig { max_msg_size: -1, ..config };
         let subject = "$JS.SNAPSHOT.RESTORE.S.x".into();
         let context = self.context();
-        Import::new(AccountId(0), STREAM, None, config, subject, &context)
+        Import::new(AccountId(0), STREAM, None, config, subject, Vec::new(), &context)
     }
 
     /// Sends pieces and the end, and goes on until it is decided.
@@ -139,8 +139,15 @@ impl Desk {
             "",
         );
         let state = self.state(store);
-        let request =
-            Request { account: 0, subject: vec![], reply: vec![], headers: vec![], body: vec![] };
+        let request = Request {
+            account: 0,
+            subject: vec![],
+            reply: vec![],
+            headers: vec![],
+            body: vec![],
+            is_audited: false,
+            client: vec![],
+        };
         let plan = Plan {
             id: [b'x'; 22],
             account: AccountId(0),
