@@ -94,6 +94,9 @@ pub struct JetStream {
     pub(super) awaiting: Vec<u32>,
     /// Streams with requests that wait for a read, or for room.
     pub(super) polled: Vec<u32>,
+    /// Streams that keep what was read for readers behind the tail, and when they are looked at.
+    pub(super) readers: Vec<StreamSlot>,
+    pub(super) rest_at: Mono,
     /// Streams with snapshots under way.
     pub(super) exporting: Vec<StreamSlot>,
     /// Restores under way, by number.
@@ -134,6 +137,8 @@ impl JetStream {
             ready: VecDeque::new(),
             awaiting: Vec::new(),
             polled: Vec::new(),
+            readers: Vec::new(),
+            rest_at: Mono::NEVER,
             exporting: Vec::new(),
             imports: BTreeMap::new(),
             next_import: 0,

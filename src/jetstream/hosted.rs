@@ -21,6 +21,8 @@ pub struct Hosted {
     pub parked: Vec<Letter>,
     /// Snapshots under way.
     pub exports: Vec<Export>,
+    /// When it was read from the disk last; never: it keeps nothing of that.
+    pub read_at: Option<Mono>,
     /// Its earliest alarm.
     pub armed: Mono,
     /// On the list of streams with messages that cannot be seen yet.
@@ -40,6 +42,7 @@ impl Hosted {
             seats: Seats::default(),
             parked: Vec::new(),
             exports: Vec::new(),
+            read_at: None,
             armed: Mono::NEVER,
             is_awaiting: false,
             is_polled: false,

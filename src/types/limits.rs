@@ -139,6 +139,8 @@ pub const FILTER_VERDICTS_KEPT: usize = 512;
 /// oldest goes.
 pub const READ_RUNS_KEPT: usize = 32;
 pub const READ_RUN_BYTES_KEPT: usize = 2 * 1024 * 1024;
+/// A stream nobody read from the disk for so long gives that memory back.
+pub const READ_RUNS_IDLE_NS: u64 = 10 * SECOND;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
 pub const KNOWN_TIMES_MAX: usize = 512;
 /// Deleted sequences that are listed one by one; the rest is only counted.

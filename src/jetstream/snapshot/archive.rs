@@ -17,7 +17,23 @@ pub const CONSUMERS: &[u8] = b"consumers/";
 
 /// These bytes are no archive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Invalid;
+pub enum ArchiveError {
+    Invalid,
+    /// It is what servers before 2.15 made: a tar of their own files, the configuration first.
+    Tar,
+}
+
+impl ArchiveError {
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Invalid => "archive: invalid archive stream",
+            Self::Tar => {
+                "the backup was made by nats-server before 2.15: restore it there into 2.15, and \
+                 back that up"
+            }
+        }
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Entry<'a> {
@@ -79,11 +95,13 @@ pub struct ArchiveReader {
 impl ArchiveReader {
     /// The next entry and its length, which is to be [taken](Self::take) when it was dealt with.
     /// `None`: more bytes are needed.
-    pub fn entry(&mut self) -> Result<Option<(Entry<'_>, usize)>, Invalid> {
+    pub fn entry(&mut self) -> Result<Option<(Entry<'_>, usize)>, ArchiveError> {
         if !self.is_begun {
             let Some(magic) = self.bytes.first_chunk::<8>() else { return Ok(None) };
-            if magic != MAGIC {
-                return Err(Invalid);
+            match magic {
+                MAGIC => {}
+                b"meta.inf" => return Err(ArchiveError::Tar),
+                _ => return Err(ArchiveError::Invalid),
             }
             self.is_begun = true;
             self.at = MAGIC.len();
@@ -121,7 +139,7 @@ impl ArchiveReader {
 }
 
 /// Refuses what no entry can be, before its bytes are gathered.
-fn read_head(rest: &mut &[u8]) -> Result<Option<Head>, Invalid> {
+fn read_head(rest: &mut &[u8]) -> Result<Option<Head>, ArchiveError> {
     let mut numbers = [0; 5];
     for number in &mut numbers {
         match read_number(rest)? {
@@ -130,23 +148,23 @@ fn read_head(rest: &mut &[u8]) -> Result<Option<Head>, Invalid> {
         }
     }
     let [name, time, seq, headers, payload] = numbers;
-    let len = |value: u64| usize::try_from(value).map_err(|_| Invalid);
+    let len = |value: u64| usize::try_from(value).map_err(|_| ArchiveError::Invalid);
     let (name, headers, payload) = (len(name)?, len(headers)?, len(payload)?);
     let is_large = headers.saturating_add(payload) > ARCHIVE_ENTRY_BYTES_MAX;
     if name > ARCHIVE_NAME_BYTES_MAX || is_large {
-        return Err(Invalid);
+        return Err(ArchiveError::Invalid);
     }
     let time = (time >> 1) as i64 ^ -((time & 1) as i64);
     Ok(Some(Head { name, time, seq, headers, payload }))
 }
 
 /// `None`: cut off.
-fn read_number(rest: &mut &[u8]) -> Result<Option<u64>, Invalid> {
+fn read_number(rest: &mut &[u8]) -> Result<Option<u64>, ArchiveError> {
     let mut value = 0;
     for (at, &byte) in rest.iter().take(10).enumerate() {
         let bits = u64::from(byte & 0x7f);
         if at == 9 && bits > 1 {
-            return Err(Invalid);
+            return Err(ArchiveError::Invalid);
         }
         value |= bits << (7 * at);
         if byte < 0x80 {
@@ -154,14 +172,14 @@ fn read_number(rest: &mut &[u8]) -> Result<Option<u64>, Invalid> {
             return Ok(Some(value));
         }
     }
-    if rest.len() >= 10 { Err(Invalid) } else { Ok(None) }
+    if rest.len() >= 10 { Err(ArchiveError::Invalid) } else { Ok(None) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Vec<(Vec<u8>, i64, u64, Vec<u8>, Vec<u8>)>, Invalid> {
+    fn read(bytes: &[u8]) -> Result<Vec<(Vec<u8>, i64, u64, Vec<u8>, Vec<u8>)>, ArchiveError> {
         let mut reader = ArchiveReader::default();
         let mut found = Vec::new();
         for byte in bytes {
@@ -189,9 +207,10 @@ mod tests {
 
     #[test]
     fn what_is_no_archive_is_refused() {
-        assert_eq!(read(b"NATSARC2"), Err(Invalid));
-        assert_eq!(read(&[MAGIC, &[0xff; 10][..]].concat()), Err(Invalid));
+        assert_eq!(read(b"NATSARC2"), Err(ArchiveError::Invalid));
+        assert_eq!(read(b"meta.inf\0"), Err(ArchiveError::Tar));
+        assert_eq!(read(&[MAGIC, &[0xff; 10][..]].concat()), Err(ArchiveError::Invalid));
         let huge = [&MAGIC[..], &[0, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x7f]].concat();
-        assert_eq!(read(&huge), Err(Invalid));
+        assert_eq!(read(&huge), Err(ArchiveError::Invalid));
     }
 }

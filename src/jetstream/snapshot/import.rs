@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 
-use super::archive::{ArchiveReader, CONSUMERS, Entry, STATE};
+use super::archive::{ArchiveError, ArchiveReader, CONSUMERS, Entry, STATE};
 use super::consumer::ConsumerSnapshot;
 use super::frame::FrameReader;
 use crate::jetstream::api::RESTORING_KEY;
@@ -254,7 +254,7 @@ impl Import {
         budget: &mut usize,
     ) -> Result<Stored, ApiError> {
         while self.expect != Expect::Nothing {
-            let entry = archive.entry().map_err(|_| failed("archive: invalid archive stream"))?;
+            let entry = archive.entry().map_err(|error| failed(error.text()))?;
             let Some((entry, len)) = entry else { return Ok(Stored::All) };
             if *budget == 0 {
                 return Ok(Stored::Some);
@@ -396,7 +396,7 @@ impl Import {
         if self.expect != Expect::Nothing {
             return Err(failed(match (self.frames.is_at_end(), self.archive.is_at_end()) {
                 (false, _) => "s2: corrupt input",
-                (true, false) => "archive: invalid archive stream",
+                (true, false) => ArchiveError::Invalid.text(),
                 (true, true) => "EOF",
             }));
         }

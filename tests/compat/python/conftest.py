@@ -27,9 +27,10 @@ LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
 class Server:
     """Starts on a free port; after `kill` it starts again on the same one."""
 
-    def __init__(self, shards, *flags, config=""):
+    def __init__(self, shards, *flags, config="", binary=BINARY):
         self.directory = tempfile.TemporaryDirectory()
         self.log = Path(self.directory.name) / "log"
+        self.binary = binary
         self.flags = list(flags)
         if shards:
             self.flags += ["--shards", str(shards)]
@@ -42,7 +43,7 @@ class Server:
 
     def start(self):
         self.log.unlink(missing_ok=True)
-        command = [BINARY, "-a", "127.0.0.1", "-p", str(self.port), "-l", str(self.log), *self.flags]
+        command = [self.binary, "-a", "127.0.0.1", "-p", str(self.port), "-l", str(self.log), *self.flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -54,7 +55,7 @@ class Server:
             time.sleep(0.01)
         self.kill()
         text = (self.log.read_text() if self.log.exists() else "") + self.process.stderr.read()
-        raise RuntimeError(f"{BINARY} did not get ready:\n{text}")
+        raise RuntimeError(f"{self.binary} did not get ready:\n{text}")
 
     def kill(self):
         self.process.kill()
