@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::advisory::audit;
 use super::context::{Context, Gate, Site};
-use super::outbox::{Outbox, PostedQueue};
-use crate::storage::Log;
-use crate::types::Now;
+use super::letter::Request;
+use super::outbox::{Outbox, Outgoing, PostedQueue};
+use crate::storage::{Log, Lsn};
+use crate::types::{Now, Wall};
 
 /// Which log of the core; `None` is memory.
 pub type LogIndex = Option<u16>;
@@ -52,6 +54,16 @@ impl Ground {
     pub fn outbox(&mut self, log: LogIndex) -> &mut Outbox {
         let index = log.map_or(self.logs.len(), usize::from);
         &mut self.outboxes[index]
+    }
+
+    /// Answers a call when `at` is settled, and tells of it if somebody listens.
+    pub fn answer(&mut self, log: LogIndex, request: &Request, body: &[u8], at: Lsn, now: Wall) {
+        let index = log.map_or(self.logs.len(), usize::from);
+        let out = &mut self.outboxes[index];
+        if !request.reply.is_empty() {
+            out.publish_when(request.account(), at, Outgoing::plain(&request.reply, body));
+        }
+        audit(out, &self.site, now, request, body, at);
     }
 
     /// What waits for a log goes out if the log has settled it.

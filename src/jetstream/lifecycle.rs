@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::advisory::{AboutStream, Action, StreamAction, StreamAdvisory};
-use super::api::error_of;
+use super::api::{RESTORING_KEY, error_of};
 use super::config::{Storage, StreamConfig};
 use super::consumer::{Consumer, Entry};
 use super::context::Gate;
@@ -53,6 +53,11 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) {
         let record = values.iter().find(|value| *value.key == *STREAM_KEY);
+        if record.is_none() && values.iter().any(|value| *value.key == *RESTORING_KEY) {
+            tracing::warn!("JetStream log {log}: a restore was not finished; what it stored goes");
+            self.leftovers.push((log, id));
+            return;
+        }
         let Some(record) = record.map(|value| StreamRecord::decode(&value.state)) else {
             tracing::error!(
                 "JetStream log {log}: stream {} has no readable configuration; its messages are kept and not served",
@@ -144,6 +149,7 @@ impl JetStream {
                 seat.consumer.on_deleted(&mut context);
             }
         }
+        self.end_exports(slot, now, gate);
         self.advise_stream(slot, StreamAction::Delete, now, gate);
         let Some(hosted) = self.dismiss(slot) else { return Err(Refusal::NotFound) };
         let (account, name) = (hosted.account().0, hosted.name().to_owned());

@@ -24,6 +24,10 @@ pub enum Target {
     Direct(StreamSlot),
     /// `$JS.FC.<stream>.>`
     FlowControl(StreamSlot),
+    /// `$JS.SNAPSHOT.ACK.<stream>.<id>.>`
+    SnapshotAck(StreamSlot),
+    /// `$JS.SNAPSHOT.RESTORE.<stream>.<id>`: chunks of a restore, by its number.
+    Restore(u32),
 }
 
 impl Target {
@@ -36,6 +40,8 @@ impl Target {
             Self::Next(slot) => (3, Some(slot)),
             Self::Direct(slot) => (4, Some(slot)),
             Self::FlowControl(slot) => (5, Some(slot)),
+            Self::SnapshotAck(slot) => (6, Some(slot)),
+            Self::Restore(index) => (7, Some(StreamSlot { index, generation: 0 })),
         };
         let slot = slot.unwrap_or(StreamSlot { index: 0, generation: 0 });
         let mut sid = [kind, 0, 0, 0, 0, 0, 0, 0];
@@ -58,6 +64,8 @@ impl Target {
             3 => Self::Next(slot),
             4 => Self::Direct(slot),
             5 => Self::FlowControl(slot),
+            6 => Self::SnapshotAck(slot),
+            7 => Self::Restore(slot.index),
             _ => return None,
         })
     }
@@ -87,6 +95,8 @@ mod tests {
             Target::Next(slot),
             Target::Direct(slot),
             Target::FlowControl(slot),
+            Target::SnapshotAck(slot),
+            Target::Restore(70_001),
         ];
         for target in all {
             assert_eq!(Target::from_sid(&target.to_sid()), Some(target));

@@ -22,6 +22,7 @@ impl Shard {
             reply: publish.reply.unwrap_or_default(),
             headers,
             payload,
+            origin: (message.origin.shard, message.origin.conn),
         };
         let Some(mut jetstream) = self.jetstream.take() else { return false };
         let now = self.now;

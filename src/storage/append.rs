@@ -326,6 +326,10 @@ impl Log {
         let (first_seq, last_seq) = (index.first_seq(), index.last_seq());
         let last_time = index.last_time().unwrap_or(0);
         let place = self.put(&Record::Bounds { stream, first_seq, last_seq, last_time }, urgency);
+        // Sequences that were left out can be seen past when all before them can.
+        if let Some(gather) = &mut self.commit.gather {
+            gather.show(stream, last_seq);
+        }
         self.count_in(place);
         let old = self.stream_entry(stream).bounds.replace((place, last_seq));
         if let Some((old, _)) = old {

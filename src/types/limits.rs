@@ -139,6 +139,8 @@ pub const FILTER_VERDICTS_KEPT: usize = 512;
 /// oldest goes.
 pub const READ_RUNS_KEPT: usize = 32;
 pub const READ_RUN_BYTES_KEPT: usize = 2 * 1024 * 1024;
+/// A stream nobody read from the disk for so long gives that memory back.
+pub const READ_RUNS_IDLE_NS: u64 = 10 * SECOND;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
 pub const KNOWN_TIMES_MAX: usize = 512;
 /// Deleted sequences that are listed one by one; the rest is only counted.
@@ -260,3 +262,35 @@ pub const SCHEDULES_TICK: usize = 256;
 pub const SCHEDULE_RETRY_NS: u64 = 50 * MILLISECOND;
 /// A schedule whose message was refused waits for so long.
 pub const SCHEDULE_REFUSED_NS: u64 = SECOND;
+
+/// Bytes that one chunk of a snapshot's stream may stand for (the format's own bound), and what
+/// it may take with its overhead. More is refused as corrupt.
+pub const S2_BLOCK_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const S2_CHUNK_BYTES_MAX: usize = S2_BLOCK_BYTES_MAX + S2_BLOCK_BYTES_MAX / 8;
+/// Bytes that go into one chunk of a snapshot written here.
+pub const SNAPSHOT_BLOCK_BYTES: usize = 256 * 1024;
+/// An entry of a restored archive: a message, or a consumer with all it has pending.
+pub const ARCHIVE_ENTRY_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const ARCHIVE_NAME_BYTES_MAX: usize = 64 * 1024 - 1;
+/// What a snapshot reads in one turn, and what a restore unpacks in one, before others have theirs.
+pub const SNAPSHOT_TURN_BYTES: usize = 512 * 1024;
+pub const RESTORE_TURN_BYTES: usize = 1024 * 1024;
+/// Sizes of chunks and of the window of a snapshot, as the reference bounds and fills them in.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 128 * 1024;
+pub const SNAPSHOT_CHUNK_BYTES_MIN: usize = 1024;
+pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 1024 * 1024;
+pub const SNAPSHOT_WINDOW_BYTES: usize = 8 * 1024 * 1024;
+pub const SNAPSHOT_WINDOW_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a snapshot waits for somebody to listen, and for acknowledgements.
+pub const SNAPSHOT_INTEREST_NS: u64 = 2 * SECOND;
+pub const SNAPSHOT_FLOW_NS: u64 = 5 * SECOND;
+/// Snapshots of one stream under way; another is refused.
+pub const SNAPSHOTS_MAX: usize = 8;
+/// Restores under way on one core; another is refused.
+pub const RESTORES_MAX: usize = 64;
+/// A restore that gets nothing for so long is given up.
+pub const RESTORE_IDLE_NS: u64 = 5 * SECOND;
+/// Bytes a client may have sent into a restore without an answer; more ends it.
+pub const RESTORE_WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What the consumers of a restored stream may take together.
+pub const RESTORE_CONSUMERS_BYTES_MAX: usize = 256 * 1024 * 1024;

@@ -159,6 +159,11 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A request without a body is refused, whether there is such a stream or not.
+    pub fn wants_body(&self) -> bool {
+        matches!(self, Self::Stream(StreamCall::Snapshot, _))
+    }
+
     /// A request for what is not there is not answered.
     pub fn is_silent(&self) -> bool {
         matches!(self, Self::Consumer { call: ConsumerCall::Reset, .. })

@@ -8,16 +8,16 @@ use serde_json::value::RawValue;
 
 use super::call::{Call, StreamCall};
 use super::level::check_level;
-use super::requests::{StreamsRequest, optional_body};
+use super::requests::{RestoreRequest, StreamsRequest, is_nothing, optional_body};
 use crate::jetstream::config::{
-    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest,
+    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest, parse,
 };
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::Ground;
 use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
-use crate::jetstream::outbox::Outgoing;
-use crate::jetstream::registry::{Registry, Stage};
+use crate::jetstream::registry::{Entry, Registry, Stage};
+use crate::storage::Lsn;
 use crate::types::pattern::overlap;
 use crate::types::{AccountId, Now, ShardId, json};
 
@@ -62,10 +62,7 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     pub fn reply(&mut self, request: &Request, body: &[u8]) {
-        if !request.reply.is_empty() {
-            let message = Outgoing::plain(&request.reply, body);
-            self.ground.outbox(None).publish(request.account(), message);
-        }
+        self.ground.answer(None, request, body, Lsn(0), self.now.wall);
     }
 
     fn post(&mut self, to: ShardId, letter: Letter) {
@@ -103,6 +100,7 @@ impl Front {
             Call::StreamNames | Call::StreamList => self.list(request, &call, desk),
             Call::StreamCreate(name) => self.create(request, name, &call, desk),
             Call::StreamUpdate(name) => self.update(request, name, &call, desk),
+            Call::Stream(StreamCall::Restore, name) => self.restore(request, name, &call, desk),
             _ => self.pass_on(request, &call, desk),
         }
     }
@@ -129,9 +127,14 @@ impl Front {
         if let Err(error) = call.check_empty(&request.body) {
             return self.refuse(&request, call, &error, desk);
         }
+        if call.wants_body() && is_nothing(&request.body) {
+            return self.refuse(&request, call, &ApiError::bad_request(), desk);
+        }
         let account = request.account();
         let found = self.registry.get_mut(account, name);
-        let Some(entry) = found.filter(|entry| entry.stage != Stage::Leaving) else {
+        let Some(entry) =
+            found.filter(|entry| !matches!(entry.stage, Stage::Leaving | Stage::Restoring))
+        else {
             return self.refuse_missing(&request, call, desk);
         };
         let owner = entry.owner;
@@ -157,30 +160,24 @@ impl Front {
         existing: Option<&StreamConfig>,
         desk: &Desk<'_>,
     ) -> Result<StreamConfig, ApiError> {
-        let config = self.judged(request, call, existing, desk)?;
-        let name = config.name.as_str();
+        let asked = StreamRequest::parse(&request.body, desk.ground.site.mode())?;
         let account = request.account();
-        let mut others = self.registry.of_account(account).filter(|(other, _)| *other != name);
-        let is_taken = others.any(|(_, other)| shares_subjects(&config, &other.config));
-        if is_taken {
-            return Err(ApiError::stream_subject_overlap());
-        }
-        self.check_reservation(account, &config, desk)?;
+        let config = self.judged(account, call, asked, existing, desk)?;
+        self.check_room(account, &config, desk)?;
         Ok(config)
     }
 
-    /// The configuration a request asks for, judged by itself.
+    /// A configuration, judged by itself.
     fn judged(
         &self,
-        request: &Request,
+        account: AccountId,
         call: &Call<'_>,
+        asked: StreamRequest,
         existing: Option<&StreamConfig>,
         desk: &Desk<'_>,
     ) -> Result<StreamConfig, ApiError> {
         let site = &desk.ground.site;
-        let asked = StreamRequest::parse(&request.body, site.mode())?;
         refuse_what_is_missing(&asked.config)?;
-        let account = request.account();
         let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
         let bounds = StreamBounds {
             pedantic: asked.pedantic,
@@ -207,6 +204,21 @@ impl Front {
                 Err(if is_named { missing } else { ApiError::stream_mismatch() })
             }
         }
+    }
+
+    /// No other stream has its subjects, and its bytes can be reserved.
+    fn check_room(
+        &self,
+        account: AccountId,
+        config: &StreamConfig,
+        desk: &Desk<'_>,
+    ) -> Result<(), ApiError> {
+        let mut others =
+            self.registry.of_account(account).filter(|(other, _)| *other != config.name);
+        if others.any(|(_, other)| shares_subjects(config, &other.config)) {
+            return Err(ApiError::stream_subject_overlap());
+        }
+        self.check_reservation(account, config, desk)
     }
 
     /// A stream reserves its `max_bytes` of what the server may use.
@@ -244,20 +256,70 @@ impl Front {
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
         let (owner, incarnation) = match self.registry.get(account, name) {
-            Some(entry) if entry.config == config => (entry.owner, entry.incarnation),
+            Some(entry) if entry.config == config && entry.stage != Stage::Restoring => {
+                (entry.owner, entry.incarnation)
+            }
             Some(_) => {
                 let error = ApiError::stream_name_exist();
                 return self.refuse(&request, call, &error, desk);
             }
-            None => self.registry.reserve(account, config.clone(), desk.now.wall),
+            None => self.registry.reserve(account, config.clone(), Stage::Making, desk.now.wall),
         };
         let card = card(&request, &config, incarnation);
         desk.post(owner, Letter::Create { card, request });
     }
 
+    /// A stream that will come out of a snapshot: its name is reserved, its owner takes it in.
+    fn restore(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
+        let account = request.account();
+        if self.registry.get(account, name).is_some_and(|entry| entry.stage == Stage::Leaving) {
+            self.registry.wait(request);
+            return;
+        }
+        let config = match self.restorable(&request, name, desk) {
+            Ok(config) => config,
+            Err(error) => return self.refuse(&request, call, &error, desk),
+        };
+        let (config_kept, stage) = (config.clone(), Stage::Restoring);
+        let reserved = self.registry.reserve(account, config_kept, stage, desk.now.wall);
+        let (owner, incarnation) = reserved;
+        let card = card(&request, &config, incarnation);
+        desk.post(owner, Letter::Restore { card, request });
+    }
+
+    /// The configuration of a stream that may be restored.
+    fn restorable(
+        &self,
+        request: &Request,
+        name: &str,
+        desk: &Desk<'_>,
+    ) -> Result<StreamConfig, ApiError> {
+        if is_nothing(&request.body) {
+            return Err(ApiError::bad_request());
+        }
+        let mode = desk.ground.site.mode();
+        let root = "JSApiStreamRestoreRequest";
+        let mut config = parse::<RestoreRequest>(&request.body, mode, root)?.config;
+        if config.name.is_empty() {
+            config.name = name.into();
+        }
+        if config.name != name {
+            return Err(ApiError::stream_mismatch());
+        }
+        let asked = StreamRequest { config, pedantic: false };
+        let create = Call::StreamCreate(name);
+        let config = self.judged(request.account(), &create, asked, None, desk)?;
+        self.check_room(request.account(), &config, desk)?;
+        match self.registry.get(request.account(), name) {
+            Some(_) => Err(ApiError::stream_name_exist_restore_failed()),
+            None => Ok(config),
+        }
+    }
+
     fn update(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
         let account = request.account();
-        let found = self.registry.get(account, name).filter(|entry| entry.stage != Stage::Leaving);
+        let is_there = |entry: &&Entry| matches!(entry.stage, Stage::Making | Stage::Live);
+        let found = self.registry.get(account, name).filter(is_there);
         let home = found.map(|entry| (entry.owner, entry.incarnation));
         let existing = found.map(|entry| &entry.config);
         let config = match self.checked(&request, call, existing, desk) {
@@ -375,7 +437,7 @@ impl Front {
         match letter {
             Letter::Created(card) => {
                 if let Some(entry) = self.registry.get_mut(card.account(), &card.name)
-                    && entry.stage == Stage::Making
+                    && entry.stage != Stage::Leaving
                 {
                     entry.stage = Stage::Live;
                 }

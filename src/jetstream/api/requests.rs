@@ -2,7 +2,9 @@
 
 use super::call::{Call, ConsumerCall, StreamCall};
 use super::consumers::subject_of;
-use crate::jetstream::config::{ConsumerRequest, Mode, Moment, Wire, object, parse};
+use crate::jetstream::config::json::Node;
+use crate::jetstream::config::wire::Problem;
+use crate::jetstream::config::{ConsumerRequest, Mode, Moment, StreamConfig, Wire, object, parse};
 use crate::jetstream::error::ApiError;
 use crate::jetstream::stream::{
     InfoRequest, MessageDeleteRequest, MessageGetRequest, PurgeRequest,
@@ -41,9 +43,35 @@ object! {
     }
 }
 
+object! {
+    pub struct RestoreRequest as "server.JSApiStreamRestoreRequest" {
+        config: StreamConfig = always "config",
+        /// What the archive tells counts, here and in the reference.
+        state: Unread = filled "state",
+    }
+}
+
+/// A value that is accepted whatever it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub struct Unread;
+
+impl Wire for Unread {
+    fn read(&mut self, _: &Node<'_>, _: Mode) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        true
+    }
+
+    fn go_type() -> String {
+        "server.StreamState".into()
+    }
+}
+
 /// A body that must say something.
 pub fn body<T: Wire>(text: &[u8], root: &str) -> Result<T, ApiError> {
-    if asks_nothing(text) {
+    if is_nothing(text) {
         return Err(ApiError::bad_request());
     }
     parse(text, Mode::Strict, root)
@@ -78,7 +106,7 @@ pub fn unpin_body(text: &[u8]) -> Result<UnpinRequest, ApiError> {
 }
 
 /// Nothing at all, or an object without members.
-fn asks_nothing(text: &[u8]) -> bool {
+pub fn is_nothing(text: &[u8]) -> bool {
     let inside = text.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
     text.is_empty() || inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
@@ -86,7 +114,7 @@ fn asks_nothing(text: &[u8]) -> bool {
 impl Call<'_> {
     /// A request whose body must ask for nothing, and does.
     pub fn check_empty(&self, text: &[u8]) -> Result<(), ApiError> {
-        match self.wants_no_body() && !asks_nothing(text) {
+        match self.wants_no_body() && !is_nothing(text) {
             true => Err(ApiError::not_empty_request()),
             false => Ok(()),
         }

@@ -12,7 +12,6 @@ use crate::jetstream::core::JetStream;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::{ClusterInfo, StreamCreated, Success, answer};
 use crate::jetstream::letter::{Letter, Request, StreamCard};
-use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::stream::{
     Got, InfoRequest, MessageDeleteRequest, MessageGetRequest, PurgeRequest, Stream,
 };
@@ -55,10 +54,10 @@ impl JetStream {
         };
         match served {
             Ok(None) => {}
-            Ok(Some(reply)) => self.reply(found, request, &reply),
+            Ok(Some(reply)) => self.reply(found, request, &reply, now),
             Err(error) => {
                 self.post(ShardId(0), Letter::Failed);
-                self.reply(found, request, &Reply::now(call.refusal(&error)));
+                self.reply(found, request, &Reply::now(call.refusal(&error)), now);
             }
         }
     }
@@ -68,13 +67,10 @@ impl JetStream {
         slot: Option<StreamSlot>,
         request: &Request,
         reply: &Reply,
+        now: Now,
     ) {
-        if request.reply.is_empty() {
-            return;
-        }
         let log = slot.and_then(|slot| self.hosted[slot.index as usize].as_ref()?.log);
-        let message = Outgoing::plain(&request.reply, &reply.body);
-        self.ground.outbox(log).publish_when(request.account(), reply.at, message);
+        self.ground.answer(log, request, &reply.body, reply.at, now.wall);
     }
 
     fn serve_call(
@@ -112,10 +108,8 @@ impl JetStream {
             StreamCall::Purge => self.purge(slot, request, now, gate)?,
             StreamCall::MessageGet => return self.message_get(slot, request, now, gate),
             StreamCall::MessageDelete => self.message_delete(slot, request, now, gate)?,
-            StreamCall::Snapshot | StreamCall::Restore => {
-                return Err(ApiError::stream_general("snapshots are not supported yet"));
-            }
-            StreamCall::Delete => return Ok(None),
+            StreamCall::Snapshot => return self.begin_export(slot, request, now, gate),
+            StreamCall::Delete | StreamCall::Restore => return Ok(None),
             StreamCall::LeaderStepDown
             | StreamCall::PeerRemove
             | StreamCall::PeerEvacuate
@@ -223,7 +217,7 @@ impl JetStream {
                 self.post(ShardId(0), Letter::Refused { account, name, incarnation });
                 let call = Call::StreamCreate(&card.name);
                 let error = error_of(refusal);
-                self.reply(None, request, &Reply::now(call.refusal(&error)));
+                self.reply(None, request, &Reply::now(call.refusal(&error)), now);
             }
         }
     }
@@ -243,11 +237,16 @@ impl JetStream {
         Ok(self.adopt(log, stream))
     }
 
-    /// Answers a create or update with what the stream is now.
+    /// Answers a create, an update or the end of a restore with what the stream is now.
     pub fn tell(&mut self, request: &Request, now: Now, gate: &mut dyn Gate) {
         let domain = self.ground.site.domain.clone();
         let Some(call) = Call::parse(&request.subject, domain.as_deref()) else { return };
-        let (Call::StreamCreate(name) | Call::StreamUpdate(name)) = call else { return };
+        let (Call::StreamCreate(name)
+        | Call::StreamUpdate(name)
+        | Call::Stream(StreamCall::Restore, name)) = call
+        else {
+            return;
+        };
         let Some(slot) = self.find(request.account(), name) else { return };
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let page = hosted.stream.info(&mut context, &InfoRequest::default());
@@ -261,9 +260,10 @@ impl JetStream {
         let at = hosted.stream.appended();
         let body = match call {
             Call::StreamCreate(_) => answer(call.kind(), &StreamCreated::new(info)),
+            Call::Stream(..) => answer("stream_create", &info),
             _ => answer(call.kind(), &info),
         };
-        self.reply(Some(slot), request, &Reply { body, at });
+        self.reply(Some(slot), request, &Reply { body, at }, now);
     }
 
     /// Changes a stream; the registry has checked that it may be.
@@ -276,7 +276,7 @@ impl JetStream {
         if let Err(refusal) = hosted.stream.update(&mut context, config) {
             let call = Call::StreamUpdate(&card.name);
             let error = error_of(refusal);
-            return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
+            return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)), now);
         }
         self.resubscribe(&before, slot);
         self.advise_stream(slot, StreamAction::Modify, now, gate);
@@ -295,15 +295,11 @@ impl JetStream {
             Ok(at) => at,
             Err(refusal) => {
                 let error = error_of(refusal);
-                return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
+                return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)), now);
             }
         };
         let body = answer("stream_delete", &Success::YES);
-        let message = Outgoing::plain(&request.reply, &body);
-        let log = at.0;
-        if !request.reply.is_empty() {
-            self.ground.outbox(log).publish_when(request.account(), at.1, message);
-        }
+        self.ground.answer(at.0, request, &body, at.1, now.wall);
     }
 }
 

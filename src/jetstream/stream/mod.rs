@@ -143,12 +143,24 @@ impl Stream {
         record: StreamRecord,
         ctx: &mut Context<'_>,
     ) -> Self {
+        let store = match record.config.storage {
+            Storage::File => Store::file(id),
+            Storage::Memory => Store::memory_only(id.0 ^ record.created.0),
+        };
+        Self::on_store(id, account, record, store, ctx)
+    }
+
+    /// A stream of messages that are there already. As [`Stream::restore`]; its record is not
+    /// written.
+    pub fn on_store(
+        id: StreamId,
+        account: AccountId,
+        record: StreamRecord,
+        store: Store,
+        ctx: &mut Context<'_>,
+    ) -> Self {
         let StreamRecord { created, config, account: account_name } = record;
         let seed = id.0 ^ created.0;
-        let store = match config.storage {
-            Storage::File => Store::file(id),
-            Storage::Memory => Store::memory_only(seed),
-        };
         let mut stream = Self {
             account,
             account_name,

@@ -60,7 +60,10 @@ impl StreamRecord {
 
 impl Stream {
     /// Writes the record as it is now; streams in memory have none.
-    pub(super) fn write_record(&mut self, ctx: &mut Context<'_>) -> Result<(), Refusal> {
+    pub(in crate::jetstream) fn write_record(
+        &mut self,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
         if self.config.storage == Storage::Memory {
             return Ok(());
         }

@@ -29,9 +29,9 @@ class Server:
     """Starts on a free port; after `kill` it starts again on the same one."""
 
     def __init__(self, shards, *flags, config="", binary=BINARY):
-        self.binary = binary
         self.directory = tempfile.TemporaryDirectory()
         self.log = Path(self.directory.name) / "log"
+        self.binary = binary
         self.flags = list(flags)
         if shards:
             self.flags += ["--shards", str(shards)]
