@@ -12,7 +12,7 @@ use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
 use super::letter::{Letter, Posting, Request};
 use super::outbox::{Outgoing, PostedQueue};
-use super::stream::{DirectGet, Incoming, Stream};
+use super::stream::{DirectGet, Feeding, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
 use crate::storage::{KeyValue, Log};
 use crate::types::{AccountId, Mono, Now, ShardId};
@@ -32,6 +32,8 @@ pub struct Seed {
 pub struct Received<'a> {
     pub account: AccountId,
     pub subject: &'a [u8],
+    /// What it was sent to: what JetStream delivers keeps the subject it was stored under.
+    pub route: &'a [u8],
     /// Empty: none.
     pub reply: &'a [u8],
     /// The whole block, or nothing.
@@ -159,6 +161,7 @@ impl JetStream {
             Target::Next(slot) => self.on_next(slot, received, now, gate),
             Target::Direct(slot) => self.on_direct(slot, received, now, gate),
             Target::FlowControl(slot) => self.on_flow_control(slot, received, now, gate),
+            Target::Feed(slot) => self.on_feeding(slot, received, now, gate),
         }
         self.open_own_letters(now, gate);
     }
@@ -212,7 +215,7 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) {
-        let Received { account, subject, reply, headers, payload } = *received;
+        let Received { account, subject, reply, headers, payload, .. } = *received;
         let name = subject.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let found = std::str::from_utf8(name).ok().and_then(|name| hosted.seats.find(name));
@@ -255,6 +258,21 @@ impl JetStream {
         seat.consumer.on_flow_reply(&mut context, received.subject, received.headers);
         self.after_consumer(slot, at, now, gate);
         self.queue(slot, at);
+    }
+
+    fn on_feeding(
+        &mut self,
+        slot: StreamSlot,
+        received: &Received<'_>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
+        let Received { route, subject, reply, headers, payload, .. } = *received;
+        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
+        let message = Incoming { subject, reply, headers, payload };
+        hosted.stream.on_feeding(&mut context, &Feeding { route, message });
+        self.after_change(slot);
+        self.poll_again(slot);
     }
 
     /// A letter of another core.
@@ -392,6 +410,12 @@ impl JetStream {
     /// Swaps what is to be routed for an emptied queue. False: there is nothing.
     pub fn take_posted(&mut self, emptied: &mut PostedQueue) -> bool {
         self.ground.take_posted(emptied)
+    }
+
+    /// Consumers of all streams here, hidden ones too.
+    #[cfg(test)]
+    pub(super) fn consumers_len(&self) -> usize {
+        self.hosted.iter().flatten().map(|hosted| hosted.seats.len()).sum()
     }
 
     /// Whether there are subscriptions to change, or letters to send.

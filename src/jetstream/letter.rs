@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   shard 0 ── Create, Update, Delete, Request ──▶ owner of the stream
-//!   shard 0 ◀── Created, Refused, Deleted ──────── owner
+//!   shard 0 ◀── Created, Refused, Unchanged, Deleted ── owner
 //!   shard 0 ── Gather ──▶ every core ── Gathered ──▶ shard 0
 //! ```
 
@@ -68,6 +68,12 @@ pub enum Letter {
         account: u32,
         name: String,
         incarnation: u64,
+    },
+    /// An update was refused by the owner: the stream is as it was.
+    Unchanged {
+        kept: StreamCard,
+        /// The configuration that it did not take.
+        refused: Vec<u8>,
     },
     /// It is gone for good.
     Deleted {

@@ -39,6 +39,8 @@ mod seats;
 mod store;
 mod stream;
 mod target;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 pub use config::API_LEVEL;

@@ -24,6 +24,8 @@ pub enum Target {
     Direct(StreamSlot),
     /// `$JS.FC.<stream>.>`
     FlowControl(StreamSlot),
+    /// Where the origins of a mirror or a sourcing stream deliver to.
+    Feed(StreamSlot),
 }
 
 impl Target {
@@ -36,6 +38,7 @@ impl Target {
             Self::Next(slot) => (3, Some(slot)),
             Self::Direct(slot) => (4, Some(slot)),
             Self::FlowControl(slot) => (5, Some(slot)),
+            Self::Feed(slot) => (6, Some(slot)),
         };
         let slot = slot.unwrap_or(StreamSlot { index: 0, generation: 0 });
         let mut sid = [kind, 0, 0, 0, 0, 0, 0, 0];
@@ -58,6 +61,7 @@ impl Target {
             3 => Self::Next(slot),
             4 => Self::Direct(slot),
             5 => Self::FlowControl(slot),
+            6 => Self::Feed(slot),
             _ => return None,
         })
     }
@@ -87,6 +91,7 @@ mod tests {
             Target::Next(slot),
             Target::Direct(slot),
             Target::FlowControl(slot),
+            Target::Feed(slot),
         ];
         for target in all {
             assert_eq!(Target::from_sid(&target.to_sid()), Some(target));

@@ -20,7 +20,7 @@ use super::outbox::{Outbox, Outgoing};
 use crate::types::{AccountId, Wall, json, rfc3339};
 
 pub use consumer::{AboutConsumer, Action, ConsumerAdvisory};
-pub use id::{ID_LEN, id_of};
+pub use id::{ID_LEN, hash_of, id_of};
 pub use stream::{AboutStream, BatchFate, StreamAction, StreamAdvisory};
 
 /// What all advisories have in common.

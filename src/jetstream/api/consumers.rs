@@ -179,7 +179,7 @@ impl JetStream {
     ) -> Served {
         let at = self.write_consumer(slot, name, now, gate)?;
         let info = self.info_of(slot, name, now, gate)?;
-        Ok(Some(Reply { body: answer("consumer_create", &info), at }))
+        Ok(Some(Reply::when(at, answer("consumer_create", &info))))
     }
 
     fn info_of(
@@ -220,7 +220,7 @@ impl JetStream {
             }
             ConsumerCall::Delete => {
                 let at = self.remove_consumer(slot, name, now, gate)?;
-                Reply { body: answer("consumer_delete", &Success::YES), at }
+                Reply::when(at, answer("consumer_delete", &Success::YES))
             }
             ConsumerCall::Pause => self.pause(slot, at, name, request, now, gate)?,
             ConsumerCall::Reset => {
@@ -231,7 +231,7 @@ impl JetStream {
                 let at = self.write_consumer(slot, name, now, gate)?;
                 let info = self.info_of(slot, name, now, gate)?;
                 let done = ResetDone { info, reset_seq: reset.0 };
-                Reply { body: answer("consumer_reset", &done), at }
+                Reply::when(at, answer("consumer_reset", &done))
             }
             ConsumerCall::Unpin => {
                 let asked: UnpinRequest = body(&request.body, "JSApiConsumerUnpinRequest")?;
@@ -262,7 +262,7 @@ impl JetStream {
         let state: PauseState = seat.consumer.pause(&mut context, asked.pause_until);
         self.after_consumer(slot, at, now, gate);
         let at = self.write_consumer(slot, name, now, gate)?;
-        Ok(Reply { body: answer("consumer_pause", &state), at })
+        Ok(Reply::when(at, answer("consumer_pause", &state)))
     }
 
     /// Ends a consumer. The batch that must be settled before anyone is told.

@@ -157,7 +157,6 @@ impl Front {
         if asked.config.name != name {
             return Err(ApiError::stream_mismatch());
         }
-        refuse_what_is_missing(&asked.config)?;
         let account = request.account();
         let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
         let bounds = StreamBounds {
@@ -350,6 +349,7 @@ impl Front {
                     entry.stage = Stage::Live;
                 }
             }
+            Letter::Unchanged { kept, refused } => self.keep(kept, &refused),
             Letter::Refused { account, name, incarnation }
             | Letter::Deleted { account, name, incarnation } => {
                 self.registry.forget(AccountId(account), &name, incarnation);
@@ -368,6 +368,19 @@ impl Front {
         }
     }
 
+    /// The owner did not take an update: the registry has the stream as it was again, unless it
+    /// has let it change once more since.
+    fn keep(&mut self, kept: StreamCard, refused: &[u8]) {
+        let Some((card, config)) = read(kept) else { return };
+        let account = card.account();
+        if let Some(entry) = self.registry.get_mut(account, &card.name)
+            && entry.incarnation == card.incarnation
+            && json::compact(&entry.config) == refused
+        {
+            entry.config = config;
+        }
+    }
+
     /// Requests that waited for a name or for the reports.
     fn look_again(&mut self, desk: &mut Desk<'_>) {
         if self.registry.is_complete() {
@@ -375,17 +388,6 @@ impl Front {
                 self.on_request(request, desk);
             }
         }
-    }
-}
-
-/// What this server cannot do yet is refused by name.
-fn refuse_what_is_missing(config: &StreamConfig) -> Result<(), ApiError> {
-    let missing = [(config.mirror.is_some(), "mirrors"), (!config.sources.is_empty(), "sources")];
-    match missing.iter().find(|(is_asked, _)| *is_asked) {
-        Some((_, what)) => {
-            Err(ApiError::stream_invalid_config(format_args!("{what} are not supported yet")))
-        }
-        None => Ok(()),
     }
 }
 
