@@ -14,7 +14,7 @@ use super::hosted::{Hosted, api_prefixes};
 use super::letter::{Letter, Posting, Request};
 use super::outbox::{Outgoing, PostedQueue};
 use super::snapshot::Import;
-use super::stream::{DirectGet, Incoming, Stream};
+use super::stream::{DirectGet, Feeding, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
 use crate::storage::{KeyValue, Log, StreamId};
 use crate::types::{AccountId, ConnKey, Mono, Now, ShardId};
@@ -34,6 +34,8 @@ pub struct Seed {
 pub struct Received<'a> {
     pub account: AccountId,
     pub subject: &'a [u8],
+    /// What it was sent to: what JetStream delivers keeps the subject it was stored under.
+    pub route: &'a [u8],
     /// Empty: none.
     pub reply: &'a [u8],
     /// The whole block, or nothing.
@@ -193,6 +195,7 @@ impl JetStream {
             Target::FlowControl(slot) => self.on_flow_control(slot, received, now, gate),
             Target::SnapshotAck(slot) => self.on_export_ack(slot, received.subject, now, gate),
             Target::Restore(number) => self.on_import_chunk(number, received, now),
+            Target::Feed(slot) => self.on_feeding(slot, received, now, gate),
         }
         self.open_own_letters(now, gate);
     }
@@ -317,6 +320,21 @@ impl JetStream {
         seat.consumer.on_flow_reply(&mut context, received.subject, received.headers);
         self.after_consumer(slot, at, now, gate);
         self.queue(slot, at);
+    }
+
+    fn on_feeding(
+        &mut self,
+        slot: StreamSlot,
+        received: &Received<'_>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
+        let Received { route, subject, reply, headers, payload, .. } = *received;
+        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
+        let message = Incoming { subject, reply, headers, payload };
+        hosted.stream.on_feeding(&mut context, &Feeding { route, message });
+        self.after_change(slot);
+        self.poll_again(slot);
     }
 
     /// A letter of another core.
@@ -459,6 +477,12 @@ impl JetStream {
     /// Swaps what is to be routed for an emptied queue. False: there is nothing.
     pub fn take_posted(&mut self, emptied: &mut PostedQueue) -> bool {
         self.ground.take_posted(emptied)
+    }
+
+    /// Consumers of all streams here, hidden ones too.
+    #[cfg(test)]
+    pub(super) fn consumers_len(&self) -> usize {
+        self.hosted.iter().flatten().map(|hosted| hosted.seats.len()).sum()
     }
 
     /// Whether there are subscriptions to change, or letters to send.

@@ -7,7 +7,7 @@ use super::ground::LogIndex;
 use super::letter::Letter;
 use super::seats::Seats;
 use super::snapshot::Export;
-use super::stream::Stream;
+use super::stream::{Stream, source_patterns};
 use super::target::{StreamSlot, SubscriptionChange, Target};
 use crate::types::{AccountId, Mono};
 
@@ -100,6 +100,8 @@ impl Hosted {
             (format!("$JS.FC.{name}.>"), Target::FlowControl(slot)),
         ];
         let config = self.stream.config();
+        let feeds = source_patterns(config).into_iter();
+        all.extend(feeds.map(|pattern| (pattern, Target::Feed(slot))));
         let is_direct = config.allow_direct;
         let mirrored = config.mirror.as_ref().filter(|_| config.mirror_direct);
         let acks = self.exports.iter().map(Export::ack_pattern);

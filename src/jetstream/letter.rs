@@ -3,7 +3,7 @@
 //! ```text
 //!   shard 0 ── Introduce ──▶ the caller's core ── Introduced ──▶ shard 0
 //!   shard 0 ── Create, Restore, Update, Delete, Request ──▶ owner of the stream
-//!   shard 0 ◀── Created, Refused, Deleted ───────────────── owner
+//!   shard 0 ◀── Created, Refused, Unchanged, Deleted ────── owner
 //!   shard 0 ── Gather ──▶ every core ── Gathered ──▶ shard 0
 //! ```
 
@@ -84,6 +84,12 @@ pub enum Letter {
         account: u32,
         name: String,
         incarnation: u64,
+    },
+    /// An update was refused by the owner: the stream is as it was.
+    Unchanged {
+        kept: StreamCard,
+        /// The configuration that it did not take.
+        refused: Vec<u8>,
     },
     /// It is gone for good.
     Deleted {

@@ -13,7 +13,7 @@ use super::ground::LogIndex;
 use super::hosted::Hosted;
 use super::letter::{Letter, StreamCard, Usage};
 use super::progress::{consumer_key, consumer_of_key};
-use super::stream::{InfoRequest, Stream, StreamRecord};
+use super::stream::{InfoRequest, POSITIONS_KEY, Stream, StreamRecord};
 use super::target::StreamSlot;
 use crate::storage::{KeyValue, Lsn, Refusal, StreamId, Urgency};
 use crate::types::{AccountId, Now, ShardId, json};
@@ -76,6 +76,9 @@ impl JetStream {
                 return;
             }
         };
+        let drawn = values.iter().find(|value| *value.key == *POSITIONS_KEY);
+        let drawn = drawn.map_or_else(Vec::new, |value| value.state.clone());
+        let record = StreamRecord { drawn, ..record };
         let mut context = self.ground.context(Some(log), now, gate);
         let stream = Stream::restore(id, AccountId::GLOBAL, record, &mut context);
         let slot = self.adopt(Some(log), stream);
@@ -143,6 +146,7 @@ impl JetStream {
             Some(log) => log.drop_stream(id, now.mono)?,
             None => Lsn(0),
         };
+        hosted.stream.end_sources(&mut context);
         let seats: Vec<u32> = hosted.seats.iter().map(|(at, _)| at).collect();
         for at in seats {
             if let Some(seat) = hosted.seats.get_mut(at) {

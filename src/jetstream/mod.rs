@@ -41,6 +41,8 @@ mod snapshot;
 mod store;
 mod stream;
 mod target;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 pub use config::API_LEVEL;

@@ -28,6 +28,8 @@ pub enum Target {
     SnapshotAck(StreamSlot),
     /// `$JS.SNAPSHOT.RESTORE.<stream>.<id>`: chunks of a restore, by its number.
     Restore(u32),
+    /// Where the origins of a mirror or a sourcing stream deliver to.
+    Feed(StreamSlot),
 }
 
 impl Target {
@@ -42,6 +44,7 @@ impl Target {
             Self::FlowControl(slot) => (5, Some(slot)),
             Self::SnapshotAck(slot) => (6, Some(slot)),
             Self::Restore(index) => (7, Some(StreamSlot { index, generation: 0 })),
+            Self::Feed(slot) => (8, Some(slot)),
         };
         let slot = slot.unwrap_or(StreamSlot { index: 0, generation: 0 });
         let mut sid = [kind, 0, 0, 0, 0, 0, 0, 0];
@@ -66,6 +69,7 @@ impl Target {
             5 => Self::FlowControl(slot),
             6 => Self::SnapshotAck(slot),
             7 => Self::Restore(slot.index),
+            8 => Self::Feed(slot),
             _ => return None,
         })
     }
@@ -97,6 +101,7 @@ mod tests {
             Target::FlowControl(slot),
             Target::SnapshotAck(slot),
             Target::Restore(70_001),
+            Target::Feed(slot),
         ];
         for target in all {
             assert_eq!(Target::from_sid(&target.to_sid()), Some(target));

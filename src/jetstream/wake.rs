@@ -159,6 +159,8 @@ impl JetStream {
             if !hosted.stream.poll(&mut context) {
                 self.poll_again(slot);
             }
+            // What waited may be stored now, and the stream may want other alarms.
+            self.after_change(slot);
         }
     }
 

@@ -19,6 +19,7 @@ impl Shard {
         let received = Received {
             account: message.account,
             subject: publish.subject,
+            route: message.routed_by(),
             reply: publish.reply.unwrap_or_default(),
             headers,
             payload,

@@ -215,6 +215,23 @@ pub const CONSUMER_RUN_MAX: u64 = 1 << 20;
 /// Bytes a push client with flow control may owe an answer for. The window begins at a sixteenth
 /// and doubles with each answer.
 pub const FLOW_WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The same for a stream that draws from another.
+pub const SOURCE_WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Deliveries of one origin that wait for the log or a read. More than a window and the request
+/// behind it; what is beyond is dropped and asked for again.
+pub const SOURCE_HELD_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// How long an origin is waited for: to answer, and between two signs of life. Its consumer beats
+/// once a second.
+pub const SOURCE_ANSWER_NS_MAX: u64 = SECOND;
+pub const SOURCE_SILENCE_NS_MAX: u64 = 3 * SECOND;
+/// Before an origin is asked, and before it is asked anew: soon, and after failures.
+pub const SOURCE_PAUSE_NS: u64 = 10 * MILLISECOND;
+pub const SOURCE_RETRY_NS_MIN: u64 = 100 * MILLISECOND;
+pub const SOURCE_RETRY_NS_MAX: u64 = 2 * SECOND;
+/// Messages behind the last positions of sources in the log, which a restart has to read.
+pub const SOURCE_CHECKPOINT_MESSAGES: u64 = 4096;
+/// Origins of a stream whose positions are remembered, those it no longer draws from among them.
+pub const SOURCE_POSITIONS_MAX: usize = 4096;
 /// The burst of a rate-limited consumer whose stream sets no message size.
 pub const RATE_BURST_BYTES: u64 = 1024 * 1024;
 /// A pull consumer nobody uses stays this much longer than its threshold, at random in between.

@@ -23,7 +23,7 @@ use crate::types::{AccountId, Wall, json, rfc3339};
 
 pub use calls::{API_AUDIT, Transfer, TransferAdvisory, audit, client_info};
 pub use consumer::{AboutConsumer, Action, ConsumerAdvisory};
-pub use id::{ID_LEN, id_of};
+pub use id::{ID_LEN, hash_of, id_of};
 pub use stream::{AboutStream, BatchFate, StreamAction, StreamAdvisory};
 
 /// What all advisories have in common.

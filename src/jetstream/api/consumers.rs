@@ -6,7 +6,7 @@ use super::call::{Call, ConsumerCall};
 use super::requests::{
     ConsumersRequest, PauseRequest, ResetRequest, body, optional_body, unpin_body,
 };
-use super::serve::{Reply, Served};
+use super::serve::Served;
 use crate::jetstream::advisory::{Action, ID_LEN, id_of};
 use crate::jetstream::config::{
     Checked, ConsumerBounds, ConsumerConfig, ConsumerRequest, ConsumerSubject,
@@ -15,6 +15,7 @@ use crate::jetstream::consumer::Consumer;
 use crate::jetstream::context::{Gate, GateState};
 use crate::jetstream::core::JetStream;
 use crate::jetstream::error::ApiError;
+use crate::jetstream::ground::Reply;
 use crate::jetstream::hosted::Hosted;
 use crate::jetstream::info::{ConsumerInfo, Nothing, Page, PauseState, Success, answer};
 use crate::jetstream::letter::Request;
@@ -181,7 +182,7 @@ impl JetStream {
     ) -> Served {
         let at = self.write_consumer(slot, name, now, gate)?;
         let info = self.info_of(slot, name, now, gate)?;
-        Ok(Some(Reply { body: answer("consumer_create", &info), at }))
+        Ok(Some(Reply::when(at, answer("consumer_create", &info))))
     }
 
     fn info_of(
@@ -227,7 +228,7 @@ impl JetStream {
             }
             ConsumerCall::Delete => {
                 let at = self.remove_consumer(slot, name, now, gate)?;
-                Reply { body: answer("consumer_delete", &Success::YES), at }
+                Reply::when(at, answer("consumer_delete", &Success::YES))
             }
             ConsumerCall::Pause => self.pause(slot, at, name, request, now, gate)?,
             ConsumerCall::Reset => {
@@ -238,7 +239,7 @@ impl JetStream {
                 let at = self.write_consumer(slot, name, now, gate)?;
                 let info = self.info_of(slot, name, now, gate)?;
                 let done = ResetDone { info, reset_seq: reset.0 };
-                Reply { body: answer("consumer_reset", &done), at }
+                Reply::when(at, answer("consumer_reset", &done))
             }
             ConsumerCall::Unpin => {
                 let asked = unpin_body(&request.body)?;
@@ -269,7 +270,7 @@ impl JetStream {
         let state: PauseState = seat.consumer.pause(&mut context, asked.pause_until);
         self.after_consumer(slot, at, now, gate);
         let at = self.write_consumer(slot, name, now, gate)?;
-        Ok(Reply { body: answer("consumer_pause", &state), at })
+        Ok(Reply::when(at, answer("consumer_pause", &state)))
     }
 
     /// Ends a consumer. The batch that must be settled before anyone is told.

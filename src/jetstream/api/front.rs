@@ -13,7 +13,7 @@ use crate::jetstream::config::{
     API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest, parse,
 };
 use crate::jetstream::error::ApiError;
-use crate::jetstream::ground::Ground;
+use crate::jetstream::ground::{Ground, Reply};
 use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
 use crate::jetstream::registry::{Entry, Registry, Stage};
@@ -62,7 +62,7 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     pub fn reply(&mut self, request: &Request, body: &[u8]) {
-        self.ground.answer(None, request, body, Lsn(0), self.now.wall);
+        self.ground.answer(None, request, &Reply::now(body.to_vec()), self.now.wall);
     }
 
     fn post(&mut self, to: ShardId, letter: Letter) {
@@ -177,7 +177,6 @@ impl Front {
         desk: &Desk<'_>,
     ) -> Result<StreamConfig, ApiError> {
         let site = &desk.ground.site;
-        refuse_what_is_missing(&asked.config)?;
         let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
         let bounds = StreamBounds {
             pedantic: asked.pedantic,
@@ -442,6 +441,7 @@ impl Front {
                     entry.stage = Stage::Live;
                 }
             }
+            Letter::Unchanged { kept, refused } => self.keep(kept, &refused),
             Letter::Refused { account, name, incarnation }
             | Letter::Deleted { account, name, incarnation } => {
                 self.registry.forget(AccountId(account), &name, incarnation);
@@ -460,6 +460,19 @@ impl Front {
         }
     }
 
+    /// The owner did not take an update: the registry has the stream as it was again, unless it
+    /// has let it change once more since.
+    fn keep(&mut self, kept: StreamCard, refused: &[u8]) {
+        let Some((card, config)) = read(kept) else { return };
+        let account = card.account();
+        if let Some(entry) = self.registry.get_mut(account, &card.name)
+            && entry.incarnation == card.incarnation
+            && json::compact(&entry.config) == refused
+        {
+            entry.config = config;
+        }
+    }
+
     /// Requests that waited for a name or for the reports.
     fn look_again(&mut self, desk: &mut Desk<'_>) {
         if self.registry.is_complete() {
@@ -467,17 +480,6 @@ impl Front {
                 self.on_request(request, desk);
             }
         }
-    }
-}
-
-/// What this server cannot do yet is refused by name.
-fn refuse_what_is_missing(config: &StreamConfig) -> Result<(), ApiError> {
-    let missing = [(config.mirror.is_some(), "mirrors"), (!config.sources.is_empty(), "sources")];
-    match missing.iter().find(|(is_asked, _)| *is_asked) {
-        Some((_, what)) => {
-            Err(ApiError::stream_invalid_config(format_args!("{what} are not supported yet")))
-        }
-        None => Ok(()),
     }
 }
 

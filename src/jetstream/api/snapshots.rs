@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::call::{Call, StreamCall};
 use super::requests::body;
-use super::serve::{Reply, Served, error_of};
+use super::serve::{Served, error_of};
 use crate::jetstream::advisory::{StreamAction, Transfer, TransferAdvisory, id_of};
 use crate::jetstream::config::{
     Action, Checked, ConsumerBounds, ConsumerConfig, Mode, StreamConfig,
@@ -14,6 +14,7 @@ use crate::jetstream::consumer::Consumer;
 use crate::jetstream::context::Gate;
 use crate::jetstream::core::{JetStream, Received};
 use crate::jetstream::error::ApiError;
+use crate::jetstream::ground::Reply;
 use crate::jetstream::info::{StreamState, answer, refusal};
 use crate::jetstream::letter::{Letter, Request, StreamCard};
 use crate::jetstream::outbox::Outgoing;
@@ -364,7 +365,8 @@ impl JetStream {
     ) -> Result<(), ApiError> {
         let config = import.config.clone();
         let Imported { store, consumers } = import.into_parts();
-        let record = StreamRecord { created: now.wall, account: "$G".into(), config };
+        let account = "$G".into();
+        let record = StreamRecord { created: now.wall, account, config, drawn: Vec::new() };
         let mut context = self.ground.context(end.log, now, gate);
         let stream = Stream::on_store(end.id, end.account, record, store, &mut context);
         let slot = self.adopt(end.log, stream);

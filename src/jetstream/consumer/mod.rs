@@ -59,7 +59,7 @@ use push::Push;
 use settings::Settings;
 use state::{State, Step};
 
-pub use ack::{ACK_PREFIX, AckTokens};
+pub use ack::{ACK_PREFIX, AckTokens, DeliveryTokens};
 pub use deliver::Poll;
 pub use journal::{Entry, Unreadable};
 pub use push::FLOW_PREFIX;

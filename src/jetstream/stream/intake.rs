@@ -38,6 +38,13 @@ pub(super) struct Candidate<'a> {
     pub asks: &'a Directives<'a>,
 }
 
+/// Where a message is stored, and when it was, in nanoseconds since 1970.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    pub seq: Seq,
+    pub time: u64,
+}
+
 /// What became of a publish that was not refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Outcome {
@@ -175,7 +182,7 @@ impl Stream {
         Ok(rollup)
     }
 
-    fn rollup_of(&self, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
+    pub(super) fn rollup_of(&self, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
         let Some(value) = asks.rollup else {
             let replaces = asks.schedule.is_some();
             return Ok(if replaces { Rollup::Subject } else { Rollup::None });
@@ -236,10 +243,27 @@ impl Stream {
         message: &Candidate<'_>,
         rollup: Rollup,
     ) -> Result<Seq, ApiError> {
+        let place = self.next_place(ctx);
+        self.append_at(ctx, message, rollup, place)?;
+        Ok(place.seq)
+    }
+
+    /// Behind the last message, now.
+    pub(super) fn next_place(&self, ctx: &Context<'_>) -> Place {
+        let seq = self.store.last_seq(ctx.log.as_deref()).next();
+        Place { seq, time: self.last_time.max(ctx.now.wall.0) }
+    }
+
+    /// [`Stream::append`] at a place behind the last message, before which some may be left out.
+    pub(super) fn append_at(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Candidate<'_>,
+        rollup: Rollup,
+        place: Place,
+    ) -> Result<(), ApiError> {
         let Candidate { subject, headers, payload, asks } = *message;
-        let log = ctx.log.as_deref();
-        let seq = self.store.last_seq(log).next();
-        let time = self.last_time.max(ctx.now.wall.0);
+        let Place { seq, time } = place;
         let before = self.before(ctx, subject, rollup);
         let new = NewMessage { seq, time, subject, headers, payload };
         let log = ctx.log.as_deref_mut();
@@ -250,7 +274,7 @@ impl Stream {
         self.republish(ctx, &before, seq, time, message);
         self.displace(ctx, &before, rollup, subject, seq);
         self.end_schedule(ctx, asks, seq);
-        Ok(seq)
+        Ok(())
     }
 
     /// What later publishes and expiry need to know of a stored message.
@@ -270,13 +294,23 @@ impl Stream {
 
     /// Interest retention, and nobody is interested: only the sequence moves on.
     fn skip(&mut self, ctx: &mut Context<'_>, message: &Candidate<'_>) -> Taken {
-        let seq = self.store.last_seq(ctx.log.as_deref()).next();
+        let place = self.next_place(ctx);
+        self.skip_to(ctx, message, place)?;
+        Ok(Outcome::Stored(place.seq))
+    }
+
+    /// The place of a message that is not kept.
+    pub(super) fn skip_to(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Candidate<'_>,
+        Place { seq, time }: Place,
+    ) -> Result<(), ApiError> {
         let skipped = self.store.skip(ctx.log.as_deref_mut(), seq, ctx.now.mono);
         self.appended = skipped.map_err(refused)?;
-        let time = self.last_time.max(ctx.now.wall.0);
         self.remember(message.subject, message.asks, seq, time);
         self.end_schedule(ctx, message.asks, seq);
-        Ok(Outcome::Stored(seq))
+        Ok(())
     }
 
     pub(super) fn answer(&mut self, ctx: &mut Context<'_>, reply: &[u8], result: &Taken) {

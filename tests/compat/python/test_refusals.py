@@ -58,7 +58,7 @@ STREAM_FIELDS = [
     '"metadata":{"a":5}', '"description":"%s"' % ("d" * 5000), '"template_owner":"x"',
     '"allow_msg_counter":true,"discard":"new"', '"persist_mode":"async"',
     '"persist_mode":"bogus"', '"no_ack":"yes"', '"max_consumers":-5', '"max_bytes":-5',
-    '"max_msgs_per_subject":-5',
+    '"max_msgs_per_subject":-5', '"mirror":{"name":"S"}',
 ]  # fmt: skip
 
 # The whole configuration.
@@ -66,6 +66,8 @@ STREAMS = [
     '{"name":"S","subjects":["foo.>"]}', '{"name":"T","subjects":["foo.bar"]}', '{"name":"T"}',
     '{"name":"T","subjects":["t"]}{}', '{"name":"T","subjects":["t"]} garbage',
     '{"Name":"T","SUBJECTS":["t"]}', '{"name":"%s","subjects":["t"]}' % ("L" * 300),
+    '{"name":"T","mirror":{"name":"S"},"sources":[{"name":"S"}]}',
+    '{"name":"T","sources":[{"name":""}]}', '{"name":"T","sources":[{"name":"S"},{"name":"S"}]}',
 ]  # fmt: skip
 
 # Put into {"stream_name":"S","config":{"durable_name":"d", … }}.
