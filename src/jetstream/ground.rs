@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::context::{Context, Gate, Site};
+use super::ledger::Ledger;
 use super::outbox::{Outbox, PostedQueue};
 use crate::storage::Log;
 use crate::types::Now;
@@ -14,6 +15,7 @@ pub type LogIndex = Option<u16>;
 pub struct Ground {
     pub site: Arc<Site>,
     pub logs: Vec<Log>,
+    pub ledger: Ledger,
     /// By log, and one more for what rests on none: what waits in one waits for that log only.
     outboxes: Vec<Outbox>,
 }
@@ -21,7 +23,7 @@ pub struct Ground {
 impl Ground {
     pub fn new(site: Arc<Site>, logs: Vec<Log>) -> Self {
         let outboxes = (0..=logs.len()).map(|_| Outbox::default()).collect();
-        Self { site, logs, outboxes }
+        Self { site, logs, ledger: Ledger::default(), outboxes }
     }
 
     /// What an operation on a stream of this log is given.
@@ -38,6 +40,7 @@ impl Ground {
             out: &mut self.outboxes[outbox],
             gate,
             site: &self.site,
+            ledger: &self.ledger,
         }
     }
 
@@ -71,8 +74,8 @@ impl Ground {
         self.outboxes.iter_mut().any(|outbox| !outbox.is_empty() && outbox.take(emptied))
     }
 
-    pub fn memory(&self) -> usize {
-        let logs: usize = self.logs.iter().map(Log::memory).sum();
-        logs + self.outboxes.iter().map(Outbox::memory).sum::<usize>()
+    /// Bytes of what waits in the outboxes.
+    pub fn outbox_bytes(&self) -> usize {
+        self.outboxes.iter().map(Outbox::memory).sum()
     }
 }

@@ -14,6 +14,7 @@
 //! | `registry` `letter` | who owns which stream; what cores tell each other |
 //! | `core` | a core's streams: where what arrives goes |
 //! | `wake` `alarm` `seats` | who is looked at, and when |
+//! | `ledger` `figures` | what it all takes, and what the operator is told |
 //! | `progress` | what consumers write into the log |
 //! | `outbox` `context` `target` | the border to the shard |
 
@@ -25,11 +26,13 @@ mod consumer;
 mod context;
 mod core;
 mod error;
+mod figures;
 mod filter;
 mod ground;
 mod headers;
 mod hosted;
 mod info;
+mod ledger;
 mod letter;
 mod lifecycle;
 mod outbox;
@@ -41,8 +44,15 @@ mod stream;
 mod target;
 mod wake;
 
-pub use config::API_LEVEL;
+pub use api::Counts;
+pub use config::{API_LEVEL, ConsumerConfig, StreamConfig};
 pub use context::{Gate, GateState, Site};
 pub use core::{JetStream, Received, Seed};
+pub use figures::{Consumers, Figures, FiguresQuery, Memory, Step, StreamFigures, Walk};
+pub use info::{ApiStats, ClusterInfo, ConsumerInfo, SourceInfo, StreamInfo, StreamState};
+pub use letter::Usage;
 pub use outbox::{Posted, PostedQueue};
 pub use target::{SubscriptionChange, SubscriptionKey, Target};
+
+#[cfg(test)]
+mod tests;

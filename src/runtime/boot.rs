@@ -16,6 +16,7 @@ use super::ring::Ladder;
 use super::syscalls::EventFd;
 use crate::connection::Settings;
 use crate::mesh::{MeshSettings, mesh};
+use crate::monitor::JetStreamFacts;
 use crate::shard::{Shard, ShardSeed};
 use crate::types::ShardId;
 use crate::types::limits::{CONTROL_REQUESTS_MAX, LANE_SLOTS, Tuning};
@@ -121,6 +122,11 @@ fn start_jetstream(
 }
 
 impl Running {
+    /// `None`: JetStream is off.
+    pub fn jetstream_facts(&self) -> Option<JetStreamFacts> {
+        self.jetstream.as_ref().map(|plan| plan.facts())
+    }
+
     pub fn has_jetstream(&self) -> bool {
         self.jetstream.is_some()
     }

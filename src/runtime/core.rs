@@ -152,7 +152,7 @@ impl Driver {
         // Who waits no more needs no answer.
         self.surveys.retain(|(_, reply)| !reply.is_closed());
         let Some((mut survey, reply)) = self.surveys.pop_front() else { return };
-        let shard = &self.core.shard;
+        let shard = &mut self.core.shard;
         if shard.survey(&mut survey) {
             let _ = reply.send(shard.conclude(survey));
         } else {

@@ -152,7 +152,7 @@ impl Server {
         }
         tokio::spawn(prover::prove_all(logins, running.cores.clone()));
 
-        let mut facts = server_facts(&options, &identity, &running.cores, clock);
+        let mut facts = server_facts(&options, &identity, &running, clock);
         let monitor = match &options.http {
             Some(http) => {
                 let (host, port) = (options.http_host(), http.port.to_bind());
@@ -281,8 +281,7 @@ impl Server {
         let settings = Arc::new(settings(&self.options, &self.identity, &self.access));
         self.running.cores.send_all(|| Request::Settings(Arc::clone(&settings), announce)).await;
         let before = self.facts.borrow().clone();
-        let mut facts =
-            server_facts(&self.options, &self.identity, &self.running.cores, Clock::new());
+        let mut facts = server_facts(&self.options, &self.identity, &self.running, Clock::new());
         facts.start = before.start;
         facts.http_port = before.http_port;
         self.facts.send_replace(Arc::new(facts));
@@ -526,7 +525,7 @@ pub fn settings(options: &Options, identity: &Identity, access: &Arc<Access>) ->
 fn server_facts(
     options: &Options,
     identity: &Identity,
-    cores: &Cores,
+    running: &Running,
     clock: Clock,
 ) -> ServerFacts {
     let limits = &options.limits;
@@ -561,7 +560,8 @@ fn server_facts(
         feature_flags: options.feature_flags.clone(),
         system_account: "$SYS".to_owned(),
         weft_version: env!("CARGO_PKG_VERSION").to_owned(),
-        shards: cores.count(),
+        shards: running.cores.count(),
+        jetstream: running.jetstream_facts(),
         ..ServerFacts::default()
     }
 }

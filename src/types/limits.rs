@@ -235,6 +235,9 @@ pub const SUBJECTS_PAGE: usize = 100_000;
 pub const GET_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Subjects whose last messages one direct get may ask for; more are refused with 413.
 pub const MULTI_GET_SUBJECTS_MAX: usize = 1024;
+/// By how many steps of `max_mem` and `max_file` the cores hear of each other what they hold: the
+/// limit is met with this precision.
+pub const LEDGER_STEPS: u64 = 1024;
 /// How often a stream with requests that wait is asked, if nothing else wakes its core.
 pub const JETSTREAM_POLL_NS: u64 = MILLISECOND;
 /// What the reference allows of streams and consumers: bytes of names, descriptions and metadata

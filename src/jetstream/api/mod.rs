@@ -18,4 +18,5 @@ mod serve;
 mod stored;
 
 pub use call::{API_PATTERNS, Call};
+pub use front::Counts;
 pub use serve::error_of;

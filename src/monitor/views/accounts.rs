@@ -70,7 +70,7 @@ fn detail<'a>(facts: &ServerFacts, name: &'a str, shards: &[Totals]) -> AccountD
         is_system: Some(true).filter(|_| name == facts.system_account),
         expired: false,
         complete: true,
-        jetstream_enabled: false,
+        jetstream_enabled: facts.jetstream.is_some() && name == GLOBAL_ACCOUNT,
         leafnode_connections: 0,
         client_connections: all.connections,
         subscriptions: all.routing.subscriptions,

@@ -15,9 +15,11 @@ use tokio::time::timeout;
 
 use super::ask::{ShardHandles, Unanswered};
 use super::process_facts::ProcessReader;
+use crate::jetstream::{Figures, FiguresQuery};
 use crate::monitor::ServerFacts;
 use crate::monitor::views::connz::{ConnzOptions, connz};
 use crate::monitor::views::healthz::{Health, HealthzOptions, healthz};
+use crate::monitor::views::jsz::{JszOptions, jsz};
 use crate::monitor::views::subsz::{SubszOptions, subsz};
 use crate::monitor::views::{Args, Refusal, accounts, index, json, standalone, varz};
 use crate::types::Wall;
@@ -149,7 +151,7 @@ impl Pages {
             Page::Varz => self.varz(facts).await,
             Page::Connz => self.connz(facts, args).await,
             Page::Subsz => self.subsz(facts, args).await,
-            Page::Healthz => self.healthz(args).await,
+            Page::Healthz => self.healthz(facts, args).await,
             Page::Accountz => {
                 let totals = self.shards.totals().await?;
                 document(&accounts::accountz(facts, args, &totals, self.now())?)
@@ -158,7 +160,7 @@ impl Pages {
                 let totals = self.shards.totals().await?;
                 document(&accounts::accstatz(facts, args, &totals, self.now())?)
             }
-            Page::Jsz => document(&standalone::jsz(facts, args, self.now())?),
+            Page::Jsz => self.jsz(facts, args).await,
             Page::Routez => document(&standalone::routez(facts, args, self.now())?),
             Page::Leafz => document(&standalone::leafz(facts, args, self.now())?),
             Page::Gatewayz => document(&standalone::gatewayz(facts, args, self.now())?),
@@ -169,8 +171,28 @@ impl Pages {
 
     async fn varz(&self, facts: &ServerFacts) -> Result<Reply, Failure> {
         let totals = self.shards.totals().await?;
+        let jetstream = self.jetstream(facts, FiguresQuery::Sums).await?;
         let process = self.process.lock().await.read();
-        document(&varz::varz(facts, process, &self.requests_by_path(), &totals, self.now()))
+        let requests = self.requests_by_path();
+        document(&varz::varz(facts, process, &requests, &totals, &jetstream, self.now()))
+    }
+
+    async fn jsz(&self, facts: &ServerFacts, args: &Args) -> Result<Reply, Failure> {
+        let options = JszOptions::parse(args)?;
+        let figures = self.jetstream(facts, options.query()).await?;
+        document(&jsz(facts, &options, &figures, self.now())?)
+    }
+
+    /// By shard; nothing with JetStream off.
+    async fn jetstream(
+        &self,
+        facts: &ServerFacts,
+        query: FiguresQuery,
+    ) -> Result<Vec<Figures>, Failure> {
+        match &facts.jetstream {
+            Some(_) => Ok(self.shards.jetstream(query).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn connz(&self, facts: &ServerFacts, args: &Args) -> Result<Reply, Failure> {
@@ -193,12 +215,15 @@ impl Pages {
         document(&subsz(facts, &options, &totals, &rows, self.now()))
     }
 
-    /// Healthy means that every shard takes its turns.
-    async fn healthz(&self, args: &Args) -> Result<Reply, Failure> {
+    /// Healthy means that every shard takes its turns, that no log has failed, and that there is
+    /// what was asked for.
+    async fn healthz(&self, facts: &ServerFacts, args: &Args) -> Result<Reply, Failure> {
         let options = HealthzOptions::parse(args)?;
-        let health = match self.shards.totals().await {
-            Ok(_) => Health::Ok,
+        let figures = self.shards.jetstream(options.query()).await;
+        let health = match &figures {
             Err(unanswered) => Health::Unavailable(unanswered.to_string()),
+            Ok(_) if facts.jetstream.is_none() => Health::Ok,
+            Ok(figures) => Health::of(&options, figures),
         };
         let view = healthz(&options, health);
         Ok(Reply::Json { status: view.code(), body: json::compact(&view) })
