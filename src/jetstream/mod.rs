@@ -45,7 +45,7 @@ mod target;
 mod wake;
 
 pub use api::Counts;
-pub use config::{API_LEVEL, ConsumerConfig, StreamConfig};
+pub use config::{API_LEVEL, ConsumerConfig, StreamConfig, json_fault};
 pub use context::{Gate, GateState, Site};
 pub use core::{JetStream, Received, Seed};
 pub use figures::{Consumers, Figures, FiguresQuery, Memory, Step, StreamFigures, Walk};

@@ -17,7 +17,7 @@ use super::boot::{self, Plan, Running};
 use super::clock::Clock;
 use super::control::accept::Acceptor;
 use super::control::pages::Pages;
-use super::control::{Cores, http, prover};
+use super::control::{clerk, http, prover};
 use super::core::Request;
 use super::logging::Logger;
 use super::process::{OwnFile, Ports, urls};
@@ -145,7 +145,8 @@ impl Server {
             clock,
         };
         let (prover, logins) = prover::queue();
-        let running = boot::start(&plan, &prover).map_err(|fault| fault.to_string())?;
+        let (clerk, requests) = clerk::queue();
+        let running = boot::start(&plan, &prover, &clerk).map_err(|fault| fault.to_string())?;
         if plan.jetstream.is_some() {
             let took = Duration::from_nanos(clock.mono().since(began));
             info!("Took {took:?} to start JetStream");
@@ -168,10 +169,11 @@ impl Server {
         };
         let (facts, watched) = watch::channel(Arc::new(facts));
         let mut ports = Ports { nats: urls("nats", bound), ..Ports::default() };
+        let pages = Arc::new(Pages::new(running.cores.ask_handles(), watched, Clock::wall));
+        tokio::spawn(clerk::answer_all(requests, Arc::clone(&pages), running.cores.clone()));
         if let Some((listener, bound)) = monitor {
             ports.monitoring = urls("http", bound);
-            let pages = Pages::new(running.cores.ask_handles(), watched, Clock::wall);
-            tokio::spawn(http::serve(listener, Arc::new(pages)));
+            tokio::spawn(http::serve(listener, pages));
         }
 
         let listener = socket

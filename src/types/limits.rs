@@ -105,6 +105,8 @@ pub const PUBLISH_VERDICTS_KEPT: usize = 128;
 pub const REPLY_GRANTS_MAX: usize = 64 * 1024;
 /// Logins that wait for their bcrypt or signature check; more are refused.
 pub const LOGIN_PROOFS_MAX: usize = 4096;
+/// Requests to the server (`$SYS.REQ.…`) that wait for the control thread; more are refused.
+pub const SYSTEM_REQUESTS_MAX: usize = 256;
 /// Logins checked at once, each on a thread of its own beside the cores.
 pub const LOGIN_PROVERS: usize = 2;
 

@@ -46,6 +46,14 @@ pub fn values(text: &str) -> Values<'_> {
     Values { reader: Reader { text, at: 0, depth: 0 } }
 }
 
+/// What keeps a text from being JSON, in Go's words.
+pub fn fault(text: &str) -> Option<String> {
+    match values(text).next() {
+        Some(read) => read.err(),
+        None => Some("unexpected end of JSON input".to_owned()),
+    }
+}
+
 impl<'t> Iterator for Values<'t> {
     type Item = Result<Node<'t>, String>;
 

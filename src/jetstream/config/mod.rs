@@ -23,6 +23,7 @@ pub(super) mod wire;
 
 pub use check::{Checked, ConsumerBounds, ConsumerSubject, StreamBounds};
 pub use consumer::{ConsumerConfig, ConsumerRequest};
+pub use json::fault as json_fault;
 pub use moment::Moment;
 pub use pull::{NakOptions, PullRequest};
 pub use source::{

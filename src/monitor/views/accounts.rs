@@ -104,6 +104,22 @@ struct AccountStats<'a> {
     slow_consumers: u64,
 }
 
+impl<'a> AccountStats<'a> {
+    fn of(name: &'a str, all: &Totals) -> Self {
+        Self {
+            acc: name,
+            name,
+            conns: all.connections,
+            leafnodes: 0,
+            total_conns: all.connections,
+            num_subscriptions: all.routing.subscriptions,
+            sent: Traffic::of_clients(all.out_msgs, all.out_bytes),
+            received: Traffic::of_clients(all.in_msgs, all.in_bytes),
+            slow_consumers: totals::slow_consumers(all),
+        }
+    }
+}
+
 #[derive(Serialize, Debug, Default)]
 struct Traffic {
     #[serde(flatten)]
@@ -125,6 +141,15 @@ impl Traffic {
     }
 }
 
+impl<'a> Accstatz<'a> {
+    /// Of the account of all clients, used or not: what they are told by message.
+    pub fn of_clients(facts: &'a ServerFacts, shards: &[Totals], now: Wall) -> Self {
+        let account_statz =
+            vec![AccountStats::of(GLOBAL_ACCOUNT, &of_account(GLOBAL_ACCOUNT, shards))];
+        Self { server_id: &facts.server_id, now: timestamp(now), account_statz }
+    }
+}
+
 /// Accounts with connections; all of them with `unused=1`.
 pub fn accstatz<'a>(
     facts: &'a ServerFacts,
@@ -135,17 +160,7 @@ pub fn accstatz<'a>(
     let unused_too = args.bool("unused")?;
     let stats = facts.accounts().into_iter().filter_map(|name| {
         let all = of_account(name, shards);
-        (unused_too || all.connections > 0).then(|| AccountStats {
-            acc: name,
-            name,
-            conns: all.connections,
-            leafnodes: 0,
-            total_conns: all.connections,
-            num_subscriptions: all.routing.subscriptions,
-            sent: Traffic::of_clients(all.out_msgs, all.out_bytes),
-            received: Traffic::of_clients(all.in_msgs, all.in_bytes),
-            slow_consumers: totals::slow_consumers(&all),
-        })
+        (unused_too || all.connections > 0).then(|| AccountStats::of(name, &all))
     });
     Ok(Accstatz {
         server_id: &facts.server_id,

@@ -13,6 +13,7 @@ pub mod jetstream;
 pub mod jsz;
 pub mod logs;
 pub mod refusal;
+pub mod requests;
 pub mod standalone;
 pub mod subsz;
 pub mod totals;

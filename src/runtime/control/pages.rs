@@ -17,11 +17,15 @@ use super::ask::{ShardHandles, Unanswered};
 use super::process_facts::ProcessReader;
 use crate::jetstream::{Figures, FiguresQuery};
 use crate::monitor::ServerFacts;
+use crate::monitor::views::accounts::Accstatz;
 use crate::monitor::views::connz::{ConnzOptions, connz};
 use crate::monitor::views::healthz::{Health, HealthzOptions, healthz};
 use crate::monitor::views::jsz::{JszOptions, jsz};
+use crate::monitor::views::requests::RequestOptions;
 use crate::monitor::views::subsz::{SubszOptions, subsz};
 use crate::monitor::views::{Args, Refusal, accounts, index, json, standalone, varz};
+use crate::shard::services::{SystemAnswer, SystemQuestion, SystemRequest};
+use crate::shard::snapshot::{ConnectionSnapshot, Totals};
 use crate::types::Wall;
 use crate::types::limits::{MONITOR_PAGES_MAX, MONITOR_REQUEST_NS_MAX};
 
@@ -144,6 +148,50 @@ impl Pages {
         }
     }
 
+    /// The answer to a request by message, in bounded time.
+    pub async fn system(&self, request: &SystemRequest) -> SystemAnswer {
+        let facts = self.facts();
+        let options = match RequestOptions::parse(&request.body) {
+            Ok(options) => options,
+            Err(why) => return SystemAnswer::Malformed(why),
+        };
+        if !options.is_for(&facts) {
+            return SystemAnswer::Silence;
+        }
+        let shown = async {
+            let _turn = self.turns.acquire().await;
+            self.show_system(&facts, request.question, &options).await
+        };
+        match timeout(Duration::from_nanos(MONITOR_REQUEST_NS_MAX), shown).await {
+            Ok(Ok(json)) => SystemAnswer::Data(json.into()),
+            Ok(Err(Failure::Refused(refusal))) => SystemAnswer::Refused(refusal.to_string()),
+            Ok(Err(Failure::Unanswered(unanswered))) => {
+                tracing::warn!("system request: {unanswered}");
+                SystemAnswer::Refused(unanswered.to_string())
+            }
+            Err(_) => SystemAnswer::Refused("too many monitoring requests".into()),
+        }
+    }
+
+    async fn show_system(
+        &self,
+        facts: &ServerFacts,
+        question: SystemQuestion,
+        options: &RequestOptions,
+    ) -> Result<Vec<u8>, Failure> {
+        match question {
+            SystemQuestion::Connections => {
+                let options = options.connz()?;
+                let (totals, rows) = self.connections(&options).await?;
+                Ok(json::compact(&connz(facts, &options, &totals, &rows, self.now())))
+            }
+            SystemQuestion::AccountStats => {
+                let totals = self.shards.totals().await?;
+                Ok(json::compact(&Accstatz::of_clients(facts, &totals, self.now())))
+            }
+        }
+    }
+
     async fn show(&self, page: Page, args: &Args) -> Result<Reply, Failure> {
         let facts = &*self.facts();
         match page {
@@ -197,12 +245,20 @@ impl Pages {
 
     async fn connz(&self, facts: &ServerFacts, args: &Args) -> Result<Reply, Failure> {
         let options = ConnzOptions::parse(args)?;
+        let (totals, rows) = self.connections(&options).await?;
+        document(&connz(facts, &options, &totals, &rows, self.now()))
+    }
+
+    /// What the view is made of.
+    async fn connections(
+        &self,
+        options: &ConnzOptions,
+    ) -> Result<(Vec<Totals>, Vec<ConnectionSnapshot>), Failure> {
         let totals = match options.needs_totals() {
             true => self.shards.totals().await?,
             false => Vec::new(),
         };
-        let rows = self.shards.connections(options.query()).await?;
-        document(&connz(facts, &options, &totals, &rows, self.now()))
+        Ok((totals, self.shards.connections(options.query()).await?))
     }
 
     async fn subsz(&self, facts: &ServerFacts, args: &Args) -> Result<Reply, Failure> {
