@@ -196,7 +196,7 @@ impl JetStream {
         }
         walk.seats = Some((slot, seat + 1));
         let Some(found) = hosted.seats.get_mut(seat) else { return Step::Looked(1) };
-        let is_direct = found.consumer.config().direct;
+        let is_direct = found.consumer.is_direct();
         let Some(row) = walk.figures.streams.last_mut() else { return Step::Looked(1) };
         let list = match is_direct {
             true if wanted.direct => &mut row.direct_consumers,

@@ -48,10 +48,6 @@ impl Ground {
         self.logs.get(usize::from(log?))
     }
 
-    pub fn log_mut(&mut self, log: LogIndex) -> Option<&mut Log> {
-        self.logs.get_mut(usize::from(log?))
-    }
-
     pub fn outbox(&mut self, log: LogIndex) -> &mut Outbox {
         let index = log.map_or(self.logs.len(), usize::from);
         &mut self.outboxes[index]

@@ -164,10 +164,6 @@ impl Seats {
         self.resting[rest as usize] = list;
     }
 
-    pub fn is_anyone(&self, rest: Rest) -> bool {
-        !self.resting[rest as usize].is_empty()
-    }
-
     pub fn pop_ready(&mut self) -> Option<u32> {
         let at = self.ready.pop_front()?;
         if let Some(seat) = self.get_mut(at) {

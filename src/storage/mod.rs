@@ -53,15 +53,19 @@ mod values;
 pub use append::Urgency;
 pub use batch::{BLOCK, Buffer};
 pub use effects::{Effect, Event, OpId};
-pub use fault::{Certainty, Damage, IoFault, Operation, Poison, ReadError, Refusal};
+#[cfg(any(test, feature = "testing"))]
+pub use fault::Operation;
+pub use fault::{Certainty, Damage, IoFault, Poison, ReadError, Refusal};
 pub use figures::{Counters, LogFigures};
-pub use ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
-pub use index::{Bound, Debris, Entry, StreamIndex, SubjectId, SubjectState};
+pub use ids::{LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
+pub use index::{Bound, Entry, StreamIndex, SubjectId, SubjectState};
 pub use log::{Health, Log, LogSettings, SyncMode};
 pub use mutation::Mutation;
 #[cfg(feature = "testing")]
 pub use mutation::{is as is_mutated, set as set_mutation};
-pub use reads::{Found, ReadRun};
+#[cfg(any(test, feature = "testing"))]
+pub use reads::Found;
+pub use reads::ReadRun;
 pub use record::Message;
 pub use recovery::{Recovery, Report, SlotFile, Step};
 pub use values::{KeyValue, load_values};

@@ -17,6 +17,6 @@ mod requests;
 mod serve;
 mod stored;
 
-pub use call::{API_PATTERNS, Call};
+pub use call::API_PATTERNS;
 pub use front::Counts;
 pub use serve::error_of;

@@ -26,14 +26,14 @@ pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use json::fault as json_fault;
 pub use moment::Moment;
 pub use pull::{NakOptions, PullRequest};
-pub use source::{
-    ConsumerLimits, External, Placement, RePublish, SourceConsumer, StreamSource, SubjectTransform,
-};
+pub use source::{External, SubjectTransform};
 pub use stream::{StreamConfig, StreamRequest};
 pub use values::{
-    AckPolicy, Action, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
-    ReplayPolicy, Retention, Storage,
+    AckPolicy, DeliverPolicy, Discard, PersistMode, PriorityPolicy, ReplayPolicy, Retention,
+    Storage,
 };
+#[cfg(test)]
+pub use values::{Action, Nanos};
 pub(in crate::jetstream) use wire::object;
 pub use wire::{Mode, Wire, parse};
 

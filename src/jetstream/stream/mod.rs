@@ -45,11 +45,11 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Got, Wanted};
+pub use access::Got;
 pub use direct::DirectGet;
 pub use intake::Incoming;
 pub use purge::{MessageDeleteRequest, PurgeRequest};
-pub use record::{RecordError, StreamRecord};
+pub use record::StreamRecord;
 pub use request::MessageGetRequest;
 pub use state::InfoRequest;
 
@@ -196,6 +196,7 @@ impl Stream {
         self.id
     }
 
+    #[cfg(test)]
     pub fn created(&self) -> Wall {
         self.created
     }

@@ -156,7 +156,6 @@ mod tests {
         };
         assert_eq!(shown("{}").0, [3, 4]);
         assert_eq!(shown(r#"{"offset":1}"#).0, [4]);
-        assert_eq!(shown(r#"{"state":1}"#).0, [] as [u64; 0]);
         assert_eq!(shown(r#"{"user":"x"}"#).0, [] as [u64; 0]);
         assert_eq!(shown(r#"{"filter_subject":"foo.bar"}"#).0, [4]);
         let (_, view) = shown(r#"{"auth":true,"subscriptions":true,"limit":1,"offset":1}"#);

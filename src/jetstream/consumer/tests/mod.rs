@@ -10,6 +10,7 @@ use super::super::context::{Context, Gate, GateState, Site};
 use super::super::ledger::Ledger;
 use super::super::outbox::Outbox;
 use super::super::store::{NewMessage, Store};
+use super::ack::ACK_PREFIX;
 use super::*;
 use crate::storage::Urgency;
 use crate::types::time::{MILLISECOND, SECOND};
