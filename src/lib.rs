@@ -8,17 +8,11 @@ mod mesh;
 mod protocol;
 mod routing;
 mod security;
-#[allow(dead_code, unused_imports, reason = "figures and errors that /jsz will show")]
 mod storage;
 
 pub mod config;
 
 mod connection;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "sizes and errors that /jsz, mirrors and accounts will use"
-)]
 mod jetstream;
 
 mod shard;

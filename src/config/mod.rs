@@ -12,7 +12,7 @@ mod reload;
 
 pub use error::{ConfigError, Position};
 pub use file::Surroundings;
-pub use options::{BatchLimits, JetStream, JetStreamLimits, Options};
+pub use options::{BatchLimits, JetStream, JetStreamLimits, Options, Sync as JetStreamSync};
 pub use reload::{Change, Refused, changes};
 
 /// The fuzz door: any bytes as a configuration file, without files or variables around it.

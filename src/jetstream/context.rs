@@ -1,6 +1,7 @@
 //! What every operation of JetStream is given: the time, the log, and the world outside.
 
 use super::config::Mode;
+use super::ledger::Ledger;
 use super::outbox::Outbox;
 use crate::config::JetStream as Options;
 use crate::storage::Log;
@@ -71,4 +72,5 @@ pub struct Context<'a> {
     pub out: &'a mut Outbox,
     pub gate: &'a mut dyn Gate,
     pub site: &'a Site,
+    pub ledger: &'a Ledger,
 }

@@ -81,6 +81,7 @@ fn no_responders(reply: &[u8]) -> Outgoing<'_> {
 /// JetStream of one core.
 pub struct JetStream {
     pub(super) shard: ShardId,
+    shards: usize,
     pub(super) ground: Ground,
     pub(super) hosted: Vec<Option<Box<Hosted>>>,
     free: Vec<StreamSlot>,
@@ -88,7 +89,7 @@ pub struct JetStream {
     /// What the logs hold, until the first turn takes it in.
     pub(super) values: Option<Vec<Vec<KeyValue>>>,
     /// Shard 0's part of the API.
-    front: Option<Front>,
+    pub(super) front: Option<Front>,
     pub(super) alarms: Alarms,
     /// Streams with consumers that may have work.
     pub(super) ready: VecDeque<u32>,
@@ -129,6 +130,7 @@ impl JetStream {
         let waiting_max = seed.site.options.request_queue_max;
         let mut jetstream = Self {
             shard,
+            shards: seed.shards,
             ground: Ground::new(seed.site, seed.logs),
             hosted: Vec::new(),
             free: Vec::new(),
@@ -367,6 +369,7 @@ impl JetStream {
             Letter::Gather { id, account, names } => {
                 self.gathered(id, AccountId(account), names, now, gate);
             }
+            Letter::Used(amounts) => self.ground.ledger.on_told(from, amounts),
             other => self.tell_front(from, other, now),
         }
     }
@@ -442,6 +445,7 @@ impl JetStream {
         let place = self.hosted.get_mut(slot.index as usize)?;
         let hosted = place.take_if(|hosted| hosted.slot == slot)?;
         self.by_name.remove(&(hosted.account(), hosted.name().into()));
+        self.ground.ledger.count(hosted.stream.config().storage, hosted.counted, 0);
         let domain = self.ground.site.domain.clone();
         let changes = hosted.subscriptions(domain.as_deref());
         self.subscription_changes.extend(
@@ -462,6 +466,26 @@ impl JetStream {
         self.subscription_changes.extend(gone);
         let new = after.into_iter().filter(|change| !before.contains(change));
         self.subscription_changes.extend(new);
+    }
+
+    /// Counts what a stream holds now.
+    pub(super) fn recount(&mut self, slot: StreamSlot) {
+        let Some(hosted) = self.hosted[slot.index as usize].as_deref_mut() else { return };
+        let log = hosted.log.and_then(|index| self.ground.logs.get(usize::from(index)));
+        let bytes = hosted.stream.store().bytes(log);
+        let before = std::mem::replace(&mut hosted.counted, bytes);
+        self.ground.ledger.count(hosted.stream.config().storage, before, bytes);
+    }
+
+    /// Tells the other cores what the streams of this one hold, if that has moved.
+    pub(super) fn tell_ledger(&mut self) {
+        let options = &self.ground.site.options;
+        let Some(amounts) = self.ground.ledger.news(self.shards, options) else { return };
+        for shard in (0..self.shards).map(|index| ShardId(index as u16)) {
+            if shard != self.shard {
+                self.post(shard, Letter::Used(amounts));
+            }
+        }
     }
 
     /// Somebody subscribed or left.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::advisory::audit;
 use super::context::{Context, Gate, Site};
+use super::ledger::Ledger;
 use super::letter::Request;
 use super::outbox::{Outbox, Outgoing, PostedQueue};
 use crate::storage::{Log, Lsn};
@@ -35,6 +36,7 @@ impl Reply {
 pub struct Ground {
     pub site: Arc<Site>,
     pub logs: Vec<Log>,
+    pub ledger: Ledger,
     /// By log, and one more for what rests on none: what waits in one waits for that log only.
     outboxes: Vec<Outbox>,
 }
@@ -42,7 +44,7 @@ pub struct Ground {
 impl Ground {
     pub fn new(site: Arc<Site>, logs: Vec<Log>) -> Self {
         let outboxes = (0..=logs.len()).map(|_| Outbox::default()).collect();
-        Self { site, logs, outboxes }
+        Self { site, logs, ledger: Ledger::default(), outboxes }
     }
 
     /// What an operation on a stream of this log is given.
@@ -59,15 +61,12 @@ impl Ground {
             out: &mut self.outboxes[outbox],
             gate,
             site: &self.site,
+            ledger: &self.ledger,
         }
     }
 
     pub fn log(&self, log: LogIndex) -> Option<&Log> {
         self.logs.get(usize::from(log?))
-    }
-
-    pub fn log_mut(&mut self, log: LogIndex) -> Option<&mut Log> {
-        self.logs.get_mut(usize::from(log?))
     }
 
     pub fn outbox(&mut self, log: LogIndex) -> &mut Outbox {
@@ -104,8 +103,8 @@ impl Ground {
         self.outboxes.iter_mut().any(|outbox| !outbox.is_empty() && outbox.take(emptied))
     }
 
-    pub fn memory(&self) -> usize {
-        let logs: usize = self.logs.iter().map(Log::memory).sum();
-        logs + self.outboxes.iter().map(Outbox::memory).sum::<usize>()
+    /// Bytes of what waits in the outboxes.
+    pub fn outbox_bytes(&self) -> usize {
+        self.outboxes.iter().map(Outbox::memory).sum()
     }
 }

@@ -4,11 +4,13 @@ use super::config::{Retention, Storage};
 use super::consumer::Home;
 use super::context::Context;
 use super::ground::LogIndex;
-use super::letter::Letter;
+use super::info::StreamInfo;
+use super::letter::{Letter, Usage};
 use super::seats::Seats;
 use super::snapshot::Export;
-use super::stream::{Stream, source_patterns};
+use super::stream::{InfoRequest, Stream, source_patterns};
 use super::target::{StreamSlot, SubscriptionChange, Target};
+use crate::storage::Log;
 use crate::types::{AccountId, Mono};
 
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Hosted {
     pub log: LogIndex,
     pub stream: Stream,
     pub seats: Seats,
+    /// Bytes of it that the ledger has.
+    pub counted: u64,
     /// What waits for a read.
     pub parked: Vec<Letter>,
     /// Snapshots under way.
@@ -40,6 +44,7 @@ impl Hosted {
             log,
             stream,
             seats: Seats::default(),
+            counted: 0,
             parked: Vec::new(),
             exports: Vec::new(),
             read_at: None,
@@ -56,6 +61,29 @@ impl Hosted {
 
     pub fn name(&self) -> &str {
         &self.stream.config().name
+    }
+
+    /// What it uses and reserves.
+    pub fn usage(&mut self, log: Option<&Log>) -> Usage {
+        let bytes = self.stream.store().bytes(log);
+        let messages = self.stream.store().messages(log);
+        let config = self.stream.config();
+        let reserved = config.reserved_bytes();
+        let (streams, consumers) = (1, self.seats.visible_len() as u64);
+        let sums = Usage { streams, consumers, messages, ..Usage::default() };
+        match config.storage {
+            Storage::Memory => Usage { memory: bytes, reserved_memory: reserved, ..sums },
+            Storage::File => Usage { file: bytes, reserved_file: reserved, ..sums },
+        }
+    }
+
+    /// As lists tell it, with the configuration as it is kept. `None`: a read is under way, ask
+    /// again.
+    pub fn listed_info(&mut self, context: &mut Context<'_>) -> Option<StreamInfo> {
+        let mut info = self.stream.info(context, &InfoRequest::default())?.info?;
+        info.state.consumer_count = self.seats.visible_len() as u64;
+        info.config = self.stream.config().clone();
+        Some(info)
     }
 
     /// Tells the stream what its consumers want: interest retention keeps nothing else.

@@ -195,8 +195,10 @@ pub struct ConsumerInfo {
     pub name: String,
     #[serde(serialize_with = "time")]
     pub created: Wall,
-    /// As [`ConsumerConfig::with_server_metadata`] has it, or as kept, for lists.
-    pub config: ConsumerConfig,
+    /// As [`ConsumerConfig::with_server_metadata`] has it, or as kept, for lists. Only `/jsz` may
+    /// leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConsumerConfig>,
     pub delivered: SequenceInfo,
     pub ack_floor: SequenceInfo,
     pub num_ack_pending: u64,

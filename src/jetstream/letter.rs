@@ -5,6 +5,7 @@
 //!   shard 0 ── Create, Restore, Update, Delete, Request ──▶ owner of the stream
 //!   shard 0 ◀── Created, Refused, Unchanged, Deleted ────── owner
 //!   shard 0 ── Gather ──▶ every core ── Gathered ──▶ shard 0
+//!   every core ── Used ──▶ all others
 //! ```
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -114,6 +115,15 @@ pub enum Letter {
         usage: Usage,
         infos: Vec<(String, Vec<u8>)>,
     },
+    /// What the streams of a core use now.
+    Used(Amounts),
+}
+
+/// Bytes of messages in memory and in files, by the reference's count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Archive, Serialize, Deserialize)]
+pub struct Amounts {
+    pub memory: u64,
+    pub file: u64,
 }
 
 /// What an account uses.
@@ -124,17 +134,20 @@ pub struct Usage {
     pub reserved_memory: u64,
     pub reserved_file: u64,
     pub streams: u64,
+    /// Those of mirrors and sources aside.
     pub consumers: u64,
+    pub messages: u64,
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.memory += other.memory;
         self.file += other.file;
-        self.reserved_memory += other.reserved_memory;
-        self.reserved_file += other.reserved_file;
+        self.reserved_memory = self.reserved_memory.saturating_add(other.reserved_memory);
+        self.reserved_file = self.reserved_file.saturating_add(other.reserved_file);
         self.streams += other.streams;
         self.consumers += other.consumers;
+        self.messages += other.messages;
     }
 }
 

@@ -13,7 +13,7 @@ use super::ground::LogIndex;
 use super::hosted::Hosted;
 use super::letter::{Letter, StreamCard, Usage};
 use super::progress::{consumer_key, consumer_of_key};
-use super::stream::{InfoRequest, POSITIONS_KEY, Stream, StreamRecord};
+use super::stream::{POSITIONS_KEY, Stream, StreamRecord};
 use super::target::StreamSlot;
 use crate::storage::{KeyValue, Lsn, Refusal, StreamId, Urgency};
 use crate::types::{AccountId, Now, ShardId, json};
@@ -276,15 +276,11 @@ impl JetStream {
         for name in names.iter().flatten() {
             let Some(slot) = self.find(account, name) else { continue };
             let Some((hosted, mut context)) = self.at(slot, now, gate) else { continue };
-            let page = hosted.stream.info(&mut context, &InfoRequest::default());
-            let Some(mut info) = page.and_then(|page| page.info) else {
+            let Some(info) = hosted.listed_info(&mut context) else {
                 // All of it again, when this one can be told.
                 let account = account.0;
                 return hosted.parked.push(Letter::Gather { id, account, names });
             };
-            info.state.consumer_count = hosted.seats.visible_len() as u64;
-            // Lists tell the configuration as it is kept.
-            info.config = hosted.stream.config().clone();
             infos.push((name.clone(), json::compact(&info)));
         }
         let usage = self.usage(account);
@@ -295,18 +291,7 @@ impl JetStream {
         let mut usage = Usage::default();
         let hosted = self.hosted.iter_mut().flatten();
         for hosted in hosted.filter(|hosted| hosted.account() == account) {
-            let log = self.ground.log(hosted.log);
-            let bytes = hosted.stream.store().bytes(log);
-            let config = hosted.stream.config();
-            let reserved = u64::try_from(config.max_bytes).unwrap_or(0);
-            let (used, kept) = match config.storage {
-                Storage::Memory => (&mut usage.memory, &mut usage.reserved_memory),
-                Storage::File => (&mut usage.file, &mut usage.reserved_file),
-            };
-            *used += bytes;
-            *kept += reserved;
-            usage.streams += 1;
-            usage.consumers += hosted.seats.visible_len() as u64;
+            usage += hosted.usage(self.ground.log(hosted.log));
         }
         usage
     }

@@ -15,6 +15,7 @@
 //! | `registry` `letter` | who owns which stream; what cores tell each other |
 //! | `core` | a core's streams: where what arrives goes |
 //! | `wake` `alarm` `seats` | who is looked at, and when |
+//! | `ledger` `figures` | what it all takes, and what the operator is told |
 //! | `progress` | what consumers write into the log |
 //! | `outbox` `context` `target` | the border to the shard |
 
@@ -25,12 +26,15 @@ mod config;
 mod consumer;
 mod context;
 mod core;
+#[allow(dead_code, reason = "the whole table of the reference; some are of clusters and accounts")]
 mod error;
+mod figures;
 mod filter;
 mod ground;
 mod headers;
 mod hosted;
 mod info;
+mod ledger;
 mod letter;
 mod lifecycle;
 mod outbox;
@@ -45,8 +49,18 @@ mod target;
 mod tests;
 mod wake;
 
-pub use config::API_LEVEL;
+#[cfg(test)]
+pub use api::Counts;
+#[cfg(test)]
+pub use config::ConsumerConfig;
+pub use config::{API_LEVEL, StreamConfig, json_fault};
 pub use context::{Caller, Gate, GateState, Site};
 pub use core::{JetStream, Received, Seed};
+pub use figures::{Consumers, Figures, FiguresQuery, Step, StreamFigures, Walk};
+pub use info::{ClusterInfo, ConsumerInfo, SourceInfo, StreamInfo, StreamState};
+pub use letter::Usage;
 pub use outbox::{Posted, PostedQueue};
 pub use target::{SubscriptionChange, SubscriptionKey, Target};
+
+#[cfg(test)]
+mod server_tests;

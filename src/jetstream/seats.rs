@@ -116,6 +116,16 @@ impl Seats {
         names
     }
 
+    /// How many places there are, taken or free; [`Seats::get`] finds what sits there.
+    pub fn places(&self) -> u32 {
+        self.seats.len() as u32
+    }
+
+    /// Bytes.
+    pub fn memory(&self) -> usize {
+        self.iter().map(|(_, seat)| seat.consumer.memory()).sum()
+    }
+
     pub fn visible_len(&self) -> usize {
         self.iter().filter(|(_, seat)| !seat.is_direct).count()
     }
@@ -152,10 +162,6 @@ impl Seats {
             }
         }
         self.resting[rest as usize] = list;
-    }
-
-    pub fn is_anyone(&self, rest: Rest) -> bool {
-        !self.resting[rest as usize].is_empty()
     }
 
     pub fn pop_ready(&mut self) -> Option<u32> {

@@ -28,6 +28,7 @@ impl JetStream {
         self.rest_readers(now);
         self.write_progress(now, gate);
         self.open_own_letters(now, gate);
+        self.tell_ledger();
         self.ground.release();
     }
 
@@ -66,10 +67,10 @@ impl JetStream {
     }
 
     fn on_poisoned(&mut self, log: usize, poison: &Poison) {
-        let Poison { during, fault } = poison;
+        let id = self.ground.logs[log].id().0;
         tracing::error!(
-            "JetStream log {log}: {during:?} failed ({fault:?}); it is read-only until a restart, \
-             and publishes to its streams are refused"
+            "JetStream log {id}: {poison}; it is read-only until a restart, and publishes to its \
+             streams are refused"
         );
         self.ground.forget_held(log);
     }
@@ -132,6 +133,7 @@ impl JetStream {
             hosted.stream.on_visible(&mut context);
             hosted.seats.wake(Rest::Hungry);
             let (is_awaiting, wake_at) = (hosted.is_awaiting, hosted.stream.wake_at());
+            self.recount(slot);
             let sleeper = Sleeper { stream: slot, seat: None };
             self.set_stream_alarm(wake_at, sleeper);
             if is_awaiting {
@@ -161,6 +163,7 @@ impl JetStream {
             }
             // What waited may be stored now, and the stream may want other alarms.
             self.after_change(slot);
+            self.recount(slot);
         }
     }
 
@@ -172,6 +175,7 @@ impl JetStream {
 
     /// Something about a stream has changed: it is looked at when the change can be seen.
     pub(super) fn after_change(&mut self, slot: StreamSlot) {
+        self.recount(slot);
         let Some(hosted) = self.hosted[slot.index as usize].as_deref_mut() else { return };
         if !hosted.is_awaiting {
             hosted.is_awaiting = true;

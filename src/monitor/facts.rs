@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::JetStream;
 use crate::types::Wall;
 
 /// The account of clients that no other account claims.
@@ -49,6 +50,31 @@ pub struct ServerFacts {
     pub system_account: String,
     pub weft_version: String,
     pub shards: usize,
+    /// `None`: off.
+    pub jetstream: Option<JetStreamFacts>,
+}
+
+/// JetStream of this server.
+#[derive(Clone, Debug, Default)]
+pub struct JetStreamFacts {
+    /// As configured; sizes that nobody set are what the start took from the machine.
+    pub options: JetStream,
+    /// Where the logs are.
+    pub store_dir: String,
+    pub disk: DiskFacts,
+}
+
+/// What the start found of the disk below the logs.
+#[derive(Clone, Debug, Default)]
+pub struct DiskFacts {
+    pub filesystem: String,
+    /// Past the page cache.
+    pub is_direct: bool,
+    /// Flushed writes of so many bytes, and how long half and all of them took at most.
+    pub write_bytes: usize,
+    pub writes: usize,
+    pub p50_ns: u64,
+    pub max_ns: u64,
 }
 
 /// What the kernel says of the process.

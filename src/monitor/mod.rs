@@ -10,4 +10,4 @@
 pub mod facts;
 pub mod views;
 
-pub use facts::{ProcessFacts, ServerFacts};
+pub use facts::{DiskFacts, JetStreamFacts, ProcessFacts, ServerFacts};

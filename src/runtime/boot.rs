@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::clock::Clock;
 use super::control::cores::CoreHandle;
-use super::control::{Cores, Load, Prover};
+use super::control::{Clerk, Cores, Load, Prover};
 use super::core::{self, Core};
 use super::disk::Disk;
 use super::jetstream;
@@ -16,6 +16,7 @@ use super::ring::Ladder;
 use super::syscalls::EventFd;
 use crate::connection::Settings;
 use crate::mesh::{MeshSettings, mesh};
+use crate::monitor::JetStreamFacts;
 use crate::shard::{Shard, ShardSeed};
 use crate::types::ShardId;
 use crate::types::limits::{CONTROL_REQUESTS_MAX, LANE_SLOTS, Tuning};
@@ -46,7 +47,7 @@ pub struct Running {
 const EXECUTOR_IO_MEMORY: usize = 1 << 20;
 
 /// Starts one executor per shard. Returns when all of them serve: their logs are recovered.
-pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
+pub fn start(plan: &Plan, prover: &Prover, clerk: &Clerk) -> io::Result<Running> {
     let shards = plan.cpus.len();
     let wakers: Arc<[EventFd]> =
         (0..shards).map(|_| EventFd::new()).collect::<io::Result<Vec<_>>>()?.into();
@@ -67,7 +68,7 @@ pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
             cache_enabled: plan.cache_enabled,
             tuning: Tuning::default(),
         };
-        let prover = prover.clone();
+        let (prover, clerk) = (prover.clone(), clerk.clone());
         let (settings, wakers) = (Arc::clone(&plan.settings), Arc::clone(&wakers));
         let (clock, ladder, spin_ns) = (plan.clock, plan.ladder, plan.spin_ns);
         let (jetstream, ready) = (plan.jetstream.clone(), ready.clone());
@@ -87,6 +88,7 @@ pub fn start(plan: &Plan, prover: &Prover) -> io::Result<Running> {
                     port,
                     requests: inbox,
                     prover,
+                    clerk,
                     wakers,
                     load,
                     clock,
@@ -121,6 +123,11 @@ fn start_jetstream(
 }
 
 impl Running {
+    /// `None`: JetStream is off.
+    pub fn jetstream_facts(&self) -> Option<JetStreamFacts> {
+        self.jetstream.as_ref().map(|plan| plan.facts())
+    }
+
     pub fn has_jetstream(&self) -> bool {
         self.jetstream.is_some()
     }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use super::clock::Clock;
-use super::control::Prover;
+use super::control::{Clerk, Prover};
 use super::devices::Devices;
 use super::disk::Disk;
 use super::ring::{self, Ladder, Ring};
@@ -24,6 +24,7 @@ use super::syscalls::EventFd;
 use crate::connection::Settings;
 use crate::mesh::Port;
 use crate::shard::effects::Wish;
+use crate::shard::services::{SystemAnswer, SystemRequest};
 use crate::shard::snapshot::{Answer, Query};
 use crate::shard::survey::Survey;
 use crate::shard::turn::turn;
@@ -41,6 +42,8 @@ pub enum Request {
     Settings(Arc<Settings>, bool),
     /// The answer to a login's proof.
     Proved(ConnKey, bool),
+    /// The answer to a request that concerns all cores.
+    Answered(Box<(SystemRequest, SystemAnswer)>),
     /// Close so many connections, for this reason.
     Shed(usize, CloseReason),
     /// Read no more; answer when a turn has ended with nothing left to settle.
@@ -58,6 +61,8 @@ pub struct Core {
     pub requests: mpsc::Receiver<Request>,
     /// Where logins are checked.
     pub prover: Prover,
+    /// Who answers what concerns all cores.
+    pub clerk: Clerk,
     /// By shard: what wakes it. The own one is read here.
     pub wakers: Arc<[EventFd]>,
     /// Connections of this core, as placement counts them.
@@ -152,7 +157,7 @@ impl Driver {
         // Who waits no more needs no answer.
         self.surveys.retain(|(_, reply)| !reply.is_closed());
         let Some((mut survey, reply)) = self.surveys.pop_front() else { return };
-        let shard = &self.core.shard;
+        let shard = &mut self.core.shard;
         if shard.survey(&mut survey) {
             let _ = reply.send(shard.conclude(survey));
         } else {
@@ -162,6 +167,7 @@ impl Driver {
 
     fn take_requests(&mut self) {
         self.core.prover.take_on(&mut self.core.shard);
+        self.core.clerk.take_on(&mut self.core.shard);
         while let Ok(request) = self.core.requests.try_recv() {
             let shard = &mut self.core.shard;
             match request {
@@ -176,6 +182,7 @@ impl Driver {
                     }
                 }
                 Request::Proved(key, holds) => shard.on_proved(key, holds),
+                Request::Answered(answered) => shard.answer_system(&answered.0, &answered.1),
                 Request::Shed(count, reason) => {
                     shard.shed(count, reason);
                 }

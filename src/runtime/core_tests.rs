@@ -9,7 +9,7 @@ use crate::config::Options;
 use crate::connection::settings::Identity;
 use crate::jetstream::Site;
 use crate::mesh::{MeshSettings, mesh};
-use crate::runtime::control::prover;
+use crate::runtime::control::{clerk, prover};
 use crate::runtime::jetstream::{Part, Plan, Wanted};
 use crate::runtime::server;
 use crate::shard::ShardSeed;
@@ -60,6 +60,7 @@ fn run_core(part: Part, clock: Clock, inbox: mpsc::Receiver<Request>) {
         port: mesh(1, MeshSettings { lane_slots: LANE_SLOTS }).pop().unwrap(),
         requests: inbox,
         prover: prover::queue().0,
+        clerk: clerk::queue().0,
         wakers: Arc::from([EventFd::new().unwrap()]),
         load: Arc::default(),
         clock,

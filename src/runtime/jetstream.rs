@@ -15,6 +15,7 @@ use super::disk::{
 use crate::config::Options;
 use crate::config::options::{JetStreamIo, Sync};
 use crate::jetstream::{API_LEVEL, Seed, Site};
+use crate::monitor::{DiskFacts, JetStreamFacts};
 use crate::storage::{LogId, LogSettings, Report, SyncMode};
 use crate::types::ShardId;
 use crate::types::limits::DISK_QUALIFY_NS_MAX;
@@ -76,6 +77,7 @@ pub struct Plan {
     buffered: bool,
     log: LogSettings,
     site: Arc<Site>,
+    disk: DiskFacts,
 }
 
 /// Below the directory for temporary files, where nobody named a store: the reference's.
@@ -102,9 +104,18 @@ impl Plan {
         site.options.max_file_bytes = Some(max_storage);
         say_limits(wanted, &store, max_memory, max_storage);
         warn_of_cache(&store);
-        qualify(&store, wanted.buffered, clock).map_err(|e| refused(&e))?;
+        let disk = qualify(&store, wanted.buffered, clock).map_err(|e| refused(&e))?;
         let site = Arc::new(site);
-        Ok(Self { store, buffered: wanted.buffered, log: wanted.log, site })
+        Ok(Self { store, buffered: wanted.buffered, log: wanted.log, site, disk })
+    }
+
+    /// For the monitoring pages.
+    pub fn facts(&self) -> JetStreamFacts {
+        JetStreamFacts {
+            options: self.site.options.clone(),
+            store_dir: self.store.path().display().to_string(),
+            disk: self.disk.clone(),
+        }
     }
 
     /// Opens and recovers the logs of a shard, on its thread. The error is one line for people.
@@ -159,7 +170,7 @@ fn warn_of_cache(store: &Store) {
 }
 
 /// How long a flushed write takes here, in a directory of its own.
-fn qualify(store: &Store, buffered: bool, clock: Clock) -> Result<(), String> {
+fn qualify(store: &Store, buffered: bool, clock: Clock) -> Result<DiskFacts, String> {
     let path = store.path().join("check");
     let time = || Duration::from_nanos(clock.mono().0);
     let check = DiskCheck::brief(&path, buffered, Duration::from_nanos(DISK_QUALIFY_NS_MAX), time)
@@ -173,7 +184,14 @@ fn qualify(store: &Store, buffered: bool, clock: Clock) -> Result<(), String> {
         check.at(1.0),
         check.rounds()
     );
-    Ok(())
+    Ok(DiskFacts {
+        filesystem: filesystem_of(store.path()),
+        is_direct: store.access() == Access::Direct,
+        write_bytes: check.bytes,
+        writes: check.rounds(),
+        p50_ns: check.at(0.5).as_nanos() as u64,
+        max_ns: check.at(1.0).as_nanos() as u64,
+    })
 }
 
 fn three_quarters(bytes: u64) -> u64 {

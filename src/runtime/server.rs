@@ -17,7 +17,7 @@ use super::boot::{self, Plan, Running};
 use super::clock::Clock;
 use super::control::accept::Acceptor;
 use super::control::pages::Pages;
-use super::control::{Cores, http, prover};
+use super::control::{clerk, http, prover};
 use super::core::Request;
 use super::logging::Logger;
 use super::process::{OwnFile, Ports, urls};
@@ -146,14 +146,15 @@ impl Server {
             clock,
         };
         let (prover, logins) = prover::queue();
-        let running = boot::start(&plan, &prover).map_err(|fault| fault.to_string())?;
+        let (clerk, requests) = clerk::queue();
+        let running = boot::start(&plan, &prover, &clerk).map_err(|fault| fault.to_string())?;
         if plan.jetstream.is_some() {
             let took = Duration::from_nanos(clock.mono().since(began));
             info!("Took {took:?} to start JetStream");
         }
         tokio::spawn(prover::prove_all(logins, running.cores.clone()));
 
-        let mut facts = server_facts(&options, &identity, &running.cores, clock);
+        let mut facts = server_facts(&options, &identity, &running, clock);
         let monitor = match &options.http {
             Some(http) => {
                 let (host, port) = (options.http_host(), http.port.to_bind());
@@ -169,10 +170,11 @@ impl Server {
         };
         let (facts, watched) = watch::channel(Arc::new(facts));
         let mut ports = Ports { nats: urls("nats", bound), ..Ports::default() };
+        let pages = Arc::new(Pages::new(running.cores.ask_handles(), watched, Clock::wall));
+        tokio::spawn(clerk::answer_all(requests, Arc::clone(&pages), running.cores.clone()));
         if let Some((listener, bound)) = monitor {
             ports.monitoring = urls("http", bound);
-            let pages = Pages::new(running.cores.ask_handles(), watched, Clock::wall);
-            tokio::spawn(http::serve(listener, Arc::new(pages)));
+            tokio::spawn(http::serve(listener, pages));
         }
 
         let listener = socket
@@ -301,8 +303,7 @@ impl Server {
         let settings = Arc::new(settings(&self.options, &self.identity, &self.access));
         self.running.cores.send_all(|| Request::Settings(Arc::clone(&settings), announce)).await;
         let before = self.facts.borrow().clone();
-        let mut facts =
-            server_facts(&self.options, &self.identity, &self.running.cores, Clock::new());
+        let mut facts = server_facts(&self.options, &self.identity, &self.running, Clock::new());
         facts.start = before.start;
         facts.http_port = before.http_port;
         self.facts.send_replace(Arc::new(facts));
@@ -547,7 +548,7 @@ pub fn settings(options: &Options, identity: &Identity, access: &Arc<Access>) ->
 fn server_facts(
     options: &Options,
     identity: &Identity,
-    cores: &Cores,
+    running: &Running,
     clock: Clock,
 ) -> ServerFacts {
     let limits = &options.limits;
@@ -582,7 +583,8 @@ fn server_facts(
         feature_flags: options.feature_flags.clone(),
         system_account: "$SYS".to_owned(),
         weft_version: env!("CARGO_PKG_VERSION").to_owned(),
-        shards: cores.count(),
+        shards: running.cores.count(),
+        jetstream: running.jetstream_facts(),
         ..ServerFacts::default()
     }
 }

@@ -1,5 +1,6 @@
 //! What a turn asks of the runtime: coarse lists, emptied at the turn's end.
 
+use super::services::SystemRequest;
 use crate::security::Proof;
 use crate::types::ConnKey;
 use crate::types::time::Mono;
@@ -14,6 +15,8 @@ pub struct Effects {
     pub close: Vec<Close>,
     /// Logins to check elsewhere; each is answered by `on_proved`.
     pub proofs: Vec<(ConnKey, Proof)>,
+    /// Requests to the server that concern all cores; each is answered by `answer_system`.
+    pub requests: Vec<SystemRequest>,
     /// Bytes produced for sockets in this turn, for the budget.
     pub outbound_bytes: usize,
 }

@@ -82,7 +82,7 @@ impl Shard {
         self.posted = posted;
     }
 
-    fn publish_posted(&mut self, posted: &Posted<'_>) {
+    pub(super) fn publish_posted(&mut self, posted: &Posted<'_>) {
         let Some(fanout) = self.route(posted.account, posted.route) else { return };
         let (mut size, mut header_len) = ([0; DIGITS_MAX], [0; DIGITS_MAX]);
         let has_headers = posted.header_len > 0;

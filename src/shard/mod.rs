@@ -12,6 +12,7 @@
 pub mod connections;
 pub mod effects;
 pub mod lifecycle;
+pub mod services;
 pub mod snapshot;
 pub mod survey;
 pub mod turn;
@@ -26,7 +27,6 @@ mod observe;
 mod peer;
 mod receive;
 mod room;
-mod services;
 #[cfg(test)]
 mod stage;
 mod timers;
@@ -190,8 +190,9 @@ impl Shard {
 
     /// When to run the next turn if nothing arrives.
     pub fn wish(&self) -> Wish {
-        let Effects { resume, proofs, .. } = &self.effects;
-        if self.behind || !self.backlog.is_empty() || !resume.is_empty() || !proofs.is_empty() {
+        let Effects { resume, proofs, requests, .. } = &self.effects;
+        let is_owed = !resume.is_empty() || !proofs.is_empty() || !requests.is_empty();
+        if self.behind || !self.backlog.is_empty() || is_owed {
             return Wish::AtOnce;
         }
         let jetstream =

@@ -1,16 +1,25 @@
-//! Requests that the server itself answers, in any account (facts/core-protocol.md §13).
+//! Requests that the server itself answers, in any account (facts/core-protocol.md §13). All
+//! others below `$SYS.REQ.` are for the system account, which nobody can log into: nobody is there.
+
+use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::frame::{Message, Origin};
 use super::{Shard, trace};
 use crate::connection::Profile;
+use crate::connection::settings::Identity;
+use crate::jetstream::Posted;
 use crate::protocol::Publish;
 use crate::security::{Permissions, User};
 use crate::types::time::Wall;
-use crate::types::{Subject, rfc3339};
+use crate::types::{AccountId, Subject, json, rfc3339};
 
 const USER_INFO: &[u8] = b"$SYS.REQ.USER.INFO";
+
+/// What a server with JetStream can do, as the reference counts it.
+const JETSTREAM_FLAGS: u64 = 7;
 
 /// `server` in every answer of the system.
 #[derive(Serialize)]
@@ -18,6 +27,8 @@ struct ServerStamp<'a> {
     name: &'a str,
     host: &'a str,
     id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    domain: &'a str,
     ver: &'a str,
     feature_flags: FeatureFlags,
     jetstream: bool,
@@ -43,37 +54,140 @@ struct UserInfo<'a> {
     permissions: Option<&'a Permissions>,
 }
 
+/// Fields come in this order; `data` is null beside a refusal.
 #[derive(Serialize)]
-struct UserInfoReply<'a> {
+struct SystemReply<'a, T> {
     server: ServerStamp<'a>,
-    data: UserInfo<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Option<T>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<SystemError<'a>>,
+}
+
+#[derive(Serialize)]
+struct SystemError<'a> {
+    code: u16,
+    description: &'a str,
+}
+
+/// A request that concerns all cores.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SystemRequest {
+    pub question: SystemQuestion,
+    /// Only what is of this account is told.
+    pub account: AccountId,
+    pub reply: Box<[u8]>,
+    pub body: Box<[u8]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SystemQuestion {
+    /// `$SYS.REQ.SERVER.PING.CONNZ` and `$SYS.REQ.ACCOUNT.PING.CONNZ`
+    Connections,
+    /// `$SYS.REQ.ACCOUNT.PING.STATZ`
+    AccountStats,
+}
+
+impl SystemQuestion {
+    fn of(subject: &[u8]) -> Option<Self> {
+        match subject {
+            b"$SYS.REQ.SERVER.PING.CONNZ" | b"$SYS.REQ.ACCOUNT.PING.CONNZ" => {
+                Some(Self::Connections)
+            }
+            b"$SYS.REQ.ACCOUNT.PING.STATZ" => Some(Self::AccountStats),
+            _ => None,
+        }
+    }
+}
+
+/// What the control thread found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SystemAnswer {
+    /// In JSON.
+    Data(Box<[u8]>),
+    /// The request is no JSON, or not of this kind.
+    Malformed(String),
+    Refused(String),
+    /// It was for other servers.
+    Silence,
 }
 
 impl Shard {
-    /// Whether the message was a request to the server, and is answered.
+    /// Whether the message was a request to the server, and is answered, now or later.
     pub(super) fn serve_system(&mut self, request: &Message<'_>) -> bool {
-        if request.publish.subject != USER_INFO {
+        if !request.publish.subject.starts_with(b"$SYS.REQ.") {
+            return false;
+        }
+        let question = SystemQuestion::of(request.publish.subject);
+        if question.is_none() && request.publish.subject != USER_INFO {
             return false;
         }
         let Some(reply) = request.publish.reply.and_then(Subject::parse) else { return true };
+        let Some(question) = question else {
+            self.tell_user(request, reply);
+            return true;
+        };
+        self.effects.requests.push(SystemRequest {
+            question,
+            account: request.account,
+            reply: reply.bytes().into(),
+            body: request.publish.payload[request.publish.header_len..].into(),
+        });
+        true
+    }
+
+    /// The answer to one of [`super::effects::Effects::requests`].
+    pub fn answer_system(&mut self, request: &SystemRequest, answer: &SystemAnswer) {
+        let refusal = |code, description| Some(SystemError { code, description });
+        let (data, error) = match answer {
+            SystemAnswer::Data(json) => match serde_json::from_slice::<&RawValue>(json) {
+                Ok(json) => (Some(Some(json)), None),
+                Err(_) => return,
+            },
+            SystemAnswer::Malformed(why) => (None, refusal(400, why.as_str())),
+            SystemAnswer::Refused(why) => (Some(None), refusal(500, why.as_str())),
+            SystemAnswer::Silence => return,
+        };
+        let identity = Arc::clone(&self.settings.identity);
+        let server = self.server_stamp(&identity);
+        let body = json::compact(&SystemReply { server, data, error });
+        if let Some(how) = &self.settings.trace {
+            trace::system(&request.reply, &body, how);
+        }
+        self.publish_posted(&Posted {
+            account: request.account,
+            route: &request.reply,
+            subject: &request.reply,
+            reply: &[],
+            header_len: 0,
+            body: &body,
+        });
+    }
+
+    fn server_stamp<'a>(&mut self, identity: &'a Identity) -> ServerStamp<'a> {
         self.system_seq += 1;
-        let info = std::sync::Arc::clone(&self.settings.identity);
-        let server = ServerStamp {
-            name: &info.server_name,
-            host: &info.host,
-            id: &info.server_id,
-            ver: &info.version,
+        ServerStamp {
+            name: &identity.server_name,
+            host: &identity.host,
+            id: &identity.server_id,
+            domain: &identity.domain,
+            ver: &identity.version,
             feature_flags: FeatureFlags {
                 js_ack_fc_v2: false,
                 js_api_reply_v2: false,
                 js_raft_delete_range: true,
                 js_snapshot_sources: false,
             },
-            jetstream: info.jetstream,
-            flags: 0,
+            jetstream: identity.jetstream,
+            flags: if identity.jetstream { JETSTREAM_FLAGS } else { 0 },
             seq: self.system_seq,
             time: rfc3339(Wall(self.now.wall.0)),
-        };
+        }
+    }
+
+    fn tell_user(&mut self, request: &Message<'_>, reply: Subject<'_>) {
+        let identity = Arc::clone(&self.settings.identity);
+        let server = self.server_stamp(&identity);
         let profile = self.connections.get(request.origin.conn).map(|conn| &*conn.profile);
         let data = UserInfo {
             user: profile.map_or("", Profile::user),
@@ -83,9 +197,9 @@ impl Shard {
                 .and_then(|profile| profile.login.as_deref())
                 .and_then(User::permissions),
         };
-        let body = serde_json::to_vec(&UserInfoReply { server, data }).expect("plain values");
+        let reply_body = SystemReply { server, data: Some(Some(data)), error: None };
+        let body = serde_json::to_vec(&reply_body).expect("plain values");
         self.publish_for_server(request, reply, &body);
-        true
     }
 
     fn publish_for_server(&mut self, request: &Message<'_>, reply: Subject<'_>, body: &[u8]) {

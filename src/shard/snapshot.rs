@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+use crate::jetstream::{Figures, FiguresQuery};
 pub use crate::routing::RoutingTotals;
 use crate::types::{ClientId, CloseReason, ShardId, Wall};
 
@@ -13,6 +14,7 @@ pub enum Query {
     Totals,
     Connections(ConnectionQuery),
     Subscriptions(SubscriptionQuery),
+    JetStream(FiguresQuery),
 }
 
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub enum Answer {
     Totals(Box<Totals>),
     Connections(Vec<ConnectionSnapshot>),
     Subscriptions(Vec<SubscriptionSnapshot>),
+    /// With JetStream off there are none.
+    JetStream(Box<Figures>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -6,11 +6,13 @@
 //! between two slices.
 
 use super::Shard;
+use super::room::ShardGate;
 use super::snapshot::{
     Answer, ConnectionQuery, ConnectionState, Query, SubscriptionQuery, SubscriptionSnapshot,
     Totals,
 };
 use crate::connection::Connection;
+use crate::jetstream::{Step, Walk};
 use crate::routing::SubKey;
 use crate::types::limits::ANSWER_SLICE_STEPS;
 use crate::types::{ConnKey, Pattern};
@@ -26,6 +28,7 @@ pub struct Survey {
     /// The next slot of a connection.
     slot: usize,
     list: Option<List>,
+    walk: Walk,
 }
 
 /// The subscriptions of one connection, on the way through its table.
@@ -42,8 +45,13 @@ impl Survey {
             Query::Totals => Answer::Totals(Box::default()),
             Query::Connections(_) => Answer::Connections(Vec::new()),
             Query::Subscriptions(_) => Answer::Subscriptions(Vec::new()),
+            Query::JetStream(_) => Answer::JetStream(Box::default()),
         };
-        Self { query, found, ended: Some(0), slot: 0, list: None }
+        let walk = match &query {
+            Query::JetStream(query) => Walk::new(query.clone()),
+            _ => Walk::default(),
+        };
+        Self { query, found, ended: Some(0), slot: 0, list: None, walk }
     }
 }
 
@@ -53,7 +61,10 @@ const ROW: usize = 4;
 
 impl Shard {
     /// Takes one more slice. `true`: the answer is whole.
-    pub fn survey(&self, survey: &mut Survey) -> bool {
+    pub fn survey(&mut self, survey: &mut Survey) -> bool {
+        if let Query::JetStream(_) = survey.query {
+            return self.survey_jetstream(&mut survey.walk);
+        }
         let mut steps = 0;
         while steps < ANSWER_SLICE_STEPS {
             match self.step(survey) {
@@ -76,13 +87,36 @@ impl Shard {
                 totals.routing = self.router.totals();
                 Answer::Totals(Box::new(totals))
             }
+            Answer::JetStream(_) => {
+                let found = self.jetstream.as_ref().map(|found| found.conclude(survey.walk));
+                Answer::JetStream(Box::new(found.unwrap_or_default()))
+            }
             found => found,
         }
     }
 
+    fn survey_jetstream(&mut self, walk: &mut Walk) -> bool {
+        let Some(mut jetstream) = self.jetstream.take() else { return true };
+        let now = self.now;
+        let mut steps = 0;
+        let is_whole = loop {
+            match jetstream.look(walk, now, &mut ShardGate(self)) {
+                Step::Done => break true,
+                Step::Later => break false,
+                Step::Looked(things) => steps += things * LOOK,
+                Step::Row => steps += ROW,
+            }
+            if steps >= ANSWER_SLICE_STEPS {
+                break false;
+            }
+        };
+        self.jetstream = Some(jetstream);
+        is_whole
+    }
+
     /// All slices at once.
     #[cfg(any(test, feature = "testing"))]
-    pub fn answer(&self, query: &Query) -> Answer {
+    pub fn answer(&mut self, query: &Query) -> Answer {
         let mut survey = Survey::new(query.clone());
         while !self.survey(&mut survey) {}
         self.conclude(survey)
@@ -215,7 +249,7 @@ fn forget_list(found: &mut Answer, conn: &Connection) {
             }
         }
         Answer::Subscriptions(rows) => rows.retain(|row| row.client != conn.client),
-        Answer::Totals(_) => {}
+        Answer::Totals(_) | Answer::JetStream(_) => {}
     }
 }
 

@@ -102,6 +102,7 @@ pub struct Flight {
     pub shown: BTreeMap<StreamId, Seq>,
     pub copies: BTreeMap<(StreamId, Seq), Copied>,
     pub is_flushed: bool,
+    pub launched: Mono,
 }
 
 /// Invariant: `durable <= submitted <= appended`.
@@ -193,7 +194,7 @@ impl Commit {
     }
 
     /// Sends the next batch off.
-    pub fn launch(&mut self, is_flushed: bool) -> Option<&Flight> {
+    pub fn launch(&mut self, is_flushed: bool, now: Mono) -> Option<&Flight> {
         let mut gather = self.queue.pop_front()?;
         let header = BatchHeader {
             log: self.log,
@@ -219,6 +220,7 @@ impl Commit {
             shown: gather.shown,
             copies: gather.copies,
             is_flushed,
+            launched: now,
         }))
     }
 

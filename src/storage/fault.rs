@@ -1,5 +1,7 @@
 //! What can go wrong, told apart by who must hear of it.
 
+use std::{fmt, io};
+
 use super::ids::{Lsn, SegmentNo, StreamId};
 
 /// The log will not take a record now. The asker is told; nothing is broken.
@@ -33,6 +35,24 @@ pub enum IoFault {
 pub struct Poison {
     pub during: Operation,
     pub fault: IoFault,
+}
+
+/// `a write failed: Input/output error (os error 5)`.
+impl fmt::Display for Poison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.during {
+            Operation::Write => "a write",
+            Operation::Flush => "a flush",
+            Operation::Prepare => "the preparation of a file",
+            Operation::SyncDirectory => "the flush of its directory",
+        };
+        match self.fault {
+            IoFault::NoSpace => write!(f, "{what} failed: no space left on the device"),
+            IoFault::Failed(error) => {
+                write!(f, "{what} failed: {}", io::Error::from_raw_os_error(error))
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -115,7 +115,7 @@ impl Log {
         let slot = segment.slot;
         let flush = self.settings.sync == SyncMode::Always;
         let op = self.op(Errand::Batch);
-        let Some(flight) = self.commit.launch(flush) else { return };
+        let Some(flight) = self.commit.launch(flush, now) else { return };
         let (offset, bytes) = (flight.offset, Rc::clone(&flight.bytes));
         self.counters.batches += 1;
         self.counters.batch_bytes += bytes.len() as u64;
@@ -253,7 +253,8 @@ impl Log {
 
     fn landed(&mut self, now: Mono) {
         let Some(flight) = self.commit.land() else { return };
-        let Flight { segment, offset, bytes, shown, copies, is_flushed, .. } = flight;
+        let Flight { segment, offset, bytes, shown, copies, is_flushed, launched, .. } = flight;
+        self.counters.count_write(now.since(launched));
         self.tail.push(position(segment, offset), bytes);
         for (stream, seq) in shown {
             if let Some(index) = self.streams.get_mut(&stream) {

@@ -7,6 +7,7 @@ use super::commit::Commit;
 use super::compaction::Compaction;
 use super::effects::{Effect, Event, OpId};
 use super::fault::{IoFault, Poison, ReadError};
+use super::figures::Counters;
 use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, SlotId, StreamId};
 use super::index::{Debris, Entry, StreamIndex};
 use super::segment::Segment;
@@ -125,17 +126,6 @@ impl Tally {
             _ => self.0.push((place.segment, u64::from(place.len))),
         }
     }
-}
-
-/// Counters for `/varz`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counters {
-    pub batches: u64,
-    pub records: u64,
-    pub batch_bytes: u64,
-    pub copied_bytes: u64,
-    pub flushes: u64,
-    pub segments_retired: u64,
 }
 
 /// The log of one core. It does no I/O: commands and completions go in, [`Effect`]s and
@@ -273,37 +263,14 @@ impl Log {
         self.streams.iter().map(|(id, stream)| (*id, stream))
     }
 
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
-    /// Bytes of files, used or spare.
-    pub fn disk_bytes(&self) -> u64 {
-        let segments: u64 = self.segments.values().map(|segment| u64::from(segment.len)).sum();
-        let free: u64 = self.free_slots.iter().map(|free| u64::from(free.len)).sum();
-        segments + free
-    }
-
     /// Bytes of records that count.
     pub fn live_bytes(&self) -> u64 {
         self.segments.values().map(|segment| segment.live_bytes).sum()
     }
 
-    /// Segments in use, oldest first.
-    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
-        self.segments.values()
-    }
-
     /// Bytes that wait for the disk.
     pub fn pending_bytes(&self) -> usize {
         self.commit.pending_bytes()
-    }
-
-    /// Bytes of memory: index, cache, buffers.
-    pub fn memory(&self) -> usize {
-        let index: usize = self.streams.values().map(StreamIndex::memory).sum();
-        let debris: usize = self.debris.iter().map(Debris::memory).sum();
-        index + debris + self.tail.bytes() + self.commit.pending_bytes()
     }
 
     /// What is to be done to files, in the order it was decided.

@@ -12,6 +12,7 @@
 //! | `commit` | what gathers, waits and flies: `durable <= submitted <= appended` |
 //! | `append` `reads` | what streams ask for |
 //! | `flush` | the way to the disk and back |
+//! | `figures` | what the operator is told |
 //! | `segments` | files: prepared, sealed, retired, used again |
 //! | `compaction` | copying what lives, grouped by stream |
 //! | `index/` | sequence → place, subjects, keys |
@@ -34,6 +35,7 @@ mod commit;
 mod compaction;
 mod effects;
 mod fault;
+mod figures;
 mod flush;
 mod footer;
 mod ids;
@@ -51,14 +53,19 @@ mod values;
 pub use append::Urgency;
 pub use batch::{BLOCK, Buffer};
 pub use effects::{Effect, Event, OpId};
-pub use fault::{Certainty, Damage, IoFault, Operation, Poison, ReadError, Refusal};
-pub use ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
-pub use index::{Bound, Debris, Entry, StreamIndex, SubjectId, SubjectState};
-pub use log::{Counters, Health, Log, LogSettings, SyncMode};
+#[cfg(any(test, feature = "testing"))]
+pub use fault::Operation;
+pub use fault::{Certainty, Damage, IoFault, Poison, ReadError, Refusal};
+pub use figures::{Counters, LogFigures};
+pub use ids::{LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
+pub use index::{Bound, Entry, StreamIndex, SubjectId, SubjectState};
+pub use log::{Health, Log, LogSettings, SyncMode};
 pub use mutation::Mutation;
 #[cfg(feature = "testing")]
 pub use mutation::{is as is_mutated, set as set_mutation};
-pub use reads::{Found, ReadRun};
+#[cfg(any(test, feature = "testing"))]
+pub use reads::Found;
+pub use reads::ReadRun;
 pub use record::Message;
 pub use recovery::{Recovery, Report, SlotFile, Step};
 pub use values::{KeyValue, load_values};

@@ -6,6 +6,8 @@
 pub enum Mutation {
     AckBeforeFlush,
     ReadPastDurable,
+    /// Only the simulator of the log looks at it.
+    #[cfg(feature = "testing")]
     DuplicateAnsweredEarly,
     ServeBeforeFlush,
     NoDirectorySync,

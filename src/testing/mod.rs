@@ -43,18 +43,18 @@ impl Extent {
         self.stalls += other.stalls;
     }
 
-    fn of(world: &World) -> Self {
-        let history = &world.history;
-        let deliveries = history.subs.iter().map(|sub| sub.deliveries.len() as u64).sum();
-        let bounces = history.messages.iter().map(|it| u64::from(it.bounces)).sum();
-        let cuts = history.fates.iter().filter(|fate| fate.cut != history::NEVER).count() as u64;
-        let totals = world.cores.iter().flatten().map(|core| core.shard.answer(&Query::Totals));
+    fn of(world: &mut World) -> Self {
+        let totals = world.cores.iter_mut().flatten().map(|core| core.shard.answer(&Query::Totals));
         let stalls = totals
             .map(|answer| match answer {
                 Answer::Totals(totals) => totals.stalled_clients,
                 _ => 0,
             })
             .sum();
+        let history = &world.history;
+        let deliveries = history.subs.iter().map(|sub| sub.deliveries.len() as u64).sum();
+        let bounces = history.messages.iter().map(|it| u64::from(it.bounces)).sum();
+        let cuts = history.fates.iter().filter(|fate| fate.cut != history::NEVER).count() as u64;
         let messages = history.messages.len() as u64;
         Self { turns: world.turns, messages, deliveries, bounces, cuts, stalls }
     }
@@ -99,7 +99,7 @@ fn run(scenario: Scenario, seed: u64, traced: bool) -> Result<Extent, Failure> {
     // A broken assertion of the broker is a broken rule too.
     let outcome = catch_unwind(AssertUnwindSafe(|| live(&mut world)));
     let rule = match outcome {
-        Ok(Ok(())) => return Ok(Extent::of(&world)),
+        Ok(Ok(())) => return Ok(Extent::of(&mut world)),
         Ok(Err(rule)) => rule,
         Err(_) => "the broker's own assertions hold".to_owned(),
     };

@@ -300,7 +300,7 @@ impl World {
         let max = self.plan.settings.max_pending;
         let unit = 200 + self.plan.padding as u64;
         let mut wrong = None;
-        for core in self.cores.iter().flatten() {
+        for core in self.cores.iter_mut().flatten() {
             let Answer::Connections(rows) = core.shard.answer(&query) else { continue };
             wrong = wrong.or(rows.into_iter().find(|row| {
                 let reason = row.closed.map(|(_, reason)| reason);

@@ -105,6 +105,8 @@ pub const PUBLISH_VERDICTS_KEPT: usize = 128;
 pub const REPLY_GRANTS_MAX: usize = 64 * 1024;
 /// Logins that wait for their bcrypt or signature check; more are refused.
 pub const LOGIN_PROOFS_MAX: usize = 4096;
+/// Requests to the server (`$SYS.REQ.…`) that wait for the control thread; more are refused.
+pub const SYSTEM_REQUESTS_MAX: usize = 256;
 /// Logins checked at once, each on a thread of its own beside the cores.
 pub const LOGIN_PROVERS: usize = 2;
 
@@ -250,6 +252,9 @@ pub const SUBJECTS_PAGE: usize = 100_000;
 pub const GET_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Subjects whose last messages one direct get may ask for; more are refused with 413.
 pub const MULTI_GET_SUBJECTS_MAX: usize = 1024;
+/// By how many steps of `max_mem` and `max_file` the cores hear of each other what they hold: the
+/// limit is met with this precision.
+pub const LEDGER_STEPS: u64 = 1024;
 /// How often a stream with requests that wait is asked, if nothing else wakes its core.
 pub const JETSTREAM_POLL_NS: u64 = MILLISECOND;
 /// What the reference allows of streams and consumers: bytes of names, descriptions and metadata

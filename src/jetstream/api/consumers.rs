@@ -197,7 +197,8 @@ impl JetStream {
         let Hosted { seats, stream, .. } = hosted;
         let seat = seats.find(name).and_then(|at| seats.get_mut(at)).ok_or_else(missing)?;
         let mut info = seat.consumer.info(&mut context, stream.store());
-        info.config = info.config.with_server_metadata(&context.site.version);
+        let version = &context.site.version;
+        info.config = info.config.map(|config| config.with_server_metadata(version));
         Ok(info)
     }
 

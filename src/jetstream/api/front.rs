@@ -17,7 +17,6 @@ use crate::jetstream::ground::{Ground, Reply};
 use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
 use crate::jetstream::registry::{Entry, Registry, Stage};
-use crate::storage::Lsn;
 use crate::types::pattern::overlap;
 use crate::types::{AccountId, Now, ShardId, json};
 
@@ -44,9 +43,15 @@ pub struct Front {
     shards: usize,
     gatherings: BTreeMap<u32, Gathering>,
     next_gathering: u32,
-    /// API calls, and those that were refused.
-    total: u64,
-    errors: u64,
+    calls: Counts,
+}
+
+/// Calls since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    pub total: u64,
+    /// Those that were refused.
+    pub errors: u64,
 }
 
 /// Names in one page of STREAM.NAMES, streams in one page of STREAM.LIST.
@@ -77,9 +82,12 @@ impl Front {
             shards,
             gatherings: BTreeMap::new(),
             next_gathering: 0,
-            total: 0,
-            errors: 0,
+            calls: Counts::default(),
         }
+    }
+
+    pub fn calls(&self) -> Counts {
+        self.calls
     }
 
     /// A request to the API.
@@ -91,7 +99,7 @@ impl Front {
         let subject = request.subject.clone();
         let domain = desk.ground.site.domain.clone();
         let Some(call) = Call::parse(&subject, domain.as_deref()) else { return };
-        self.total += 1;
+        self.calls.total += 1;
         if let Err(error) = check_level(&request.headers) {
             return self.refuse(&request, &call, &error, desk);
         }
@@ -112,7 +120,7 @@ impl Front {
         error: &ApiError,
         desk: &mut Desk<'_>,
     ) {
-        self.errors += 1;
+        self.calls.errors += 1;
         if !call.is_silent() {
             desk.reply(request, &call.refusal(error));
         }
@@ -212,15 +220,17 @@ impl Front {
         config: &StreamConfig,
         desk: &Desk<'_>,
     ) -> Result<(), ApiError> {
+        self.check_reservation(account, config, desk)?;
         let mut others =
             self.registry.of_account(account).filter(|(other, _)| *other != config.name);
         if others.any(|(_, other)| shares_subjects(config, &other.config)) {
             return Err(ApiError::stream_subject_overlap());
         }
-        self.check_reservation(account, config, desk)
+        Ok(())
     }
 
-    /// A stream reserves its `max_bytes` of what the server may use.
+    /// A stream reserves its `max_bytes` of what the server may use; a new one without needs a
+    /// byte. What a stream has already is not refused to it.
     fn check_reservation(
         &self,
         account: AccountId,
@@ -232,14 +242,19 @@ impl Front {
             Storage::Memory => (options.max_memory_bytes, ApiError::memory_resources_exceeded()),
             Storage::File => (options.max_file_bytes, ApiError::storage_resources_exceeded()),
         };
-        let reserved = |config: &StreamConfig| u64::try_from(config.max_bytes).unwrap_or(0);
+        let wanted = config.reserved_bytes();
+        let existing = self.registry.get(account, &config.name);
+        if existing.is_some_and(|existing| wanted <= existing.config.reserved_bytes()) {
+            return Ok(());
+        }
         let others = self
             .registry
             .of_account(account)
             .filter(|(name, other)| *name != config.name && other.config.storage == config.storage);
-        let others: u64 = others.map(|(_, other)| reserved(&other.config)).sum();
+        let others = others.map(|(_, other)| other.config.reserved_bytes());
+        let others = others.fold(0, u64::saturating_add);
         match most {
-            Some(most) if others.saturating_add(reserved(config)) > most => Err(error),
+            Some(most) if others.saturating_add(wanted.max(1)) > most => Err(error),
             _ => Ok(()),
         }
     }
@@ -423,8 +438,8 @@ impl Front {
             // The call that asks is counted when it is answered.
             api: ApiStats {
                 level: API_LEVEL,
-                total: self.total.saturating_sub(1),
-                errors: self.errors,
+                total: self.calls.total.saturating_sub(1),
+                errors: self.calls.errors,
                 inflight: 0,
             },
             tiers: BTreeMap::new(),
@@ -455,7 +470,7 @@ impl Front {
                 self.look_again(desk);
             }
             Letter::Gathered { id, usage, infos } => self.on_gathered(id, usage, infos, desk),
-            Letter::Failed => self.errors += 1,
+            Letter::Failed => self.calls.errors += 1,
             _ => {}
         }
     }

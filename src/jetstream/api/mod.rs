@@ -19,6 +19,7 @@ mod serve;
 mod snapshots;
 mod stored;
 
-pub use call::{API_PATTERNS, Call};
+pub use call::API_PATTERNS;
+pub use front::Counts;
 pub use serve::error_of;
 pub use snapshots::RESTORING_KEY;

@@ -19,7 +19,7 @@ use crate::jetstream::stream::{
     Stream,
 };
 use crate::jetstream::target::StreamSlot;
-use crate::storage::{Lsn, Refusal, StreamId};
+use crate::storage::{Refusal, StreamId};
 use crate::types::{AccountId, Now, ShardId, json};
 
 /// `None`: the answer comes later, or there is none.

@@ -46,6 +46,18 @@ pub fn values(text: &str) -> Values<'_> {
     Values { reader: Reader { text, at: 0, depth: 0 } }
 }
 
+/// What keeps a text from being JSON, in the words of Go's `Unmarshal`: those of a stream's reader
+/// tell the place as well.
+pub fn fault(text: &str) -> Option<String> {
+    match values(text).next() {
+        Some(read) => {
+            let fault = read.err()?;
+            Some(fault.split(" at offset ").next().unwrap_or_default().to_owned())
+        }
+        None => Some("unexpected end of JSON input".to_owned()),
+    }
+}
+
 impl<'t> Iterator for Values<'t> {
     type Item = Result<Node<'t>, String>;
 

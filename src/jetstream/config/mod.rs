@@ -23,15 +23,16 @@ pub(super) mod wire;
 
 pub use check::{Checked, ConsumerBounds, ConsumerSubject, StreamBounds};
 pub use consumer::{ConsumerConfig, ConsumerRequest};
+pub use json::fault as json_fault;
 pub use moment::Moment;
 pub use pull::{NakOptions, PullRequest};
-pub use source::{
-    ConsumerLimits, External, Placement, RePublish, SourceConsumer, StreamSource, SubjectTransform,
-};
+#[cfg(test)]
+pub use source::SourceConsumer;
+pub use source::{External, StreamSource, SubjectTransform};
 pub use stream::{StreamConfig, StreamRequest};
 pub use values::{
-    AckPolicy, Action, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
-    ReplayPolicy, Retention, Storage,
+    AckPolicy, Action, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy, ReplayPolicy,
+    Retention, Storage,
 };
 pub(in crate::jetstream) use wire::object;
 pub use wire::{Mode, Wire, parse};

@@ -67,6 +67,11 @@ impl StreamConfig {
         parse(text, mode, "StreamConfig")
     }
 
+    /// What it takes of the memory or disk that the operator allows, used or not.
+    pub fn reserved_bytes(&self) -> u64 {
+        u64::try_from(self.max_bytes).unwrap_or(0)
+    }
+
     /// As answers show it: with the server's version and level beside the required one.
     #[must_use]
     pub fn with_server_metadata(mut self, version: &str) -> Self {

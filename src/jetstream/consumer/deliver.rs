@@ -10,7 +10,7 @@
 
 use super::super::advisory::ConsumerAdvisory;
 use super::super::config::{AckPolicy, PriorityPolicy};
-use super::super::context::{Context, Gate, GateState, Site};
+use super::super::context::{Context, GateState, Site};
 use super::super::headers;
 use super::super::outbox::Outgoing;
 use super::super::store::{Fetch, Scan, Store, Stored};

@@ -38,7 +38,7 @@ impl Consumer {
             stream_name: self.stream.to_string(),
             name: self.name.to_string(),
             created: self.created,
-            config,
+            config: Some(config),
             delivered: sequence(at, self.last_delivery),
             ack_floor: sequence(*floor, self.last_ack),
             num_ack_pending: pending.len() as u64,

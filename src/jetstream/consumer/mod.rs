@@ -59,10 +59,9 @@ use push::Push;
 use settings::Settings;
 use state::{State, Step};
 
-pub use ack::{ACK_PREFIX, AckTokens, DeliveryTokens};
+pub use ack::{AckTokens, DeliveryTokens};
 pub use deliver::Poll;
-pub use journal::{Entry, Unreadable};
-pub use push::FLOW_PREFIX;
+pub use journal::Entry;
 pub use settle::Answered;
 pub use timers::Tick;
 
@@ -152,21 +151,13 @@ impl Consumer {
         &self.name
     }
 
-    pub fn stream(&self) -> &str {
-        &self.stream
-    }
-
-    pub fn created(&self) -> Wall {
-        self.created
+    /// A mirror or a sourcing stream made it for itself: it is not listed.
+    pub fn is_direct(&self) -> bool {
+        self.settings.is_direct
     }
 
     pub fn is_pull(&self) -> bool {
         matches!(self.way, Way::Pull(_))
-    }
-
-    /// A mirror or a sourcing stream made it for itself: it is not listed.
-    pub fn is_direct(&self) -> bool {
-        self.settings.is_direct
     }
 
     pub fn filter(&self) -> &Filter {
@@ -208,6 +199,7 @@ impl Consumer {
     /// A message was removed other than by a purge: by a limit, its age, a delete. A host tells
     /// either all of them, right after, or none; untold ones are found out later, at the cost of
     /// counting anew. A poll has to follow.
+    #[allow(dead_code, reason = "a host may tell or not; ours does not, but the simulation does")]
     pub fn on_removed(&mut self, ctx: &mut Context<'_>, store: &Store, seq: Seq, subject: &[u8]) {
         if seq >= self.state.cursor && self.filter.matches(subject) {
             self.backlog.take();

@@ -253,11 +253,6 @@ impl Pending {
         self.queue.make_contiguous()[from..].sort_unstable();
     }
 
-    /// All slots are done: the consumer begins anew.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Bytes of memory beside itself.
     pub fn memory(&self) -> usize {
         self.slots.capacity() * size_of::<Slot>()

@@ -40,15 +40,6 @@ impl<'a> PullRequest<'a> {
         let read = config::parse::<config::PullRequest>(body, Mode::Lenient, "");
         read.map(Self::from).map_err(|error| words_of(&error))
     }
-
-    /// It names something of a priority group.
-    pub fn names_priority(&self) -> bool {
-        self.min_pending != 0
-            || self.min_ack_pending != 0
-            || self.priority != 0
-            || !self.group.is_empty()
-            || !self.id.is_empty()
-    }
 }
 
 /// What Go says of a whole text that cannot be read. The API reads from a stream, which differs

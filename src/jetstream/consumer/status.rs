@@ -17,6 +17,7 @@ pub enum Status<'a> {
     NoMessages,
     RequestTimeout,
     RequestsPending,
+    #[allow(dead_code, reason = "the reference has it; our pulls end without")]
     InterestExpired,
     MessageTooLarge,
     BatchCompleted,

@@ -100,7 +100,7 @@ fn a_consumer() {
         stream_name: "O".into(),
         name: "c1".into(),
         created: Wall(SEEN),
-        config: ConsumerConfig { pause_until: Some(until), ..ConsumerConfig::default() },
+        config: Some(ConsumerConfig { pause_until: Some(until), ..ConsumerConfig::default() }),
         delivered: SequenceInfo { consumer_seq: 1, stream_seq: 2, last_active: Some(Wall(SEEN)) },
         paused: true,
         pause_remaining: 98,

@@ -5,6 +5,7 @@ use crate::jetstream::config::{Storage, StreamConfig};
 use crate::jetstream::context::{Context, Gate, GateState, Site};
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::StreamState;
+use crate::jetstream::ledger::Ledger;
 use crate::jetstream::letter::Request;
 use crate::jetstream::outbox::{Outbox, PostedQueue};
 use crate::jetstream::store::tests::Bench;
@@ -34,6 +35,7 @@ struct Desk {
     out: Outbox,
     gate: Listener,
     site: Site,
+    ledger: Ledger,
     now: Now,
 }
 
@@ -45,7 +47,8 @@ impl Desk {
         let bench = (storage == Storage::File).then(Bench::new);
         let mut site = Site::default();
         site.options.max_buffered_bytes = 128 << 20;
-        Self { bench, out: Outbox::default(), gate: Listener(GateState::Open), site, now }
+        let (out, gate) = (Outbox::default(), Listener(GateState::Open));
+        Self { bench, out, gate, site, ledger: Ledger::default(), now }
     }
 
     fn context(&mut self) -> Context<'_> {
@@ -55,6 +58,7 @@ impl Desk {
             out: &mut self.out,
             gate: &mut self.gate,
             site: &self.site,
+            ledger: &self.ledger,
         }
     }
 

@@ -146,6 +146,7 @@ impl Stream {
         if id.len() > BATCH_ID_BYTES_MAX {
             return Err(ApiError::atomic_publish_invalid_batch_id());
         }
+        self.check_server(ctx)?;
         let place = asks.batch_sequence.and_then(number);
         let place = place.ok_or_else(ApiError::atomic_publish_missing_seq)?;
         if !is_level_served(message.headers) {

@@ -51,6 +51,7 @@ impl Dedup {
         self.window_ns = window_ns;
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.known.len()
     }

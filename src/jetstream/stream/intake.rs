@@ -210,6 +210,7 @@ impl Stream {
         if !self.retains(message.subject) {
             return self.skip(ctx, message);
         }
+        self.check_server(ctx)?;
         self.check_limits(ctx, message, &NOTHING)?;
         if let Some(headers) = headers_of_schedule(message.asks, message.headers) {
             let schedule = Candidate { headers: &headers, ..*message };

@@ -47,6 +47,14 @@ pub(super) struct Removals {
 }
 
 impl Stream {
+    /// The server holds more than it may: nothing is stored until that has changed.
+    pub(super) fn check_server(&self, ctx: &Context<'_>) -> Result<(), ApiError> {
+        match ctx.ledger.is_exceeded(self.config.storage, &ctx.site.options) {
+            true => Err(ApiError::insufficient_resources()),
+            false => Ok(()),
+        }
+    }
+
     /// A stream that discards new messages refuses what has no room.
     pub(super) fn check_limits(
         &mut self,

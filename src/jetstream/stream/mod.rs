@@ -47,11 +47,11 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Got, Wanted};
+pub use access::Got;
 pub use direct::DirectGet;
 pub use intake::Incoming;
 pub use purge::{MessageDeleteRequest, PurgeRequest};
-pub use record::{RecordError, StreamRecord};
+pub use record::StreamRecord;
 pub use request::MessageGetRequest;
 pub use sourcing::{Feeding, IDENTITY_HEADER, POSITIONS_KEY, patterns as source_patterns};
 pub use state::InfoRequest;

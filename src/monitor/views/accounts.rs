@@ -21,8 +21,6 @@ pub struct Accountz<'a> {
     account_detail: Option<AccountDetail<'a>>,
 }
 
-/// The reference also lists exports and imports: those that let clients ask its system account.
-/// We have no such services yet, so there are none to list.
 #[derive(Serialize, Debug)]
 struct AccountDetail<'a> {
     account_name: &'a str,
@@ -35,8 +33,71 @@ struct AccountDetail<'a> {
     leafnode_connections: u64,
     client_connections: u64,
     subscriptions: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exports: Vec<Export>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    imports: Vec<Import<'a>>,
     name_tag: &'a str,
     sublist_stats: SublistStats,
+}
+
+/// A service that clients may ask the system account for. Of the reference's,
+/// `$SYS.DEBUG.SUBSCRIBERS` is not served.
+#[derive(Serialize, Debug)]
+struct Export {
+    subject: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    response_type: &'static str,
+}
+
+#[derive(Serialize, Debug)]
+struct Import<'a> {
+    subject: &'static str,
+    account: &'a str,
+    to: &'static str,
+    local_subject: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    invalid: bool,
+    /// Whether the service learns who asks.
+    share: bool,
+    tracking: bool,
+}
+
+fn exports(jetstream: bool) -> Vec<Export> {
+    let services = [
+        ("$SYS.REQ.ACCOUNT.*.CONNZ", "Streamed"),
+        ("$SYS.REQ.ACCOUNT.*.STATZ", "Streamed"),
+        ("$SYS.REQ.USER.*.INFO", "Singleton"),
+        ("$JS.API.>", "Singleton"),
+    ];
+    let shown = services.into_iter().take(if jetstream { 4 } else { 3 });
+    shown
+        .map(|(subject, response_type)| Export { subject, kind: "service", response_type })
+        .collect()
+}
+
+fn imports(system_account: &str, jetstream: bool) -> Vec<Import<'_>> {
+    let services = [
+        ("$SYS.REQ.ACCOUNT.$G.CONNZ", "$SYS.REQ.ACCOUNT.PING.CONNZ", false),
+        ("$SYS.REQ.ACCOUNT.$G.CONNZ", "$SYS.REQ.SERVER.PING.CONNZ", false),
+        ("$SYS.REQ.ACCOUNT.$G.STATZ", "$SYS.REQ.ACCOUNT.PING.STATZ", false),
+        ("$SYS.REQ.USER.$G.INFO", "$SYS.REQ.USER.INFO", true),
+        ("$JS.API.>", "$JS.API.>", true),
+    ];
+    let shown = services.into_iter().take(if jetstream { 5 } else { 4 });
+    let import = |(subject, to, share)| Import {
+        subject,
+        account: system_account,
+        to,
+        local_subject: to,
+        kind: "service",
+        invalid: false,
+        share,
+        tracking: false,
+    };
+    shown.map(import).collect()
 }
 
 /// All accounts, or the one of `acc=`.
@@ -62,18 +123,21 @@ pub fn accountz<'a>(
     })
 }
 
-fn detail<'a>(facts: &ServerFacts, name: &'a str, shards: &[Totals]) -> AccountDetail<'a> {
+fn detail<'a>(facts: &'a ServerFacts, name: &'a str, shards: &[Totals]) -> AccountDetail<'a> {
     let all = of_account(name, shards);
+    let (is_system, jetstream) = (name == facts.system_account, facts.jetstream.is_some());
     AccountDetail {
         account_name: name,
         update_time: timestamp(facts.config_load_time),
-        is_system: Some(true).filter(|_| name == facts.system_account),
+        is_system: Some(true).filter(|_| is_system),
         expired: false,
         complete: true,
-        jetstream_enabled: false,
+        jetstream_enabled: jetstream && !is_system,
         leafnode_connections: 0,
         client_connections: all.connections,
         subscriptions: all.routing.subscriptions,
+        exports: if is_system { exports(jetstream) } else { Vec::new() },
+        imports: if is_system { Vec::new() } else { imports(&facts.system_account, jetstream) },
         name_tag: name,
         sublist_stats: SublistStats::of(&all.routing),
     }
@@ -104,6 +168,22 @@ struct AccountStats<'a> {
     slow_consumers: u64,
 }
 
+impl<'a> AccountStats<'a> {
+    fn of(name: &'a str, all: &Totals) -> Self {
+        Self {
+            acc: name,
+            name,
+            conns: all.connections,
+            leafnodes: 0,
+            total_conns: all.connections,
+            num_subscriptions: all.routing.subscriptions,
+            sent: Traffic::of_clients(all.out_msgs, all.out_bytes),
+            received: Traffic::of_clients(all.in_msgs, all.in_bytes),
+            slow_consumers: totals::slow_consumers(all),
+        }
+    }
+}
+
 #[derive(Serialize, Debug, Default)]
 struct Traffic {
     #[serde(flatten)]
@@ -125,6 +205,15 @@ impl Traffic {
     }
 }
 
+impl<'a> Accstatz<'a> {
+    /// Of the account of all clients, used or not: what they are told by message.
+    pub fn of_clients(facts: &'a ServerFacts, shards: &[Totals], now: Wall) -> Self {
+        let account_statz =
+            vec![AccountStats::of(GLOBAL_ACCOUNT, &of_account(GLOBAL_ACCOUNT, shards))];
+        Self { server_id: &facts.server_id, now: timestamp(now), account_statz }
+    }
+}
+
 /// Accounts with connections; all of them with `unused=1`.
 pub fn accstatz<'a>(
     facts: &'a ServerFacts,
@@ -135,17 +224,7 @@ pub fn accstatz<'a>(
     let unused_too = args.bool("unused")?;
     let stats = facts.accounts().into_iter().filter_map(|name| {
         let all = of_account(name, shards);
-        (unused_too || all.connections > 0).then(|| AccountStats {
-            acc: name,
-            name,
-            conns: all.connections,
-            leafnodes: 0,
-            total_conns: all.connections,
-            num_subscriptions: all.routing.subscriptions,
-            sent: Traffic::of_clients(all.out_msgs, all.out_bytes),
-            received: Traffic::of_clients(all.in_msgs, all.in_bytes),
-            slow_consumers: totals::slow_consumers(&all),
-        })
+        (unused_too || all.connections > 0).then(|| AccountStats::of(name, &all))
     });
     Ok(Accstatz {
         server_id: &facts.server_id,
@@ -161,9 +240,13 @@ mod tests {
 
     const DETAIL: &str = "server_id:str now:str system_account:str account_detail:{account_name:str \
         update_time:str expired:bool complete:bool jetstream_enabled:bool leafnode_connections:num \
-        client_connections:num subscriptions:num name_tag:str sublist_stats:{num_subscriptions:num \
-        num_cache:num num_inserts:num num_removes:num num_matches:num cache_hit_rate:num \
-        max_fanout:num avg_fanout:num}}";
+        client_connections:num subscriptions:num imports:[{subject:str account:str to:str \
+        local_subject:str type:str invalid:bool share:bool tracking:bool}] name_tag:str \
+        sublist_stats:{num_subscriptions:num num_cache:num num_inserts:num num_removes:num \
+        num_matches:num cache_hit_rate:num max_fanout:num avg_fanout:num}}";
+    const IMPORTS: &str = "imports:[{subject:str account:str to:str local_subject:str type:str \
+        invalid:bool share:bool tracking:bool}]";
+    const EXPORTS: &str = "exports:[{subject:str type:str response_type:str}]";
 
     #[test]
     fn accounts_are_listed_or_one_is_shown() {
@@ -176,7 +259,7 @@ mod tests {
         assert_eq!(shape(&shown("acc=$G").unwrap()), DETAIL);
         assert_eq!(
             shape(&shown("acc=%24SYS").unwrap()),
-            DETAIL.replace("expired", "is_system:bool expired")
+            DETAIL.replace("expired", "is_system:bool expired").replace(IMPORTS, EXPORTS)
         );
         let refusal = shown("acc=NOPE").unwrap_err();
         assert_eq!(

@@ -34,6 +34,11 @@ impl Args {
         Self(raw.split('&').filter(|pair| !pair.contains(';')).filter_map(well_formed).collect())
     }
 
+    /// Arguments that came otherwise.
+    pub fn of<const N: usize>(pairs: [(&str, String); N]) -> Self {
+        Self(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
     /// The text of an argument; empty where there is none.
     pub fn text(&self, key: &str) -> &str {
         self.0.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value)

@@ -1,7 +1,7 @@
 //! `/connz`: connections, open and remembered.
 //!
 //! Unlike other arguments, `filter_subject` is not read: the reference takes it only in requests
-//! of the system account and shows every connection to those who pass it over HTTP.
+//! by message and shows every connection to those who pass it over HTTP.
 
 mod row;
 mod sort;
@@ -12,6 +12,7 @@ use super::go_text::timestamp;
 use super::{Args, Refusal, totals};
 use crate::monitor::facts::{GLOBAL_ACCOUNT, ServerFacts};
 use crate::shard::snapshot::{ConnectionQuery, ConnectionSnapshot, ConnectionState, Totals};
+use crate::types::pattern::overlap;
 use crate::types::{ClientId, Wall};
 use row::Row;
 pub use sort::Sort;
@@ -33,6 +34,8 @@ pub struct ConnzOptions {
     account: Option<String>,
     /// Nobody has one.
     mqtt_client: Option<String>,
+    /// Only who has a subscription that meets this.
+    filter_subject: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -86,7 +89,25 @@ impl ConnzOptions {
         }
         let (user, account) = (some_text("user"), some_text("acc"));
         let mqtt_client = some_text("mqtt_client");
-        Ok(Self { sort, auth, subs, page, client, state, user, account, mqtt_client })
+        let filter_subject = None;
+        Ok(Self {
+            sort,
+            auth,
+            subs,
+            page,
+            client,
+            state,
+            user,
+            account,
+            mqtt_client,
+            filter_subject,
+        })
+    }
+
+    /// Empty: everyone.
+    #[must_use]
+    pub fn filtered_by(self, subject: String) -> Self {
+        Self { filter_subject: Some(subject).filter(|subject| !subject.is_empty()), ..self }
     }
 
     /// What to ask of every shard.
@@ -94,7 +115,7 @@ impl ConnzOptions {
         ConnectionQuery {
             state: self.state,
             client: self.client,
-            with_subscriptions: self.subs != Subs::Counted,
+            with_subscriptions: self.subs != Subs::Counted || self.filter_subject.is_some(),
         }
     }
 
@@ -107,11 +128,16 @@ impl ConnzOptions {
         self.mqtt_client.is_none()
             && self.client.is_none_or(|client| client == row.client)
             && self.user.as_ref().is_none_or(|user| *user == row.authorized_user)
+            && self.filter_subject.as_ref().is_none_or(|subject| has_interest(row, subject))
     }
 
     fn wants_account(&self, account: &str) -> bool {
         self.account.as_ref().is_none_or(|wanted| *wanted == account)
     }
+}
+
+fn has_interest(row: &ConnectionSnapshot, subject: &str) -> bool {
+    row.subscriptions.iter().any(|sub| overlap(sub.subject.as_bytes(), subject.as_bytes()))
 }
 
 fn parse_subs(args: &Args) -> Result<Subs, Refusal> {

@@ -7,7 +7,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::json;
-use crate::monitor::facts::ServerFacts;
+use crate::config::JetStream;
+use crate::jetstream::{
+    ConsumerConfig, ConsumerInfo, Counts, Figures, FiguresQuery, StreamConfig, StreamFigures,
+    StreamInfo, Usage,
+};
+use crate::monitor::facts::{DiskFacts, JetStreamFacts, ServerFacts};
 use crate::shard::snapshot::{ConnectionSnapshot, RoutingTotals, Totals};
 use crate::types::{ClientId, ShardId, Wall};
 
@@ -72,6 +77,59 @@ pub fn totals_of_shard(shard: u16) -> Totals {
         peer_msgs: 13,
         peer_batches: 14,
         turns: 15,
+    }
+}
+
+pub fn jetstream_on(facts: ServerFacts) -> ServerFacts {
+    let options = JetStream {
+        max_memory_bytes: Some(64 << 20),
+        max_file_bytes: Some(128 << 20),
+        ..JetStream::default()
+    };
+    let disk = DiskFacts { filesystem: "xfs".into(), is_direct: true, ..DiskFacts::default() };
+    let jetstream = JetStreamFacts { options, store_dir: "/store/weft".into(), disk };
+    ServerFacts { jetstream: Some(jetstream), ..facts }
+}
+
+/// Two shards: B in memory on the first, A in a file, with two consumers, on the other.
+pub fn jetstream_figures(query: &FiguresQuery) -> Vec<Figures> {
+    let row = |name: &str, consumers: &[&str]| StreamFigures {
+        info: StreamInfo {
+            config: StreamConfig { name: name.into(), ..StreamConfig::default() },
+            ..StreamInfo::default()
+        },
+        consumers: consumers.iter().map(|name| consumer(query, name)).collect(),
+        direct_consumers: consumers.iter().map(|name| consumer(query, name)).collect(),
+    };
+    let told = |mut row: StreamFigures| match query {
+        FiguresQuery::Logs | FiguresQuery::Sums => Vec::new(),
+        FiguresQuery::Stream(name) if *name != row.info.config.name => Vec::new(),
+        FiguresQuery::Stream(_) => vec![row],
+        FiguresQuery::Streams(wanted) => {
+            row.consumers.retain(|_| wanted.visible);
+            row.direct_consumers.retain(|_| wanted.direct);
+            vec![row]
+        }
+    };
+    let usage = Usage { streams: 1, consumers: 2, messages: 3, ..Usage::default() };
+    let (memory, file) = (Usage { memory: 72, ..usage }, Usage { file: 228, ..usage });
+    let first = Figures {
+        usage: memory,
+        calls: Counts { total: 8, errors: 1 },
+        streams: told(row("B", &[])),
+        ..Figures::default()
+    };
+    let second =
+        Figures { usage: file, streams: told(row("A", &["c2", "c1"])), ..Figures::default() };
+    vec![first, second]
+}
+
+fn consumer(query: &FiguresQuery, name: &str) -> ConsumerInfo {
+    let with_config = matches!(query, FiguresQuery::Streams(wanted) if wanted.config);
+    ConsumerInfo {
+        name: name.into(),
+        config: with_config.then(ConsumerConfig::default),
+        ..ConsumerInfo::default()
     }
 }
 

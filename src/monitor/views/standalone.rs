@@ -1,5 +1,5 @@
 //! Pages of what a lone server has none of: routes, leaf nodes, gateways, Raft groups, internal
-//! queues, JetStream. Arguments are checked as if there were some.
+//! queues. Arguments are checked as if there were some.
 
 use std::collections::BTreeMap;
 
@@ -84,71 +84,6 @@ pub fn ipqueuesz(args: &Args) -> Result<IpQueuesz, Refusal> {
     Ok(IpQueuesz::new())
 }
 
-#[derive(Serialize, Debug)]
-pub struct Jsz<'a> {
-    memory: u64,
-    storage: u64,
-    reserved_memory: u64,
-    reserved_storage: u64,
-    accounts: u64,
-    ha_assets: u64,
-    api: ApiStats,
-    server_id: &'a str,
-    now: String,
-    disabled: bool,
-    config: JetStreamConfig,
-    streams: u64,
-    consumers: u64,
-    messages: u64,
-    bytes: u64,
-    total: u64,
-}
-
-#[derive(Serialize, Debug, Default)]
-struct ApiStats {
-    level: u64,
-    total: u64,
-    errors: u64,
-}
-
-#[derive(Serialize, Debug, Default)]
-struct JetStreamConfig {
-    max_memory: u64,
-    max_storage: u64,
-}
-
-pub fn jsz<'a>(facts: &'a ServerFacts, args: &Args, now: Wall) -> Result<Jsz<'a>, Refusal> {
-    for key in ["accounts", "streams", "consumers", "direct-consumers", "config"] {
-        args.bool(key)?;
-    }
-    let leader_only = args.bool("leader-only")?;
-    args.bool("stream-leader-only")?;
-    args.bool("raft")?;
-    args.int("offset")?;
-    args.int("limit")?;
-    if leader_only {
-        return Err(Refusal::NotLeader);
-    }
-    Ok(Jsz {
-        memory: 0,
-        storage: 0,
-        reserved_memory: 0,
-        reserved_storage: 0,
-        accounts: 0,
-        ha_assets: 0,
-        api: ApiStats::default(),
-        server_id: &facts.server_id,
-        now: timestamp(now),
-        disabled: true,
-        config: JetStreamConfig::default(),
-        streams: 0,
-        consumers: 0,
-        messages: 0,
-        bytes: 0,
-        total: 0,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,13 +105,6 @@ mod tests {
             shape(&gatewayz(&facts, &none, NOW).unwrap()),
             "server_id:str now:str outbound_gateways:{} inbound_gateways:{}"
         );
-        assert_eq!(
-            shape(&jsz(&facts, &none, NOW).unwrap()),
-            "memory:num storage:num reserved_memory:num reserved_storage:num accounts:num \
-             ha_assets:num api:{level:num total:num errors:num} server_id:str now:str \
-             disabled:bool config:{max_memory:num max_storage:num} streams:num consumers:num \
-             messages:num bytes:num total:num"
-        );
         assert_eq!(json::pretty(&ipqueuesz(&none).unwrap()), b"{}");
         assert_eq!(
             (raftz().status(), raftz().to_string().as_str()),
@@ -193,8 +121,7 @@ mod tests {
                 "routez" => routez(&facts, &args, NOW).err(),
                 "leafz" => leafz(&facts, &args, NOW).err(),
                 "gatewayz" => gatewayz(&facts, &args, NOW).err(),
-                "ipqueuesz" => ipqueuesz(&args).err(),
-                _ => jsz(&facts, &args, NOW).err(),
+                _ => ipqueuesz(&args).err(),
             }
             .map(|refusal| refusal.to_string())
         };
@@ -204,14 +131,6 @@ mod tests {
             ("gatewayz", "subs"),
             ("gatewayz", "accs"),
             ("ipqueuesz", "all"),
-            ("jsz", "accounts"),
-            ("jsz", "streams"),
-            ("jsz", "consumers"),
-            ("jsz", "direct-consumers"),
-            ("jsz", "config"),
-            ("jsz", "leader-only"),
-            ("jsz", "stream-leader-only"),
-            ("jsz", "raft"),
         ];
         for (page, key) in bad_bools {
             let expected = format!(
@@ -220,8 +139,5 @@ mod tests {
             assert_eq!(refused(page, &format!("{key}=x")), Some(expected), "{page}");
         }
         assert_eq!(refused("routez", "subs=DETAIL"), None);
-        assert_eq!(refused("jsz", "acc=X&streams=1"), None);
-        assert!(refused("jsz", "limit=x").is_some());
-        assert_eq!(refused("jsz", "leader-only=1").unwrap(), "filtered response: not leader");
     }
 }

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::go_text::{timestamp, uptime};
+use super::jetstream::{Config, Limits, Stats};
+use super::logs::Logs;
 use super::totals;
-use crate::monitor::facts::{ProcessFacts, ServerFacts};
+use crate::jetstream::Figures;
+use crate::monitor::facts::{JetStreamFacts, ProcessFacts, ServerFacts};
 use crate::shard::snapshot::Totals;
 use crate::types::Wall;
 
@@ -45,7 +48,7 @@ pub struct Varz<'a> {
     leaf: NotConfigured,
     mqtt: NotConfigured,
     websocket: NotConfigured,
-    jetstream: NotConfigured,
+    jetstream: JetStream<'a>,
     tls_timeout: f64,
     write_deadline: u64,
     start: String,
@@ -94,6 +97,27 @@ pub struct Varz<'a> {
 #[derive(Serialize, Debug)]
 struct NotConfigured {}
 
+/// Empty where JetStream is off.
+#[derive(Serialize, Debug, Default)]
+struct JetStream<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Config<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<Stats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Limits>,
+}
+
+impl<'a> JetStream<'a> {
+    fn of(facts: Option<&'a JetStreamFacts>, shards: &[Figures]) -> Self {
+        Self {
+            config: facts.map(Config::of),
+            stats: facts.map(|_| Stats::of(shards)),
+            limits: facts.map(|facts| Limits::of(&facts.options)),
+        }
+    }
+}
+
 #[derive(Serialize, Debug)]
 struct ByKind {
     clients: u64,
@@ -120,6 +144,8 @@ struct Weft<'a> {
     slow_consumers_pending: u64,
     slow_consumers_deadline: u64,
     per_shard: Vec<PerShard>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jetstream: Option<Logs<'a>>,
 }
 
 #[derive(Serialize, Debug)]
@@ -157,12 +183,14 @@ impl PerShard {
     }
 }
 
-/// `requests` are the pages asked for so far, by path.
+/// `requests` are the pages asked for so far, by path; `jetstream` is by shard, and empty with
+/// JetStream off.
 pub fn varz<'a>(
     facts: &'a ServerFacts,
     process: ProcessFacts,
     requests: &'a BTreeMap<&'static str, u64>,
     shards: &[Totals],
+    jetstream: &[Figures],
     now: Wall,
 ) -> Varz<'a> {
     let all = totals::sum(shards);
@@ -195,7 +223,7 @@ pub fn varz<'a>(
         leaf: NotConfigured {},
         mqtt: NotConfigured {},
         websocket: NotConfigured {},
-        jetstream: NotConfigured {},
+        jetstream: JetStream::of(facts.jetstream.as_ref(), jetstream),
         tls_timeout: facts.tls_timeout_seconds,
         write_deadline: facts.write_deadline_ns,
         start: timestamp(facts.start),
@@ -239,6 +267,7 @@ pub fn varz<'a>(
             slow_consumers_pending: all.slow_consumers_pending,
             slow_consumers_deadline: all.slow_consumers_deadline,
             per_shard: shards.iter().map(PerShard::of).collect(),
+            jetstream: facts.jetstream.as_ref().map(|facts| Logs::of(facts, jetstream)),
         },
     }
 }
@@ -258,7 +287,14 @@ fn is_zero(value: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::views::fixtures::{NOW, facts, shape, totals_of_shard};
+    use std::time::Duration;
+
+    use crate::config::JetStreamSync;
+    use crate::jetstream::FiguresQuery;
+    use crate::monitor::views::fixtures::{
+        NOW, facts, jetstream_figures, jetstream_on, shape, totals_of_shard,
+    };
+    use crate::storage::{Log, LogId, LogSettings};
 
     /// nats-server 2.15.1 with no settings but `-m`, and then our own field.
     const PLAIN: &str = "server_id:str server_name:str version:str proto:num git_commit:str go:str \
@@ -282,7 +318,8 @@ mod tests {
     #[test]
     fn the_plain_server_has_the_fields_of_the_reference() {
         let (facts, requests) = (facts(), requests());
-        let view = varz(&facts, ProcessFacts::default(), &requests, &[totals_of_shard(0)], NOW);
+        let view =
+            varz(&facts, ProcessFacts::default(), &requests, &[totals_of_shard(0)], &[], NOW);
         let got = shape(&view);
         assert_eq!(&got[..PLAIN.len().min(got.len())], PLAIN);
     }
@@ -300,11 +337,62 @@ mod tests {
             ..facts()
         };
         let requests = requests();
-        let got = shape(&varz(&facts, ProcessFacts::default(), &requests, &[], NOW));
+        let got = shape(&varz(&facts, ProcessFacts::default(), &requests, &[], &[], NOW));
         for part in [
             "port:num auth_required:bool tls_required:bool connect_urls:[str] max_connections:num \
              max_subscriptions:num ping_interval:num",
             "config_digest:str tags:[str] metadata:{b:str} feature_flags:",
+        ] {
+            assert!(got.contains(part), "{part} in {got}");
+        }
+    }
+
+    /// nats-server 2.15.1 with `-js`, `sync_interval: always`, and then our own field.
+    #[test]
+    fn jetstream_has_its_settings_sums_and_limits() {
+        let facts = jetstream_on(facts());
+        let requests = requests();
+        let mut figures = jetstream_figures(&FiguresQuery::Sums);
+        figures[0].logs.push(Log::new(LogId(0), LogSettings::default()).figures());
+        let view = varz(&facts, ProcessFacts::default(), &requests, &[], &figures, NOW);
+        let got = shape(&view);
+        for part in [
+            "websocket:{} jetstream:{config:{max_memory:num max_storage:num store_dir:str \
+             sync_interval:num sync_always:bool compress_ok:bool strict:bool} stats:{memory:num \
+             storage:num reserved_memory:num reserved_storage:num accounts:num ha_assets:num \
+             api:{level:num total:num errors:num}} limits:{default_max_consumers:num}} \
+             tls_timeout:num",
+            "jetstream:{disk:{filesystem:str access:str",
+        ] {
+            assert!(got.contains(part), "{part} in {got}");
+        }
+        let view = serde_json::to_value(view).unwrap();
+        assert_eq!(view["jetstream"]["stats"]["memory"], 72);
+        assert_eq!(view["jetstream"]["stats"]["storage"], 228);
+        let log = &view["weft"]["jetstream"]["logs"][0];
+        assert_eq!((&log["state"], &log["reads_max"]), (&"running".into(), &1024.into()));
+        assert_eq!(view["weft"]["jetstream"]["memory"]["tail_caches_max"], 8 << 20);
+    }
+
+    #[test]
+    fn limits_that_are_set_are_shown() {
+        let mut facts = jetstream_on(facts());
+        let options = &mut facts.jetstream.as_mut().unwrap().options;
+        options.sync = JetStreamSync::Every(Duration::from_secs(120));
+        (options.domain, options.strict) = (Some("hub".into()), false);
+        options.limits.max_request_batch = Some(50);
+        options.limits.max_ack_pending = Some(100);
+        options.limits.duplicate_window = Some(Duration::from_secs(60));
+        let batch = &mut options.limits.batch;
+        (batch.max_inflight_per_stream, batch.max_messages) = (3, 20);
+        batch.timeout = Duration::from_secs(3);
+        let requests = requests();
+        let got = shape(&varz(&facts, ProcessFacts::default(), &requests, &[], &[], NOW));
+        for part in [
+            "sync_interval:num domain:str compress_ok:bool} stats:",
+            "limits:{max_request_batch:num max_ack_pending:num max_duplicate_window:num \
+             max_batch_inflight_per_stream:num max_batch_size:num max_batch_timeout:num \
+             default_max_consumers:num}",
         ] {
             assert!(got.contains(part), "{part} in {got}");
         }
@@ -315,7 +403,8 @@ mod tests {
         let (facts, requests) = (facts(), requests());
         let shards = [totals_of_shard(0), totals_of_shard(1)];
         let process = ProcessFacts { mem: 1 << 20, cpu: 1.5, cores: 4 };
-        let view = serde_json::to_value(varz(&facts, process, &requests, &shards, NOW)).unwrap();
+        let view =
+            serde_json::to_value(varz(&facts, process, &requests, &shards, &[], NOW)).unwrap();
         let rows = [
             ("connections", 6),
             ("total_connections", 14),

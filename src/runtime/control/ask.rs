@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use crate::jetstream::{Figures, FiguresQuery};
 use crate::runtime::core::Request;
 use crate::shard::snapshot::{
     Answer, ConnectionQuery, ConnectionSnapshot, Query, SubscriptionQuery, SubscriptionSnapshot,
@@ -70,8 +71,10 @@ impl ShardHandles {
     /// One answer of each shard. They are asked all at once and share one deadline.
     pub async fn ask(&self, query: Query) -> Result<Vec<Answer>, Unanswered> {
         let limit = match query {
-            Query::Totals => CONTROL_ANSWER_NS_MAX,
-            Query::Connections(_) | Query::Subscriptions(_) => CONTROL_ROWS_NS_MAX,
+            Query::Totals | Query::JetStream(FiguresQuery::Logs) => CONTROL_ANSWER_NS_MAX,
+            Query::Connections(_) | Query::Subscriptions(_) | Query::JetStream(_) => {
+                CONTROL_ROWS_NS_MAX
+            }
         };
         let patience = self.patience.unwrap_or(Duration::from_nanos(limit));
         let deadline = Instant::now() + patience;
@@ -118,6 +121,15 @@ impl ShardHandles {
         };
         let answers = self.ask(Query::Subscriptions(query)).await?;
         Ok(answers.into_iter().filter_map(pick).flatten().collect())
+    }
+
+    /// By shard.
+    pub async fn jetstream(&self, query: FiguresQuery) -> Result<Vec<Figures>, Unanswered> {
+        let pick = |answer| match answer {
+            Answer::JetStream(figures) => Some(*figures),
+            _ => None,
+        };
+        Ok(self.ask(Query::JetStream(query)).await?.into_iter().filter_map(pick).collect())
     }
 
     fn send(

@@ -15,11 +15,17 @@ use tokio::time::timeout;
 
 use super::ask::{ShardHandles, Unanswered};
 use super::process_facts::ProcessReader;
+use crate::jetstream::{Figures, FiguresQuery};
 use crate::monitor::ServerFacts;
+use crate::monitor::views::accounts::Accstatz;
 use crate::monitor::views::connz::{ConnzOptions, connz};
 use crate::monitor::views::healthz::{Health, HealthzOptions, healthz};
+use crate::monitor::views::jsz::{JszOptions, jsz};
+use crate::monitor::views::requests::RequestOptions;
 use crate::monitor::views::subsz::{SubszOptions, subsz};
 use crate::monitor::views::{Args, Refusal, accounts, index, json, standalone, varz};
+use crate::shard::services::{SystemAnswer, SystemQuestion, SystemRequest};
+use crate::shard::snapshot::{ConnectionSnapshot, Totals};
 use crate::types::Wall;
 use crate::types::limits::{MONITOR_PAGES_MAX, MONITOR_REQUEST_NS_MAX};
 
@@ -142,6 +148,50 @@ impl Pages {
         }
     }
 
+    /// The answer to a request by message, in bounded time.
+    pub async fn system(&self, request: &SystemRequest) -> SystemAnswer {
+        let facts = self.facts();
+        let options = match RequestOptions::parse(&request.body) {
+            Ok(options) => options,
+            Err(why) => return SystemAnswer::Malformed(why),
+        };
+        if !options.is_for(&facts) {
+            return SystemAnswer::Silence;
+        }
+        let shown = async {
+            let _turn = self.turns.acquire().await;
+            self.show_system(&facts, request.question, &options).await
+        };
+        match timeout(Duration::from_nanos(MONITOR_REQUEST_NS_MAX), shown).await {
+            Ok(Ok(json)) => SystemAnswer::Data(json.into()),
+            Ok(Err(Failure::Refused(refusal))) => SystemAnswer::Refused(refusal.to_string()),
+            Ok(Err(Failure::Unanswered(unanswered))) => {
+                tracing::warn!("system request: {unanswered}");
+                SystemAnswer::Refused(unanswered.to_string())
+            }
+            Err(_) => SystemAnswer::Refused("too many monitoring requests".into()),
+        }
+    }
+
+    async fn show_system(
+        &self,
+        facts: &ServerFacts,
+        question: SystemQuestion,
+        options: &RequestOptions,
+    ) -> Result<Vec<u8>, Failure> {
+        match question {
+            SystemQuestion::Connections => {
+                let options = options.connz()?;
+                let (totals, rows) = self.connections(&options).await?;
+                Ok(json::compact(&connz(facts, &options, &totals, &rows, self.now())))
+            }
+            SystemQuestion::AccountStats => {
+                let totals = self.shards.totals().await?;
+                Ok(json::compact(&Accstatz::of_clients(facts, &totals, self.now())))
+            }
+        }
+    }
+
     async fn show(&self, page: Page, args: &Args) -> Result<Reply, Failure> {
         let facts = &*self.facts();
         match page {
@@ -149,7 +199,7 @@ impl Pages {
             Page::Varz => self.varz(facts).await,
             Page::Connz => self.connz(facts, args).await,
             Page::Subsz => self.subsz(facts, args).await,
-            Page::Healthz => self.healthz(args).await,
+            Page::Healthz => self.healthz(facts, args).await,
             Page::Accountz => {
                 let totals = self.shards.totals().await?;
                 document(&accounts::accountz(facts, args, &totals, self.now())?)
@@ -158,7 +208,7 @@ impl Pages {
                 let totals = self.shards.totals().await?;
                 document(&accounts::accstatz(facts, args, &totals, self.now())?)
             }
-            Page::Jsz => document(&standalone::jsz(facts, args, self.now())?),
+            Page::Jsz => self.jsz(facts, args).await,
             Page::Routez => document(&standalone::routez(facts, args, self.now())?),
             Page::Leafz => document(&standalone::leafz(facts, args, self.now())?),
             Page::Gatewayz => document(&standalone::gatewayz(facts, args, self.now())?),
@@ -169,18 +219,46 @@ impl Pages {
 
     async fn varz(&self, facts: &ServerFacts) -> Result<Reply, Failure> {
         let totals = self.shards.totals().await?;
+        let jetstream = self.jetstream(facts, FiguresQuery::Sums).await?;
         let process = self.process.lock().await.read();
-        document(&varz::varz(facts, process, &self.requests_by_path(), &totals, self.now()))
+        let requests = self.requests_by_path();
+        document(&varz::varz(facts, process, &requests, &totals, &jetstream, self.now()))
+    }
+
+    async fn jsz(&self, facts: &ServerFacts, args: &Args) -> Result<Reply, Failure> {
+        let options = JszOptions::parse(args)?;
+        let figures = self.jetstream(facts, options.query()).await?;
+        document(&jsz(facts, &options, &figures, self.now())?)
+    }
+
+    /// By shard; nothing with JetStream off.
+    async fn jetstream(
+        &self,
+        facts: &ServerFacts,
+        query: FiguresQuery,
+    ) -> Result<Vec<Figures>, Failure> {
+        match &facts.jetstream {
+            Some(_) => Ok(self.shards.jetstream(query).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn connz(&self, facts: &ServerFacts, args: &Args) -> Result<Reply, Failure> {
         let options = ConnzOptions::parse(args)?;
+        let (totals, rows) = self.connections(&options).await?;
+        document(&connz(facts, &options, &totals, &rows, self.now()))
+    }
+
+    /// What the view is made of.
+    async fn connections(
+        &self,
+        options: &ConnzOptions,
+    ) -> Result<(Vec<Totals>, Vec<ConnectionSnapshot>), Failure> {
         let totals = match options.needs_totals() {
             true => self.shards.totals().await?,
             false => Vec::new(),
         };
-        let rows = self.shards.connections(options.query()).await?;
-        document(&connz(facts, &options, &totals, &rows, self.now()))
+        Ok((totals, self.shards.connections(options.query()).await?))
     }
 
     async fn subsz(&self, facts: &ServerFacts, args: &Args) -> Result<Reply, Failure> {
@@ -193,12 +271,15 @@ impl Pages {
         document(&subsz(facts, &options, &totals, &rows, self.now()))
     }
 
-    /// Healthy means that every shard takes its turns.
-    async fn healthz(&self, args: &Args) -> Result<Reply, Failure> {
+    /// Healthy means that every shard takes its turns, that no log has failed, and that there is
+    /// what was asked for.
+    async fn healthz(&self, facts: &ServerFacts, args: &Args) -> Result<Reply, Failure> {
         let options = HealthzOptions::parse(args)?;
-        let health = match self.shards.totals().await {
-            Ok(_) => Health::Ok,
+        let figures = self.shards.jetstream(options.query()).await;
+        let health = match &figures {
             Err(unanswered) => Health::Unavailable(unanswered.to_string()),
+            Ok(_) if facts.jetstream.is_none() => Health::Ok,
+            Ok(figures) => Health::of(&options, figures),
         };
         let view = healthz(&options, health);
         Ok(Reply::Json { status: view.code(), body: json::compact(&view) })

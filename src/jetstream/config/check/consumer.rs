@@ -62,14 +62,6 @@ impl ConsumerConfig {
         one.into_iter().chain(self.filter_subjects.iter().map(String::as_str))
     }
 
-    /// Percent of acknowledgements to tell of; `None`: nothing was asked. It has been checked.
-    pub fn sample_percent(&self) -> Option<u8> {
-        match sample(&self.sample_freq) {
-            Ok(0) | Err(_) => None,
-            Ok(percent) => Some(u8::try_from(percent.min(100)).unwrap_or(100)),
-        }
-    }
-
     /// Checks and completes a configuration. Its name and what the subject said have been looked
     /// at ([`super::ConsumerSubject`]).
     pub fn check(mut self, bounds: &ConsumerBounds<'_>) -> Result<Checked, ApiError> {

@@ -7,8 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::super::config::{AckPolicy, ConsumerConfig, Nanos, Retention};
 use super::super::context::{Context, Gate, GateState, Site};
+use super::super::ledger::Ledger;
 use super::super::outbox::Outbox;
 use super::super::store::{NewMessage, Store};
+use super::ack::ACK_PREFIX;
 use super::*;
 use crate::storage::Urgency;
 use crate::types::time::{MILLISECOND, SECOND};
@@ -90,7 +92,8 @@ impl Rig {
     pub fn make(&mut self, config: &ConsumerConfig) {
         let home = self.home();
         let Self { store, out, listeners, site, now, .. } = self;
-        let mut ctx = Context { now: *now, log: None, out, gate: listeners, site };
+        let ledger = &Ledger::default();
+        let mut ctx = Context { now: *now, log: None, out, gate: listeners, site, ledger };
         let name = if config.name.is_empty() { "C" } else { &config.name };
         self.consumer = Some(Box::new(Consumer::new(name, config, &home, store, &mut ctx)));
     }
@@ -100,7 +103,8 @@ impl Rig {
         act: impl FnOnce(&mut Consumer, &mut Context<'_>, &mut Store) -> T,
     ) -> T {
         let Self { store, out, listeners, site, now, consumer, .. } = self;
-        let mut ctx = Context { now: *now, log: None, out, gate: listeners, site };
+        let ledger = &Ledger::default();
+        let mut ctx = Context { now: *now, log: None, out, gate: listeners, site, ledger };
         act(consumer.as_mut().unwrap(), &mut ctx, store)
     }
 

@@ -201,5 +201,5 @@ fn an_update_takes_effect() {
     rig.store("a.y", 1);
     rig.poll();
     assert_eq!(rig.lines(), ["e a.y 1/4/3 +0"]);
-    assert_eq!(rig.info().config.deliver_subject, "e");
+    assert_eq!(rig.info().config.unwrap().deliver_subject, "e");
 }

@@ -37,7 +37,7 @@ use crate::types::{Mono, Now};
 
 use ask::{Answer, ApiRequest};
 use feed::{Feed, Order};
-use label::{Label, Position};
+use label::Label;
 use positions::Positions;
 use take::Scratch;
 
@@ -380,7 +380,7 @@ impl Stream {
 
     /// The position of an origin, for tests.
     #[cfg(test)]
-    fn source_position(&self, at: usize) -> &Position {
+    fn source_position(&self, at: usize) -> &label::Position {
         &self.sourcing.feeds[at].position
     }
 }

@@ -11,6 +11,7 @@ mod time;
 use super::{Incoming, POSITIONS_KEY, Stream, StreamRecord};
 use crate::jetstream::config::{Mode, Storage, StreamConfig};
 use crate::jetstream::context::{Context, Gate, GateState, Site};
+use crate::jetstream::ledger::Ledger;
 use crate::jetstream::outbox::{Outbox, PostedQueue};
 use crate::jetstream::store::Fetch;
 use crate::jetstream::store::tests::Bench;
@@ -46,6 +47,7 @@ pub struct Desk {
     pub out: Outbox,
     pub now: Now,
     pub site: Site,
+    pub ledger: Ledger,
     /// What left the stream and was no answer.
     pub told: Vec<Sent>,
 }
@@ -72,10 +74,12 @@ impl Desk {
         let now = Now { mono: Mono(SECOND), wall: Wall(START) };
         let (mut out, site) = (Outbox::default(), Site::default());
         let log = bench.as_mut().map(|bench| &mut bench.log);
-        let mut ctx = Context { now, log, out: &mut out, gate: &mut Open, site: &site };
+        let ledger = Ledger::default();
+        let mut ctx =
+            Context { now, log, out: &mut out, gate: &mut Open, site: &site, ledger: &ledger };
         let stream = Stream::create(StreamId(1), AccountId(0), "$G", config, &mut ctx);
         let stream = stream.expect("there is room");
-        let mut desk = Self { stream, bench, out, now, site, told: Vec::new() };
+        let mut desk = Self { stream, bench, out, now, site, ledger, told: Vec::new() };
         desk.settle();
         desk
     }
@@ -102,6 +106,7 @@ impl Desk {
             out: &mut self.out,
             gate: &mut Open,
             site: &self.site,
+            ledger: &self.ledger,
         };
         act(&mut self.stream, &mut ctx)
     }

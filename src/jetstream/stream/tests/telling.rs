@@ -2,7 +2,8 @@
 
 use super::{Desk, Sent, refused, stored};
 use crate::jetstream::error::ApiError;
-use crate::jetstream::stream::{Got, InfoRequest, MessageDeleteRequest, PurgeRequest, Wanted};
+use crate::jetstream::stream::access::Wanted;
+use crate::jetstream::stream::{Got, InfoRequest, MessageDeleteRequest, PurgeRequest};
 use crate::storage::Seq;
 
 #[test]

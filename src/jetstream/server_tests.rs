@@ -1,0 +1,269 @@
+//! JetStream of several cores in one thread: what only shows when they work together.
+
+use std::sync::Arc;
+
+use super::context::{Gate, GateState, Site};
+use super::core::{JetStream, Received, Seed};
+use super::figures::{Consumers, Figures, FiguresQuery, Step, Walk};
+use super::outbox::PostedQueue;
+use super::target::SubscriptionKey;
+use crate::config::JetStream as Options;
+use crate::storage::{Effect, IoFault, Log, LogId, LogSettings};
+use crate::types::time::SECOND;
+use crate::types::{AccountId, ConnKey, Mono, Now, Pattern, ShardId, Wall};
+
+struct Nobody;
+
+impl Gate for Nobody {
+    fn state(&mut self, _: AccountId, _: &[u8]) -> GateState {
+        GateState::Nobody
+    }
+}
+
+struct Server {
+    cores: Vec<JetStream>,
+    /// By core.
+    subscriptions: Vec<Vec<SubscriptionKey>>,
+    answers: Vec<String>,
+    now: Now,
+}
+
+impl Server {
+    fn new(shards: usize, options: Options, logs: Vec<Log>) -> Self {
+        let site = Arc::new(Site { options, ..Site::default() });
+        let mut logs: Vec<Vec<Log>> = logs.into_iter().map(|log| vec![log]).collect();
+        logs.resize_with(shards, Vec::new);
+        let cores = logs.into_iter().enumerate().map(|(index, logs)| {
+            let values = logs.iter().map(|_| Vec::new()).collect();
+            let seed = Seed { site: Arc::clone(&site), shards, logs, values };
+            JetStream::new(ShardId(index as u16), seed)
+        });
+        let mut server = Self {
+            cores: cores.collect(),
+            subscriptions: vec![Vec::new(); shards],
+            answers: Vec::new(),
+            now: Now { mono: Mono(SECOND), wall: Wall(SECOND) },
+        };
+        server.settle();
+        server
+    }
+
+    /// Turns of all cores until none has anything to say.
+    fn settle(&mut self) {
+        let mut is_quiet = false;
+        while !is_quiet {
+            is_quiet = true;
+            for at in 0..self.cores.len() {
+                let core = &mut self.cores[at];
+                core.run(self.now, &mut Nobody, 1 << 20);
+                let mut posted = PostedQueue::default();
+                while core.take_posted(&mut posted) {
+                    while let Some(message) = posted.first() {
+                        if message.route == b"reply" {
+                            self.answers.push(String::from_utf8_lossy(message.body).into_owned());
+                        }
+                        posted.pop();
+                    }
+                }
+                for change in core.take_subscription_changes() {
+                    self.subscriptions[at].retain(|key| *key != change.key);
+                    if change.wanted {
+                        self.subscriptions[at].push(change.key);
+                    }
+                }
+                for (to, bytes) in core.take_letters() {
+                    is_quiet = false;
+                    let from = ShardId(at as u16);
+                    self.cores[to.index()].on_letter(from, &bytes, self.now, &mut Nobody);
+                }
+            }
+        }
+    }
+
+    /// The answer to a publish; empty if there is none.
+    fn ask(&mut self, subject: &str, body: &[u8]) -> String {
+        let received = Received {
+            account: AccountId::GLOBAL,
+            origin: (ShardId(0), ConnKey::from_bits(0)),
+            subject: subject.as_bytes(),
+            route: subject.as_bytes(),
+            reply: b"reply",
+            headers: &[],
+            payload: body,
+        };
+        for (core, keys) in self.cores.iter_mut().zip(&self.subscriptions) {
+            let matches = |key: &&SubscriptionKey| {
+                Pattern::parse(&key.1).is_some_and(|pattern| pattern.matches(subject.as_bytes()))
+            };
+            for (_, _, target) in keys.iter().filter(matches) {
+                core.receive(*target, &received, self.now, &mut Nobody);
+            }
+        }
+        self.settle();
+        self.answers.pop().unwrap_or_default()
+    }
+
+    fn create(&mut self, name: &str, storage: &str, max_bytes: i64) -> String {
+        let config = format!(
+            r#"{{"name":"{name}","subjects":["{name}"],"storage":"{storage}","max_bytes":{max_bytes}}}"#
+        );
+        self.ask(&format!("$JS.API.STREAM.CREATE.{name}"), config.as_bytes())
+    }
+
+    fn figures(&mut self, query: &FiguresQuery) -> Vec<Figures> {
+        let now = self.now;
+        let walked = self.cores.iter_mut().map(|core| {
+            let mut walk = Walk::new(query.clone());
+            while core.look(&mut walk, now, &mut Nobody) != Step::Done {}
+            core.conclude(walk)
+        });
+        walked.collect()
+    }
+}
+
+fn limits(memory: u64, file: u64) -> Options {
+    Options { max_memory_bytes: Some(memory), max_file_bytes: Some(file), ..Options::default() }
+}
+
+const REFUSED: &str = r#""err_code":10023,"description":"insufficient resources""#;
+
+/// The numbers are those of nats-server 2.15.1 with `max_mem: 100000`.
+#[test]
+fn memory_is_limited_over_all_cores() {
+    for shards in [1, 2, 4] {
+        let mut server = Server::new(shards, limits(100_000, 0), Vec::new());
+        for name in ["A", "B"] {
+            assert!(server.create(name, "memory", -1).contains("did_create"), "{shards}");
+        }
+        let message = vec![b'x'; 30_000];
+        for name in ["A", "B", "A", "B"] {
+            assert!(server.ask(name, &message).contains(r#""seq":"#), "{shards} {name}");
+        }
+        for name in ["A", "B"] {
+            let answer = server.ask(name, b"x");
+            assert!(answer.contains(REFUSED), "{shards} {name} {answer}");
+        }
+        assert!(server.ask("$JS.API.STREAM.PURGE.A", b"").contains(r#""purged":2"#));
+        for name in ["A", "B"] {
+            assert!(!server.ask(name, b"x").contains(REFUSED), "{shards} {name}");
+        }
+    }
+}
+
+#[test]
+fn what_a_deleted_stream_held_is_free() {
+    let mut server = Server::new(2, limits(1000, 0), Vec::new());
+    server.create("A", "memory", -1);
+    server.create("B", "memory", -1);
+    server.ask("A", &[b'x'; 2000]);
+    assert!(server.ask("B", b"x").contains(REFUSED));
+    server.ask("$JS.API.STREAM.DELETE.A", b"");
+    assert!(server.ask("B", b"x").contains(r#""seq":1"#));
+}
+
+/// Answers of nats-server 2.15.1 with `max_mem: 100000`.
+#[test]
+fn reservations_are_of_all_cores() {
+    const EXCEEDED: &str =
+        r#""err_code":10028,"description":"insufficient memory resources available""#;
+    let mut server = Server::new(3, limits(100_000, 100_000), Vec::new());
+    let rows = [
+        ("A", 99_999, true),
+        // Not limited: it wants one byte.
+        ("D", -1, true),
+        ("B", 2, false),
+        ("B", i64::MAX, false),
+        ("C", 1, true),
+        ("E", -1, false),
+        // What it has already.
+        ("A", 99_999, true),
+        ("D", -1, true),
+    ];
+    for (name, max_bytes, is_made) in rows {
+        let answer = server.create(name, "memory", max_bytes);
+        assert_eq!(answer.contains("did_create"), is_made, "{name} {max_bytes} {answer}");
+        assert_eq!(answer.contains(EXCEEDED), !is_made, "{name} {max_bytes} {answer}");
+    }
+    let mut update = |name: &str, max_bytes: i64| {
+        let config = format!(
+            r#"{{"name":"{name}","subjects":["{name}"],"storage":"memory","max_bytes":{max_bytes}}}"#
+        );
+        let answer = server.ask(&format!("$JS.API.STREAM.UPDATE.{name}"), config.as_bytes());
+        !answer.contains(EXCEEDED)
+    };
+    let rows = [
+        ("A", 100_000, false),
+        ("D", -1, true),
+        ("A", 10, true),
+        ("D", 99_990, false),
+        ("D", 99_989, true),
+        ("D", -1, true),
+        ("A", 99_999, true),
+    ];
+    for (name, max_bytes, expected) in rows {
+        assert_eq!(update(name, max_bytes), expected, "{name} {max_bytes}");
+    }
+}
+
+#[test]
+fn figures_are_of_every_core() {
+    let mut server = Server::new(2, limits(1 << 20, 1 << 20), Vec::new());
+    for name in ["A", "B", "C"] {
+        server.create(name, "memory", 1000);
+        server.ask(name, b"hello");
+    }
+    for consumer in ["c2", "c1"] {
+        let config = format!(
+            r#"{{"stream_name":"B","config":{{"name":"{consumer}","durable_name":"{consumer}","ack_policy":"explicit"}}}}"#
+        );
+        let subject = format!("$JS.API.CONSUMER.CREATE.B.{consumer}");
+        assert!(server.ask(&subject, config.as_bytes()).contains(r#""num_pending":1"#));
+    }
+    server.ask("$JS.API.STREAM.INFO.NOPE", b"");
+    let figures = server.figures(&FiguresQuery::Sums);
+    assert_eq!((figures[0].calls.total, figures[0].calls.errors), (6, 1));
+    assert_eq!(figures[1].calls, Default::default());
+    let streams: Vec<u64> = figures.iter().map(|shard| shard.usage.streams).collect();
+    assert_eq!(streams, [2, 1]);
+    let sum = |part: fn(&Figures) -> u64| figures.iter().map(part).sum::<u64>();
+    assert_eq!(sum(|shard| shard.usage.messages), 3);
+    assert_eq!(sum(|shard| shard.usage.memory), 3 * (16 + 1 + 5));
+    assert_eq!(sum(|shard| shard.usage.reserved_memory), 3000);
+    assert_eq!(sum(|shard| shard.usage.consumers), 2);
+    assert!(figures.iter().all(|shard| shard.streams.is_empty()));
+
+    let consumers = Consumers { visible: true, direct: true, config: false };
+    let figures = server.figures(&FiguresQuery::Streams(consumers));
+    let rows = figures.iter().flat_map(|shard| &shard.streams);
+    let mut rows: Vec<_> =
+        rows.map(|row| (row.info.config.name.as_str(), row.consumers.len())).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [("A", 0), ("B", 2), ("C", 0)]);
+    for (name, found) in [("B", 1), ("NOPE", 0)] {
+        let figures = server.figures(&FiguresQuery::Stream(name.into()));
+        assert_eq!(figures.iter().map(|shard| shard.streams.len()).sum::<usize>(), found);
+    }
+}
+
+#[test]
+fn a_log_that_failed_is_told() {
+    let log = Log::new(LogId(7), LogSettings::default());
+    let mut server = Server::new(1, limits(1 << 20, 1 << 20), vec![log]);
+    server.create("F", "file", -1);
+    let now = server.now.mono;
+    let log = &mut server.cores[0].logs()[0];
+    log.on_turn_end(now);
+    let effects = log.take_effects();
+    let op = effects.iter().find_map(|effect| match effect {
+        Effect::Prepare { op, .. } => Some(*op),
+        _ => None,
+    });
+    log.on_fault(op.unwrap(), IoFault::Failed(5), now);
+    let figures = server.figures(&FiguresQuery::Logs);
+    let told = &figures[0].logs[0];
+    assert_eq!(told.log, 7);
+    assert_eq!(
+        told.poison.unwrap().to_string(),
+        "the preparation of a file failed: Input/output error (os error 5)"
+    );
+}
