@@ -308,17 +308,26 @@ fn an_origin_made_anew_is_drawn_anew() {
 }
 
 #[test]
-fn what_feeds_another_stream_takes_nothing_away() {
+fn what_feeds_another_stream_acknowledges_where_that_counts() {
     for retention in ["workqueue", "interest"] {
-        let mut world = World::new(2);
-        world.create(json!({"name": "W", "subjects": ["w.>"], "retention": retention}));
-        world.create(json!({"name": "S", "sources": [{"name": "W"}]}));
-        world.pass(SECOND);
-        for _ in 0..10 {
-            world.publish("w.1", "x");
+        for cores in CORES {
+            let mut world = World::new(cores);
+            world.create(json!({"name": "W", "subjects": ["w.>"], "retention": retention}));
+            world.create(json!({"name": "S", "sources": [{"name": "W"}]}));
+            world.pass(SECOND / 10);
+            world.lose_every = Some(997);
+            for n in 0..5000 {
+                world.publish(&format!("w.{n}"), "x");
+            }
+            world.pass(10 * SECOND);
+            let states = (world.state("W").0, world.state("S").0);
+            assert_eq!(states, (0, 5000), "{retention} {cores}");
+            let names = world.call("CONSUMER.NAMES.W", &Value::Null);
+            assert_eq!(names["total"], 1, "{names}");
+            world.delete("S");
+            let names = world.call("CONSUMER.NAMES.W", &Value::Null);
+            assert_eq!(names["total"], 0, "{names}");
         }
-        world.pass(SECOND);
-        assert_eq!((world.state("W").0, world.state("S").0), (10, 10), "{retention}");
     }
 }
 

@@ -91,6 +91,11 @@ impl JetStream {
         let mut asked = ConsumerRequest::parse(&request.body, mode)?;
         let (stream, subject) = subject_of(call);
         let name = asked.resolve(stream, subject)?;
+        if let Some(name) = name.as_deref().filter(|_| asked.config.direct && asked.config.sourcing)
+            && let Some(reply) = self.prepare_feeder(slot, name, &mut asked.config, now, gate)?
+        {
+            return Ok(Some(reply));
+        }
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
         let all =
             hosted.seats.iter().map(|(_, seat)| (seat.consumer.name(), seat.consumer.config()));
@@ -173,7 +178,7 @@ impl JetStream {
     }
 
     /// Answers with what a consumer is now, when that is on disk.
-    fn tell_consumer(
+    pub(super) fn tell_consumer(
         &mut self,
         slot: StreamSlot,
         name: &str,

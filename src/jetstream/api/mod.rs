@@ -6,11 +6,13 @@
 //! | `front` | shard 0: the registry, lists, and the way to a stream's core |
 //! | `serve` `consumers` | the stream's core: calls about it, and about its consumers |
 //! | `snapshots` | the stream's core: snapshots and restores |
+//! | `feeder` | consumers that feed other streams |
 //! | `stored` | a message as it is answered |
 //! | `requests` `refusals` `level` | bodies of requests, and what is refused |
 
 mod call;
 mod consumers;
+mod feeder;
 pub mod front;
 mod level;
 mod refusals;

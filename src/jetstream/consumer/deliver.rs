@@ -17,6 +17,7 @@ use super::super::store::{Fetch, Scan, Store, Stored};
 use super::ack::{AckSubjects, DeliveryNumbers};
 use super::priority::Load;
 use super::pull::Choice;
+use super::start::acks_by_flow;
 use super::*;
 use crate::types::time::MILLISECOND;
 
@@ -338,7 +339,12 @@ impl Consumer {
             rate.sent(size, now.mono);
         }
         let asks = push.flow.as_mut().is_some_and(|flow| flow.sent(size as u64));
-        if asks {
+        // Where answers acknowledge, one is due before no more may be out.
+        let is_asked = push.flow.as_ref().is_some_and(|flow| flow.asked().is_some());
+        let is_half_full = acks_by_flow(self.settings.ack)
+            && !is_asked
+            && self.state.pending.len() >= self.settings.max_ack_pending / 2;
+        if asks || is_half_full {
             self.ask_flow(desk, now);
         }
         Handed::Over

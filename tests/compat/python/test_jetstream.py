@@ -127,13 +127,3 @@ async def test_a_killed_server_keeps_what_it_acknowledged(jetstream, connect):
     [message] = await pull.fetch(1, timeout=5)
     assert message.metadata.sequence.stream == 51
     assert (await js.publish("s.a", b"on")).seq == 201
-
-
-async def test_what_is_missing_is_refused_by_name(jetstream, connect):
-    js = (await connect(jetstream.url)).jetstream()
-    await js.add_stream(name="S", subjects=["s"])
-    from nats.js.api import StreamSource
-
-    with pytest.raises(APIError) as refusal:
-        await js.add_stream(name="M", mirror=StreamSource(name="S"))
-    assert "not supported yet" in refusal.value.description

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::label::Position;
-use crate::jetstream::advisory::id_of;
+use crate::jetstream::advisory::{hash_of, id_of};
 use crate::jetstream::config::{
     AckPolicy, ConsumerConfig, ConsumerRequest, DeliverPolicy, Nanos, StreamConfig, StreamSource,
 };
@@ -25,7 +25,6 @@ const HEARTBEAT_NS: i64 = SECOND as i64;
 /// The consumer of a sourcing stream that went without a word.
 const UNUSED_NS: i64 = 10 * SECOND as i64;
 const ACK_WAIT_NS: i64 = 22 * 3600 * SECOND as i64;
-const NAME_LETTERS: usize = 8;
 
 /// One attempt at an origin: where its deliveries go, and the answer to the request.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -81,15 +80,16 @@ fn api_of(source: &StreamSource) -> &str {
 }
 
 impl Round {
-    /// `salt`: differs between the sources of a stream.
+    /// `stream`: the names of account and sourcing stream. `salt`: differs between its sources.
+    /// The consumer has the same name in each round: the next takes the place of the last.
     pub fn new(
-        stream: &str,
+        (account, stream): (&str, &str),
         source: &StreamSource,
         is_mirror: bool,
         now: Wall,
-        salt: &[u8],
+        salt: &str,
     ) -> Self {
-        let id = id_of(now, &[stream.as_bytes(), salt]);
+        let id = id_of(now, &[stream.as_bytes(), salt.as_bytes()]);
         let id = String::from_utf8_lossy(&id).into_owned();
         let letter = letter(is_mirror);
         let answer = format!("{DELIVER_PREFIX}.{letter}.{stream}.{id}.R");
@@ -101,7 +101,7 @@ impl Round {
         let prefix = external.filter(|prefix| !prefix.is_empty()).unwrap_or(DELIVER_PREFIX);
         let kind = if is_mirror { "JS_MIRROR" } else { "JS_SRC" };
         Self {
-            consumer: format!("{kind}_{}", &id[id.len() - NAME_LETTERS..]),
+            consumer: format!("{kind}_{}", hash_of(&format!("{account} {stream} {salt}"))),
             deliver: format!("{prefix}.{letter}.{stream}.{id}"),
             answer,
         }
@@ -216,6 +216,8 @@ pub struct Begin {
     pub consumer_seq: u64,
     /// Messages there are for us.
     pub pending: u64,
+    /// The consumer knows what was acknowledged, and is to stay from one round to the next.
+    pub lasts: bool,
     pub identity: Box<str>,
 }
 
@@ -233,6 +235,7 @@ impl Answer {
             delivered: Seq(body.delivered.stream_seq),
             consumer_seq: body.delivered.consumer_seq,
             pending: body.num_pending,
+            lasts: !body.config.durable_name.is_empty(),
             identity: String::from_utf8_lossy(identity).into(),
         }))
     }
@@ -242,6 +245,8 @@ impl Answer {
 struct Body {
     #[serde(default)]
     error: Option<Told>,
+    #[serde(default)]
+    config: Config,
     #[serde(default)]
     delivered: Delivered,
     #[serde(default)]
@@ -255,6 +260,12 @@ struct Told {
     err_code: u16,
     #[serde(default)]
     description: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Config {
+    #[serde(default)]
+    durable_name: String,
 }
 
 #[derive(Default, Deserialize)]

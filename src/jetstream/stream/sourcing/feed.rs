@@ -58,6 +58,8 @@ pub struct Feed {
     rules: Vec<Transform>,
     stage: Stage,
     round: Round,
+    /// The consumer stays from one round to the next.
+    lasts: bool,
     /// The consumer's number of the next delivery.
     next: ConsumerSeq,
     /// What was taken last; a mirror's is its own last message.
@@ -86,6 +88,7 @@ impl Feed {
             is_mirror,
             stage: Stage::Resting(start_at),
             round: Round::default(),
+            lasts: false,
             next: ConsumerSeq(1),
             position,
             last: (ConsumerSeq(0), Seq(0)),
@@ -127,7 +130,7 @@ impl Feed {
     pub fn ask(&mut self, stream: (&str, &str), last: Seq, now: Now) -> (ApiRequest, String) {
         let (name, rules) = self.label.parts();
         let salt = [name, rules].join(" ");
-        self.round = Round::new(stream.1, &self.source, self.is_mirror, now.wall, salt.as_bytes());
+        self.round = Round::new(stream, &self.source, self.is_mirror, now.wall, &salt);
         self.stage = Stage::Asked(now.mono.plus(SOURCE_ANSWER_NS_MAX));
         let start = match self.is_mirror {
             true if last == Seq(0) => Start::Configured,
@@ -145,6 +148,7 @@ impl Feed {
                 self.next = ConsumerSeq(begin.consumer_seq).next();
                 self.last = (ConsumerSeq(begin.consumer_seq), begin.delivered);
                 self.lag = begin.pending;
+                self.lasts = begin.lasts;
                 self.error = None;
                 if !self.is_mirror {
                     self.position.identity = begin.identity.clone();
@@ -204,18 +208,21 @@ impl Feed {
 
     /// Asks anew soon: deliveries are missing, or the origin is silent.
     pub fn again(&mut self, now: Now) -> Option<ApiRequest> {
-        let end = self.round.end(&self.source);
         self.rest(now, SOURCE_PAUSE_NS);
-        end
+        self.end_round()
     }
 
     /// Asks anew later: the stream did not take a message, or the origin does not answer.
     pub fn give_up(&mut self, now: Now) -> Option<ApiRequest> {
-        let end = self.round.end(&self.source);
         let pause = SOURCE_RETRY_NS_MIN << self.failures.min(8);
         self.failures = self.failures.saturating_add(1);
         self.rest(now, pause.min(SOURCE_RETRY_NS_MAX));
-        end
+        self.end_round()
+    }
+
+    /// A consumer that lasts waits for the next round.
+    fn end_round(&self) -> Option<ApiRequest> {
+        if self.lasts { None } else { self.round.end(&self.source) }
     }
 
     fn rest(&mut self, now: Now, pause_ns: u64) {
