@@ -265,8 +265,7 @@ impl JetStream {
         let key = (account, subject.as_bytes().into(), Target::Restore(number));
         self.subscription_changes.push(SubscriptionChange { key, wanted: true });
         let context = self.ground.context(log, now, gate);
-        let client = request.client.clone();
-        let import = Import::new(account, id, log, config, subject, client, &context);
+        let import = Import::new(account, id, log, config, subject, request, &context);
         self.imports.insert(number, Box::new(import));
         self.transfers_at = Mono(0);
         self.reply(None, request, &Reply::now(answer), now);
@@ -364,9 +363,9 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) -> Result<(), ApiError> {
         let config = import.config.clone();
-        let Imported { store, consumers } = import.into_parts();
-        let account = "$G".into();
-        let record = StreamRecord { created: now.wall, account, config, drawn: Vec::new() };
+        let Imported { store, created, consumers } = import.into_parts();
+        let created = created.unwrap_or(now.wall);
+        let record = StreamRecord { created, account: "$G".into(), config, drawn: Vec::new() };
         let mut context = self.ground.context(end.log, now, gate);
         let stream = Stream::on_store(end.id, end.account, record, store, &mut context);
         let slot = self.adopt(end.log, stream);

@@ -9,6 +9,7 @@
 //! Numbers are varints. First comes `state.json`, then `consumers/<name>` for each consumer, then
 //! the messages under their subjects; an entry of zeros is the end.
 
+use super::tar::is_tar;
 use crate::types::limits::{ARCHIVE_ENTRY_BYTES_MAX, ARCHIVE_NAME_BYTES_MAX};
 
 pub const MAGIC: &[u8; 8] = b"NATSARC1";
@@ -19,21 +20,11 @@ pub const CONSUMERS: &[u8] = b"consumers/";
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ArchiveError {
     Invalid,
-    /// It is what servers before 2.15 made: a tar of their own files, the configuration first.
+    /// It is what servers before 2.15 made: see [`super::tar`].
     Tar,
 }
 
-impl ArchiveError {
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Invalid => "archive: invalid archive stream",
-            Self::Tar => {
-                "the backup was made by nats-server before 2.15: restore it there into 2.15, and \
-                 back that up"
-            }
-        }
-    }
-}
+pub const INVALID: &str = "archive: invalid archive stream";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Entry<'a> {
@@ -98,10 +89,12 @@ impl ArchiveReader {
     pub fn entry(&mut self) -> Result<Option<(Entry<'_>, usize)>, ArchiveError> {
         if !self.is_begun {
             let Some(magic) = self.bytes.first_chunk::<8>() else { return Ok(None) };
-            match magic {
-                MAGIC => {}
-                b"meta.inf" => return Err(ArchiveError::Tar),
-                _ => return Err(ArchiveError::Invalid),
+            if magic != MAGIC {
+                return match is_tar(&self.bytes) {
+                    None => Ok(None),
+                    Some(true) => Err(ArchiveError::Tar),
+                    Some(false) => Err(ArchiveError::Invalid),
+                };
             }
             self.is_begun = true;
             self.at = MAGIC.len();
@@ -159,7 +152,7 @@ fn read_head(rest: &mut &[u8]) -> Result<Option<Head>, ArchiveError> {
 }
 
 /// `None`: cut off.
-fn read_number(rest: &mut &[u8]) -> Result<Option<u64>, ArchiveError> {
+pub fn read_number(rest: &mut &[u8]) -> Result<Option<u64>, ArchiveError> {
     let mut value = 0;
     for (at, &byte) in rest.iter().take(10).enumerate() {
         let bits = u64::from(byte & 0x7f);
@@ -207,8 +200,7 @@ mod tests {
 
     #[test]
     fn what_is_no_archive_is_refused() {
-        assert_eq!(read(b"NATSARC2"), Err(ArchiveError::Invalid));
-        assert_eq!(read(b"meta.inf\0"), Err(ArchiveError::Tar));
+        assert_eq!(read(&[b'N'; 512]), Err(ArchiveError::Invalid));
         assert_eq!(read(&[MAGIC, &[0xff; 10][..]].concat()), Err(ArchiveError::Invalid));
         let huge = [&MAGIC[..], &[0, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x7f]].concat();
         assert_eq!(read(&huge), Err(ArchiveError::Invalid));

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::archive::read_number;
 use crate::jetstream::config::{ConsumerConfig, Mode, parse};
+use crate::types::time::SECOND;
 
 /// Sequences of both kinds that belong together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -73,6 +75,50 @@ impl ConsumerSnapshot {
         let progress = read.state.ok_or_else(|| format!("consumer {name:?} is missing state"))?;
         Ok(Self { config, progress })
     }
+}
+
+/// The marks of a consumer's state in files of nats-server, and the version told apart here.
+const MAGIC: u8 = 22;
+const VERSION: u8 = 2;
+
+impl ConsumerProgress {
+    /// Reads `o.dat` of a snapshot made before 2.15.
+    ///
+    /// ```text
+    /// magic 22 │ version 2 │ ack floor: consumer, stream │ delivered: consumer, stream
+    /// │ number pending [│ base time, s │ each: stream and consumer sequence above the floor,
+    ///   seconds before the base] │ number redelivered │ each: sequence above the floor, times
+    /// ```
+    /// Numbers are varints, times signed ones.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut from = bytes.strip_prefix(&[MAGIC, VERSION])?;
+        let from = &mut from;
+        let ack_floor = SequencePair { consumer_seq: number(from)?, stream_seq: number(from)? };
+        let delivered = SequencePair { consumer_seq: number(from)?, stream_seq: number(from)? };
+        let mut progress = Self { delivered, ack_floor, ..Self::default() };
+        let count = number(from)?;
+        let base = if count > 0 { signed(from)? } else { 0 };
+        for _ in 0..count {
+            let seq = ack_floor.stream_seq.checked_add(number(from)?)?;
+            let sequence = ack_floor.consumer_seq.checked_add(number(from)?)?;
+            let seconds = base.checked_sub(signed(from)?)?;
+            let timestamp = seconds.saturating_mul(SECOND as i64);
+            progress.pending.insert(seq, PendingMessage { sequence, timestamp });
+        }
+        for _ in 0..number(from)? {
+            let seq = ack_floor.stream_seq.checked_add(number(from)?)?;
+            progress.redelivered.insert(seq, number(from)?);
+        }
+        Some(progress)
+    }
+}
+
+fn number(from: &mut &[u8]) -> Option<u64> {
+    read_number(from).ok()?
+}
+
+fn signed(from: &mut &[u8]) -> Option<i64> {
+    number(from).map(|raw| (raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
 #[cfg(test)]

@@ -8,14 +8,17 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 
-use super::archive::{ArchiveError, ArchiveReader, CONSUMERS, Entry, STATE};
-use super::consumer::ConsumerSnapshot;
+use super::archive::{self, ArchiveError, ArchiveReader, CONSUMERS, Entry, STATE};
+use super::block::Record;
+use super::consumer::{ConsumerProgress, ConsumerSnapshot};
 use super::frame::FrameReader;
+use super::tar::{Part, TarReader};
 use crate::jetstream::api::RESTORING_KEY;
-use crate::jetstream::config::{Storage, StreamConfig};
+use crate::jetstream::config::{ConsumerConfig, Mode, Moment, Storage, StreamConfig, parse};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::LogIndex;
+use crate::jetstream::letter::Request;
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::store::{NewMessage, Store};
 use crate::storage::{Health, Lsn, Refusal, Seq, StreamId, Urgency};
@@ -66,12 +69,75 @@ enum Stored {
     Some,
     /// The log has no room for now.
     Behind,
+    /// They are no entries.
+    IsTar,
+}
+
+/// What the stream of chunks holds.
+#[derive(Debug)]
+enum Inside {
+    Entries(ArchiveReader),
+    Tar(TarReader),
+}
+
+impl Default for Inside {
+    fn default() -> Self {
+        Self::Entries(ArchiveReader::default())
+    }
+}
+
+impl Inside {
+    /// Where more is added.
+    fn bytes(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Entries(archive) => {
+                archive.make_room();
+                &mut archive.bytes
+            }
+            Self::Tar(tar) => {
+                tar.make_room();
+                &mut tar.bytes
+            }
+        }
+    }
+
+    fn is_at_end(&self) -> bool {
+        match self {
+            Self::Entries(archive) => archive.is_at_end(),
+            Self::Tar(_) => false,
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Entries(archive) => archive.memory(),
+            Self::Tar(tar) => tar.memory(),
+        }
+    }
+}
+
+/// What of a stream's `meta.inf` counts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ArchivedStream {
+    name: String,
+    #[serde(rename = "Created")]
+    created: String,
+}
+
+/// What of a restore's request counts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Claim {
+    state: Option<ArchivedState>,
 }
 
 /// What a complete archive held beside its messages.
 #[derive(Debug)]
 pub struct Imported {
     pub store: Store,
+    /// When the stream was made, if that is told.
+    pub created: Option<Wall>,
     pub consumers: Vec<ConsumerSnapshot>,
 }
 
@@ -95,6 +161,9 @@ pub struct Import {
     consumer_bytes: usize,
     expect: Expect,
     state: ArchivedState,
+    /// As the client tells it.
+    claimed: ArchivedState,
+    created: Option<Wall>,
     last: Seq,
     /// With whom to answer.
     chunks: VecDeque<(Box<[u8]>, Vec<u8>)>,
@@ -102,7 +171,7 @@ pub struct Import {
     /// Of the chunk whose bytes are being dealt with.
     answer_to: Option<Box<[u8]>>,
     frames: FrameReader,
-    archive: ArchiveReader,
+    inside: Inside,
     failed: Option<ApiError>,
     /// Everything has come, and is durable with this batch.
     settled_at: Option<Lsn>,
@@ -116,9 +185,11 @@ impl Import {
         log: LogIndex,
         config: StreamConfig,
         subject: String,
-        client: Vec<u8>,
+        request: &Request,
         ctx: &Context<'_>,
     ) -> Self {
+        // It was read before, by all the rules.
+        let claim: Claim = serde_json::from_slice(&request.body).unwrap_or_default();
         let store = match config.storage {
             Storage::File => Store::file(id),
             Storage::Memory => Store::memory_only(id.0 ^ ctx.now.wall.0),
@@ -130,7 +201,7 @@ impl Import {
             config,
             started: ctx.now.wall,
             subject: subject.into(),
-            client,
+            client: request.client.clone(),
             bytes: 0,
             last_reply: None,
             store,
@@ -138,12 +209,14 @@ impl Import {
             consumer_bytes: 0,
             expect: Expect::State,
             state: ArchivedState::default(),
+            claimed: claim.state.unwrap_or_default(),
+            created: None,
             last: Seq(0),
             chunks: VecDeque::new(),
             waiting_bytes: 0,
             answer_to: None,
             frames: FrameReader::default(),
-            archive: ArchiveReader::default(),
+            inside: Inside::default(),
             failed: None,
             settled_at: None,
             active_at: ctx.now.mono,
@@ -205,14 +278,13 @@ impl Import {
             }
             match self.store_entries(ctx, &mut budget)? {
                 Stored::All => {}
-                Stored::Some => continue,
+                Stored::Some | Stored::IsTar => continue,
                 Stored::Behind => {
                     self.active_at = ctx.now.mono;
                     return Ok(Progress::Waiting(Mono::NEVER));
                 }
             }
-            self.archive.make_room();
-            if self.frames.unpack(&mut self.archive.bytes).map_err(|error| failed(error.text()))? {
+            if self.frames.unpack(self.inside.bytes()).map_err(|error| failed(error.text()))? {
                 continue;
             }
             if let Some(reply) = self.answer_to.take() {
@@ -235,15 +307,27 @@ impl Import {
         }
     }
 
-    /// Deals with the entries that are unpacked.
+    /// Deals with what is unpacked.
     fn store_entries(
         &mut self,
         ctx: &mut Context<'_>,
         budget: &mut usize,
     ) -> Result<Stored, ApiError> {
-        let mut archive = std::mem::take(&mut self.archive);
-        let result = self.store_entries_of(&mut archive, ctx, budget);
-        self.archive = archive;
+        let mut inside = std::mem::take(&mut self.inside);
+        let mut result = match &mut inside {
+            Inside::Entries(archive) => self.store_entries_of(archive, ctx, budget),
+            Inside::Tar(tar) => self.store_parts_of(tar, ctx, budget),
+        };
+        if let Ok(Stored::IsTar) = result {
+            let bytes = std::mem::take(inside.bytes());
+            inside = Inside::Tar(TarReader::new(&self.config.name, bytes));
+            result = Ok(Stored::Some);
+        }
+        if self.expect == Expect::Nothing {
+            // Whatever comes behind the end does not count.
+            inside = Inside::default();
+        }
+        self.inside = inside;
         result
     }
 
@@ -254,8 +338,12 @@ impl Import {
         budget: &mut usize,
     ) -> Result<Stored, ApiError> {
         while self.expect != Expect::Nothing {
-            let entry = archive.entry().map_err(|error| failed(error.text()))?;
-            let Some((entry, len)) = entry else { return Ok(Stored::All) };
+            let entry = match archive.entry() {
+                Ok(entry) => entry,
+                Err(ArchiveError::Tar) => return Ok(Stored::IsTar),
+                Err(ArchiveError::Invalid) => return Err(failed(archive::INVALID)),
+            };
+            let Some((entry, len)) = entry else { break };
             if *budget == 0 {
                 return Ok(Stored::Some);
             }
@@ -265,9 +353,99 @@ impl Import {
             archive.take(len);
             *budget = budget.saturating_sub(len);
         }
-        // Whatever comes behind the end does not count.
-        archive.bytes.clear();
         Ok(Stored::All)
+    }
+
+    fn store_parts_of(
+        &mut self,
+        tar: &mut TarReader,
+        ctx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> Result<Stored, ApiError> {
+        while self.expect != Expect::Nothing {
+            let Some((part, len)) = tar.part().map_err(|error| failed(error.0))? else { break };
+            if *budget == 0 {
+                return Ok(Stored::Some);
+            }
+            if is_full(ctx) || !self.take_part(&part, ctx)? {
+                return Ok(Stored::Behind);
+            }
+            tar.take(len);
+            *budget = budget.saturating_sub(len.max(1));
+        }
+        Ok(Stored::All)
+    }
+
+    /// False: the log has no room for now.
+    fn take_part(&mut self, part: &Part<'_>, ctx: &mut Context<'_>) -> Result<bool, ApiError> {
+        match *part {
+            Part::Stream(text) => self.begin_tar(text, ctx)?,
+            Part::Failed(text) => return Err(failed(String::from_utf8_lossy(text))),
+            _ if self.expect == Expect::State => return Err(failed("expected meta.inf first")),
+            Part::Record(Record::Gone { seq }) => return self.remove(Seq(seq), ctx),
+            Part::Record(Record::Message { seq, time, subject: name, headers, payload }) => {
+                // A second record of a sequence is one of what was deleted since.
+                if Seq(seq) > self.last {
+                    let entry = Entry { name, time, seq, headers, payload };
+                    return self.store_message(&entry, ctx);
+                }
+            }
+            Part::Consumer { name, config } => {
+                self.count_consumer(config.len())?;
+                let config = parse::<ConsumerConfig>(config, Mode::Lenient, "FileConsumerInfo");
+                let mut config = config.map_err(|error| failed(error.description))?;
+                config.name = name.into();
+                self.consumers.push(ConsumerSnapshot { config, ..ConsumerSnapshot::default() });
+            }
+            Part::Progress { name, state } => {
+                self.count_consumer(state.len())?;
+                let progress = ConsumerProgress::decode(state);
+                let consumer = self.consumers.last_mut().filter(|last| last.config.name == name);
+                let (Some(consumer), Some(progress)) = (consumer, progress) else {
+                    return Err(failed(format_args!("error restoring consumer [{name:?}]")));
+                };
+                consumer.progress = progress;
+            }
+            Part::End => self.expect = Expect::Nothing,
+        }
+        Ok(true)
+    }
+
+    /// The blocks do not tell where the stream begins: what limits removed at its front is in
+    /// them. The client tells, as it was told with the snapshot.
+    fn begin_tar(&mut self, text: &[u8], ctx: &mut Context<'_>) -> Result<(), ApiError> {
+        let stream: ArchivedStream = serde_json::from_slice(text).map_err(failed)?;
+        if stream.name != self.config.name {
+            return Err(failed("stream names do not match"));
+        }
+        let created = Moment::parse(&stream.created).ok();
+        self.created = created.filter(|created| !created.is_zero()).map(Moment::wall);
+        let ArchivedState { first_seq, last_seq, .. } = self.claimed;
+        self.begin_at(ArchivedState { first_seq, last_seq, consumer_count: 0 }, ctx)
+    }
+
+    /// A message was deleted or erased.
+    fn remove(&mut self, seq: Seq, ctx: &mut Context<'_>) -> Result<bool, ApiError> {
+        if seq.0 >= SEQ_MAX {
+            return Err(failed("a message block is damaged"));
+        }
+        self.state.last_seq = self.state.last_seq.max(seq.0);
+        if seq > self.last || seq.0 < self.state.first_seq {
+            return Ok(true);
+        }
+        match self.store.delete(ctx.log.as_deref_mut(), &[seq], false, ctx.now.mono) {
+            Ok(_) => Ok(true),
+            Err(Refusal::Behind | Refusal::Starting) => Ok(false),
+            Err(refusal) => Err(refused(refusal)),
+        }
+    }
+
+    fn count_consumer(&mut self, bytes: usize) -> Result<(), ApiError> {
+        self.consumer_bytes += bytes;
+        match self.consumer_bytes > RESTORE_CONSUMERS_BYTES_MAX {
+            true => Err(failed("the consumers are too large")),
+            false => Ok(()),
+        }
     }
 
     /// False: the log has no room for now.
@@ -280,10 +458,7 @@ impl Import {
                     failed(format_args!("expected consumer, found {name:?}"))
                 })?;
                 let name = String::from_utf8_lossy(name);
-                self.consumer_bytes += entry.payload.len();
-                if self.consumer_bytes > RESTORE_CONSUMERS_BYTES_MAX {
-                    return Err(failed("the consumers are too large"));
-                }
+                self.count_consumer(entry.payload.len())?;
                 let mut consumer = ConsumerSnapshot::parse(&name, entry.payload).map_err(failed)?;
                 // The entry's name counts: ephemeral consumers may have none of their own.
                 consumer.config.name = name.into_owned();
@@ -302,8 +477,13 @@ impl Import {
             return Err(failed("expected state.json first"));
         }
         let state = serde_json::from_slice(entry.payload);
-        self.state = state.map_err(|error| failed(format_args!("error in state.json: {error}")))?;
-        let ArchivedState { first_seq, last_seq, consumer_count } = self.state;
+        let state = state.map_err(|error| failed(format_args!("error in state.json: {error}")))?;
+        self.begin_at(state, ctx)
+    }
+
+    fn begin_at(&mut self, state: ArchivedState, ctx: &mut Context<'_>) -> Result<(), ApiError> {
+        self.state = state;
+        let ArchivedState { first_seq, last_seq, consumer_count } = state;
         if last_seq >= SEQ_MAX || first_seq > SEQ_MAX {
             return Err(failed("error in state.json: sequences are out of range"));
         }
@@ -394,9 +574,9 @@ impl Import {
     /// The batch that makes all of it durable.
     fn complete(&mut self, ctx: &mut Context<'_>) -> Result<Lsn, ApiError> {
         if self.expect != Expect::Nothing {
-            return Err(failed(match (self.frames.is_at_end(), self.archive.is_at_end()) {
+            return Err(failed(match (self.frames.is_at_end(), self.inside.is_at_end()) {
                 (false, _) => "s2: corrupt input",
-                (true, false) => ArchiveError::Invalid.text(),
+                (true, false) => archive::INVALID,
                 (true, true) => "EOF",
             }));
         }
@@ -413,12 +593,13 @@ impl Import {
 
     /// What a complete import has brought.
     pub fn into_parts(self) -> Imported {
-        Imported { store: self.store, consumers: self.consumers }
+        let Self { store, created, consumers, .. } = self;
+        Imported { store, created, consumers }
     }
 
     /// Bytes of memory beside the log's.
     pub fn memory(&self) -> usize {
-        let packed = self.waiting_bytes + self.frames.memory() + self.archive.memory();
+        let packed = self.waiting_bytes + self.frames.memory() + self.inside.memory();
         size_of::<Self>() + packed + self.consumer_bytes + self.store.memory()
     }
 }

@@ -4,17 +4,20 @@
 //! |---|---|
 //! | `frame` | the S2 stream around it all |
 //! | `archive` | the entries inside |
-//! | `consumer` | a consumer's entry |
+//! | `tar` `block` | what servers before 2.15 put there instead |
+//! | `consumer` | a consumer, in either |
 //! | `export` | a stream on its way out: chunks, window, acknowledgements |
 //! | `import` | a stream on its way in: chunks, until it can be served |
 //!
 //! The API's side is `api/snapshots`.
 
 mod archive;
+mod block;
 mod consumer;
 mod export;
 mod frame;
 mod import;
+mod tar;
 
 pub use consumer::{ConsumerProgress, ConsumerSnapshot, PendingMessage, SequencePair};
 pub use export::{Export, ExportRequest, Plan, Step};

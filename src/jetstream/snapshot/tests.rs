@@ -37,6 +37,9 @@ struct Desk {
     site: Site,
     ledger: Ledger,
     now: Now,
+    name: &'static str,
+    /// As clients tell it.
+    first_seq: u64,
 }
 
 type Kept = (u64, u64, Vec<u8>, Vec<u8>, Vec<u8>);
@@ -48,7 +51,8 @@ impl Desk {
         let mut site = Site::default();
         site.options.max_buffered_bytes = 128 << 20;
         let (out, gate) = (Outbox::default(), Listener(GateState::Open));
-        Self { bench, out, gate, site, ledger: Ledger::default(), now }
+        let ledger = Ledger::default();
+        Self { bench, out, gate, site, ledger, now, name: "S", first_seq: 3 }
     }
 
     fn context(&mut self) -> Context<'_> {
@@ -81,11 +85,12 @@ impl Desk {
     }
 
     fn import(&mut self, storage: Storage) -> Import {
-        let config = StreamConfig { name: "S".into(), storage, ..StreamConfig::default() };
+        let config = StreamConfig { name: self.name.into(), storage, ..StreamConfig::default() };
         let config = StreamConfig { max_msg_size: -1, ..config };
         let subject = "$JS.SNAPSHOT.RESTORE.S.x".into();
         let context = self.context();
-        Import::new(AccountId(0), STREAM, None, config, subject, Vec::new(), &context)
+        let request = request(&format!(r#"{{"state":{{"first_seq":{}}}}}"#, self.first_seq));
+        Import::new(AccountId(0), STREAM, None, config, subject, &request, &context)
     }
 
     /// Sends pieces and the end, and goes on until it is decided.
@@ -143,15 +148,6 @@ impl Desk {
             "",
         );
         let state = self.state(store);
-        let request = Request {
-            account: 0,
-            subject: vec![],
-            reply: vec![],
-            headers: vec![],
-            body: vec![],
-            is_audited: false,
-            client: vec![],
-        };
         let plan = Plan {
             id: [b'x'; 22],
             account: AccountId(0),
@@ -160,10 +156,22 @@ impl Desk {
             state,
             consumers,
             at: Lsn(0),
-            request,
+            request: request(""),
             answer: Vec::new(),
         };
         Export::new(plan, self.now.wall)
+    }
+}
+
+fn request(body: &str) -> Request {
+    Request {
+        account: 0,
+        subject: vec![],
+        reply: vec![],
+        headers: vec![],
+        body: body.into(),
+        is_audited: false,
+        client: vec![],
     }
 }
 
@@ -172,7 +180,7 @@ fn archives_of_the_reference_are_taken_in_however_they_are_cut() {
     for (storage, cut) in [(Storage::Memory, 1), (Storage::File, 1000), (Storage::File, 4000)] {
         let mut desk = Desk::new(storage);
         let pieces: Vec<&[u8]> = REFERENCE.chunks(cut).collect();
-        let Imported { mut store, consumers } = desk.take_in(storage, &pieces).unwrap();
+        let Imported { mut store, consumers, .. } = desk.take_in(storage, &pieces).unwrap();
         let messages = desk.messages(&mut store);
         assert_eq!(messages.len(), 35);
         let seqs: Vec<u64> = messages.iter().map(|message| message.0).collect();
@@ -195,11 +203,73 @@ fn archives_of_the_reference_are_taken_in_however_they_are_cut() {
     }
 }
 
+/// The same stream, made by 2.14.6 in the form of before; and one whose front limits removed,
+/// with erased, deleted and purged messages.
+#[test]
+fn archives_of_older_servers_are_taken_in() {
+    const OLDER: &[u8] = include_bytes!("testdata/nats-server-2.14.6.s2");
+    const LIMITS: &[u8] = include_bytes!("testdata/nats-server-2.14.6-limits.s2");
+    for (storage, cut) in [(Storage::Memory, 1), (Storage::File, 700), (Storage::File, 9000)] {
+        let mut desk = Desk::new(storage);
+        let pieces: Vec<&[u8]> = OLDER.chunks(cut).collect();
+        let imported = desk.take_in(storage, &pieces).unwrap();
+        let Imported { mut store, consumers, created } = imported;
+        assert!(created.is_some_and(|created| created.0 > 1_795_000_000 * SECOND));
+        let messages = desk.messages(&mut store);
+        let seqs: Vec<u64> = messages.iter().map(|message| message.0).collect();
+        assert_eq!((seqs.len(), seqs[0], seqs[3], seqs[4], seqs[34]), (35, 3, 6, 8, 38));
+        assert_eq!(messages[1].3, b"NATS/1.0\r\nK: 3\r\n\r\n");
+        assert_eq!(desk.state(&mut store).last_seq, 40);
+        assert_eq!(consumers.len(), 2);
+        assert_eq!((&*consumers[0].config.name, &*consumers[1].config.name), ("dur", "push"));
+        let progress = &consumers[0].progress;
+        assert_eq!(progress.delivered, SequencePair { consumer_seq: 11, stream_seq: 14 });
+        assert_eq!(progress.ack_floor, SequencePair { consumer_seq: 4, stream_seq: 7 });
+        assert_eq!(progress.pending.keys().copied().collect::<Vec<_>>(), [8, 9, 11, 12, 13, 14]);
+        assert!(progress.pending.values().all(|held| held.timestamp > 1_795_000_000));
+
+        let mut desk = Desk::new(storage);
+        (desk.name, desk.first_seq) = ("P", 31);
+        let pieces: Vec<&[u8]> = LIMITS.chunks(cut).collect();
+        let mut store = desk.take_in(storage, &pieces).unwrap().store;
+        let messages = desk.messages(&mut store);
+        let seqs: Vec<u64> = messages.iter().map(|message| message.0).collect();
+        let expected: Vec<u64> = (31..50).filter(|seq| *seq != 40).collect();
+        assert_eq!(seqs, expected);
+        let state = desk.state(&mut store);
+        assert_eq!((state.first_seq, state.last_seq), (31, 50));
+        if storage == Storage::File {
+            assert_eq!(state.bytes, 648, "as the reference counts");
+        }
+    }
+}
+
+#[test]
+fn damage_in_older_archives_is_seen() {
+    const OLDER: &[u8] = include_bytes!("testdata/nats-server-2.14.6.s2");
+    let (mut frames, mut plain) = (frame::FrameReader::default(), Vec::new());
+    frames.push(OLDER);
+    while frames.unpack(&mut plain).unwrap() {}
+    for at in (0..plain.len()).step_by(61) {
+        let mut bad = plain.clone();
+        bad[at] ^= 1;
+        let mut archive = frame::IDENTIFIER.to_vec();
+        frame::append(&mut archive, &bad);
+        let mut desk = Desk::new(Storage::Memory);
+        // Not all of it counts; none of it may panic.
+        let _ = desk.take_in(Storage::Memory, &[&archive]);
+    }
+    let mut desk = Desk::new(Storage::Memory);
+    desk.name = "T";
+    let error = desk.take_in(Storage::Memory, &[OLDER]).unwrap_err();
+    assert_eq!(error.description, "restore failed: stream names do not match");
+}
+
 #[test]
 fn what_goes_out_comes_in_the_same() {
     for storage in [Storage::Memory, Storage::File] {
         let mut desk = Desk::new(storage);
-        let Imported { mut store, consumers } = desk.take_in(storage, &[REFERENCE]).unwrap();
+        let Imported { mut store, consumers, .. } = desk.take_in(storage, &[REFERENCE]).unwrap();
         let (before, state) = (desk.messages(&mut store), desk.state(&mut store));
         let asked = r#"{"deliver_subject":"d","chunk_size":1,"window_size":2048}"#;
         let mut export = desk.export(&mut store, asked, &consumers);
