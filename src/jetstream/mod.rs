@@ -9,6 +9,7 @@
 //! | `store/` `filter` | messages in sequence: in the log, or in memory |
 //! | `stream/` | what a publish does, limits, retention |
 //! | `consumer/` | who gets what next, and what was acknowledged |
+//! | `snapshot/` | streams as archives, on their way out and in |
 //! | `advisory/` | what is told of it all |
 //! | `api/` | requests and answers |
 //! | `registry` `letter` | who owns which stream; what cores tell each other |
@@ -40,9 +41,12 @@ mod outbox;
 mod progress;
 mod registry;
 mod seats;
+mod snapshot;
 mod store;
 mod stream;
 mod target;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 #[cfg(test)]
@@ -50,7 +54,7 @@ pub use api::Counts;
 #[cfg(test)]
 pub use config::ConsumerConfig;
 pub use config::{API_LEVEL, StreamConfig, json_fault};
-pub use context::{Gate, GateState, Site};
+pub use context::{Caller, Gate, GateState, Site};
 pub use core::{JetStream, Received, Seed};
 pub use figures::{Consumers, Figures, FiguresQuery, Step, StreamFigures, Walk};
 pub use info::{ClusterInfo, ConsumerInfo, SourceInfo, StreamInfo, StreamState};

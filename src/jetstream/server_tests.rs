@@ -10,7 +10,7 @@ use super::target::SubscriptionKey;
 use crate::config::JetStream as Options;
 use crate::storage::{Effect, IoFault, Log, LogId, LogSettings};
 use crate::types::time::SECOND;
-use crate::types::{AccountId, Mono, Now, Pattern, ShardId, Wall};
+use crate::types::{AccountId, ConnKey, Mono, Now, Pattern, ShardId, Wall};
 
 struct Nobody;
 
@@ -85,9 +85,11 @@ impl Server {
         let received = Received {
             account: AccountId::GLOBAL,
             subject: subject.as_bytes(),
+            route: subject.as_bytes(),
             reply: b"reply",
             headers: &[],
             payload: body,
+            origin: (ShardId(0), ConnKey::from_bits(0)),
         };
         for (core, keys) in self.cores.iter_mut().zip(&self.subscriptions) {
             let matches = |key: &&SubscriptionKey| {

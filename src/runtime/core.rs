@@ -29,9 +29,9 @@ use crate::shard::snapshot::{Answer, Query};
 use crate::shard::survey::Survey;
 use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard};
-use crate::types::ConnKey;
 use crate::types::limits::{CLOSE_LOGS_NS_MAX, REACTOR_PASS_NS};
 use crate::types::time::{Mono, SECOND};
+use crate::types::{CloseReason, ConnKey};
 
 /// What the control thread can ask of a core.
 pub enum Request {
@@ -44,8 +44,8 @@ pub enum Request {
     Proved(ConnKey, bool),
     /// The answer to a request that concerns all cores.
     Answered(Box<(SystemRequest, SystemAnswer)>),
-    /// Close so many connections.
-    Shed(usize),
+    /// Close so many connections, for this reason.
+    Shed(usize, CloseReason),
     /// Read no more; answer when a turn has ended with nothing left to settle.
     Settle(oneshot::Sender<()>),
     /// Close all, send what is owed for a moment, close the logs, and end.
@@ -183,8 +183,8 @@ impl Driver {
                 }
                 Request::Proved(key, holds) => shard.on_proved(key, holds),
                 Request::Answered(answered) => shard.answer_system(&answered.0, &answered.1),
-                Request::Shed(count) => {
-                    shard.shed(count);
+                Request::Shed(count, reason) => {
+                    shard.shed(count, reason);
                 }
                 Request::Settle(reply) => {
                     self.devices.stop_reading();
@@ -193,7 +193,7 @@ impl Driver {
                 Request::Stop => {
                     shard.stop_jetstream();
                     self.devices.stop_reading();
-                    shard.shed(usize::MAX);
+                    shard.shed(usize::MAX, CloseReason::ServerShutdown);
                     self.stopping = Some(self.core.clock.mono());
                 }
             }

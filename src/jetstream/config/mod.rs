@@ -26,14 +26,14 @@ pub use consumer::{ConsumerConfig, ConsumerRequest};
 pub use json::fault as json_fault;
 pub use moment::Moment;
 pub use pull::{NakOptions, PullRequest};
-pub use source::{External, SubjectTransform};
+#[cfg(test)]
+pub use source::SourceConsumer;
+pub use source::{External, StreamSource, SubjectTransform};
 pub use stream::{StreamConfig, StreamRequest};
 pub use values::{
-    AckPolicy, DeliverPolicy, Discard, PersistMode, PriorityPolicy, ReplayPolicy, Retention,
-    Storage,
+    AckPolicy, Action, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy, ReplayPolicy,
+    Retention, Storage,
 };
-#[cfg(test)]
-pub use values::{Action, Nanos};
 pub(in crate::jetstream) use wire::object;
 pub use wire::{Mode, Wire, parse};
 

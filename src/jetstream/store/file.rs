@@ -94,6 +94,11 @@ impl FileStore {
         self.removal_epoch
     }
 
+    /// Forgets what was read: there is no reader behind the tail.
+    pub fn rest(&mut self) {
+        self.runs = VecDeque::new();
+    }
+
     fn run_bytes(&self) -> usize {
         self.runs.iter().map(|run| run.messages.memory()).sum()
     }

@@ -372,6 +372,13 @@ impl Store {
         self.index(log).map_or_else(Vec::new, queries::deleted)
     }
 
+    /// Gives memory back that only readers behind the tail need.
+    pub fn rest(&mut self) {
+        if let Self::File(file) = self {
+            file.rest();
+        }
+    }
+
     /// Bytes of memory beside the log's.
     pub fn memory(&self) -> usize {
         match self {
