@@ -7,6 +7,7 @@ use super::context::Gate;
 use super::core::JetStream;
 use super::info::{ConsumerInfo, StreamInfo};
 use super::letter::Usage;
+use super::snapshot::Export;
 use super::target::StreamSlot;
 use crate::storage::LogFigures;
 use crate::types::{AccountId, Now};
@@ -55,6 +56,8 @@ pub struct Memory {
     /// Where messages in files are. It grows with them.
     pub indexes: usize,
     pub consumers: usize,
+    /// On their way out or in.
+    pub snapshots: usize,
     /// Answers and messages that wait for the disk, or to be routed.
     pub outboxes: usize,
 }
@@ -149,6 +152,7 @@ impl JetStream {
         memory.streams += hosted.stream.memory();
         memory.indexes += log.map_or(0, |log| log.index_bytes(hosted.stream.id()));
         memory.consumers += hosted.seats.memory();
+        memory.snapshots += hosted.exports.iter().map(Export::memory).sum::<usize>();
         match told {
             Step::Looked(_) => Step::Looked(1 + hosted.seats.len()),
             told => told,
@@ -213,6 +217,8 @@ impl JetStream {
     pub fn conclude(&self, walk: Walk) -> Figures {
         let mut figures = walk.figures;
         figures.logs = self.ground.logs.iter().map(crate::storage::Log::figures).collect();
+        let imports = self.imports.values().map(|import| import.memory());
+        figures.memory.snapshots += imports.sum::<usize>();
         figures.memory.outboxes = self.ground.outbox_bytes();
         figures.calls = self.front.as_ref().map(|front| front.calls()).unwrap_or_default();
         figures

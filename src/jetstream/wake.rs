@@ -163,7 +163,6 @@ impl JetStream {
             }
             // What waited may be stored now, and the stream may want other alarms.
             self.after_change(slot);
-            self.recount(slot);
         }
     }
 

@@ -213,7 +213,7 @@ impl Front {
         }
     }
 
-    /// No other stream has its subjects, and its bytes can be reserved.
+    /// Its bytes can be reserved, and no other stream has its subjects.
     fn check_room(
         &self,
         account: AccountId,

@@ -88,8 +88,8 @@ impl Desk {
         let config = StreamConfig { name: self.name.into(), storage, ..StreamConfig::default() };
         let config = StreamConfig { max_msg_size: -1, ..config };
         let subject = "$JS.SNAPSHOT.RESTORE.S.x".into();
-        let context = self.context();
         let request = request(&format!(r#"{{"state":{{"first_seq":{}}}}}"#, self.first_seq));
+        let context = self.context();
         Import::new(AccountId(0), STREAM, None, config, subject, &request, &context)
     }
 

@@ -33,6 +33,7 @@ struct Memory {
     /// Grow with the messages in files.
     indexes: usize,
     consumers: usize,
+    snapshots: usize,
     outboxes: usize,
     tail_caches: usize,
     tail_caches_max: usize,
@@ -84,6 +85,7 @@ impl<'a> Logs<'a> {
             streams: sum(|figures| figures.memory.streams),
             indexes: sum(|figures| figures.memory.indexes),
             consumers: sum(|figures| figures.memory.consumers),
+            snapshots: sum(|figures| figures.memory.snapshots),
             outboxes: sum(|figures| figures.memory.outboxes),
             tail_caches: of_logs(|log| log.tail_cache_bytes),
             tail_caches_max: of_logs(|log| log.tail_cache_bytes_max),
