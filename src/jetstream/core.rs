@@ -11,7 +11,7 @@ use super::context::{Context, Gate, Site};
 use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
 use super::letter::{Letter, Posting, Request};
-use super::outbox::{Outgoing, PostedQueue};
+use super::outbox::{Outgoing, PostedQueue, Released};
 use super::stream::{DirectGet, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
 use crate::storage::{KeyValue, Log};
@@ -40,8 +40,9 @@ pub struct Received<'a> {
 }
 
 impl Received<'_> {
-    pub fn to_request(self) -> Request {
+    pub fn to_request(self, now: Now) -> Request {
         Request {
+            came_ns: now.mono.0,
             account: self.account.0,
             subject: self.subject.to_vec(),
             reply: self.reply.to_vec(),
@@ -153,7 +154,7 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) {
         match target {
-            Target::Api => self.on_call(received.to_request(), now),
+            Target::Api => self.on_call(received.to_request(now), now),
             Target::Publish(slot) => self.on_publish(slot, received, now, gate),
             Target::Ack(slot) => self.on_ack(slot, received, now, gate),
             Target::Next(slot) => self.on_next(slot, received, now, gate),
@@ -387,6 +388,11 @@ impl JetStream {
     /// Somebody who had no room has some.
     pub fn on_room(&mut self) {
         self.room_opened = true;
+    }
+
+    /// What has gone out and was timed, for the caller to empty.
+    pub fn released(&mut self) -> impl Iterator<Item = &mut Released> {
+        self.ground.released()
     }
 
     /// Swaps what is to be routed for an emptied queue. False: there is nothing.

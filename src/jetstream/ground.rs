@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::{Context, Gate, Site};
-use super::outbox::{Outbox, PostedQueue};
+use super::outbox::{Outbox, PostedQueue, Released};
 use crate::storage::Log;
 use crate::types::Now;
 
@@ -59,6 +59,11 @@ impl Ground {
         for (log, outbox) in self.logs.iter().zip(&mut self.outboxes) {
             outbox.release(log.settled());
         }
+    }
+
+    /// What has gone out of each outbox and was timed.
+    pub fn released(&mut self) -> impl Iterator<Item = &mut Released> {
+        self.outboxes.iter_mut().map(Outbox::released)
     }
 
     /// A log will settle nothing more.

@@ -18,6 +18,7 @@ use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, a
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
 use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::registry::{Registry, Stage};
+use crate::storage::Lsn;
 use crate::types::pattern::overlap;
 use crate::types::{AccountId, Now, ShardId, json};
 
@@ -64,7 +65,8 @@ impl Desk<'_> {
     pub fn reply(&mut self, request: &Request, body: &[u8]) {
         if !request.reply.is_empty() {
             let message = Outgoing::plain(&request.reply, body);
-            self.ground.outbox(None).publish(request.account(), message);
+            let outbox = self.ground.outbox(None);
+            outbox.publish_timed(request.account(), Lsn(0), message, request.timed());
         }
     }
 

@@ -74,7 +74,8 @@ impl JetStream {
         }
         let log = slot.and_then(|slot| self.hosted[slot.index as usize].as_ref()?.log);
         let message = Outgoing::plain(&request.reply, &reply.body);
-        self.ground.outbox(log).publish_when(request.account(), reply.at, message);
+        let outbox = self.ground.outbox(log);
+        outbox.publish_timed(request.account(), reply.at, message, request.timed());
     }
 
     fn serve_call(
@@ -302,7 +303,8 @@ impl JetStream {
         let message = Outgoing::plain(&request.reply, &body);
         let log = at.0;
         if !request.reply.is_empty() {
-            self.ground.outbox(log).publish_when(request.account(), at.1, message);
+            let outbox = self.ground.outbox(log);
+            outbox.publish_timed(request.account(), at.1, message, request.timed());
         }
     }
 }

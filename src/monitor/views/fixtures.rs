@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::json;
 use crate::monitor::facts::ServerFacts;
-use crate::shard::snapshot::{ConnectionSnapshot, RoutingTotals, Totals};
+use crate::shard::snapshot::{ConnectionExtra, ConnectionSnapshot, RoutingTotals, Totals};
 use crate::types::{ClientId, ShardId, Wall};
 
 pub const NOW: Wall = Wall(1_795_301_227_806_149_376);
@@ -89,6 +89,7 @@ pub fn connection(cid: u64) -> ConnectionSnapshot {
         out_msgs: 0,
         out_bytes: 0,
         stalls: 0,
+        extra: ConnectionExtra::default(),
         subscription_count: 0,
         name: String::new(),
         lang: String::new(),

@@ -9,6 +9,8 @@ pub mod connz;
 pub mod go_text;
 pub mod healthz;
 pub mod index;
+pub mod latencyz;
+pub mod metrics;
 pub mod refusal;
 pub mod standalone;
 pub mod subsz;

@@ -10,7 +10,11 @@ use super::*;
 use crate::monitor::ServerFacts;
 use crate::runtime::control::ask::{ShardHandle, ShardHandles};
 use crate::runtime::core::Request;
-use crate::shard::snapshot::{Answer, ConnectionSnapshot, Query, SubscriptionSnapshot, Totals};
+use crate::shard::latency::{Stage, histogram};
+use crate::shard::snapshot::{
+    Answer, ConnectionExtra, ConnectionSnapshot, LatencySnapshot, Query, SubscriptionSnapshot,
+    Totals,
+};
 use crate::types::limits::CONTROL_REQUESTS_MAX;
 use crate::types::{ClientId, ShardId, Wall};
 
@@ -45,6 +49,7 @@ async fn fake_shard(shard: u16, mut inbox: mpsc::Receiver<Request>) {
                 out_msgs: 0,
                 out_bytes: 0,
                 stalls: 0,
+                extra: ConnectionExtra::default(),
                 subscription_count: 1,
                 name: "<n>".into(),
                 lang: String::new(),
@@ -53,6 +58,11 @@ async fn fake_shard(shard: u16, mut inbox: mpsc::Receiver<Request>) {
                 authorized_user: String::new(),
                 subscriptions: Vec::new(),
             }]),
+            Query::Latencies => Answer::Latencies(Box::new(LatencySnapshot {
+                shard: ShardId(shard),
+                histograms: Stage::ALL.iter().map(|stage| histogram(stage.unit())).collect(),
+                ..LatencySnapshot::default()
+            })),
             Query::Subscriptions(_) => Answer::Subscriptions(vec![SubscriptionSnapshot {
                 account: "$G".into(),
                 subject: "a.>".into(),
