@@ -1,7 +1,7 @@
 //! Who publishes most: subjects and connections, estimated from samples.
 //!
 //! The message path compares two numbers; about [`HOT_SAMPLES_PER_SECOND`] messages a second are
-//! looked at, and each stands for those since the one before. Counts are kept as in "Efficient
+//! looked at, and each stands for as many as there are between two. Counts are kept as in "Efficient
 //! Computation of Frequent and Top-k Elements in Data Streams" (Metwally et al., 2005): a newcomer
 //! takes the place of whoever has the least, with that count as its possible error.
 
@@ -11,7 +11,7 @@ use super::snapshot::{Hot, HotSnapshot};
 use crate::types::limits::{
     HOT_COUNTED_MAX, HOT_GAP_MAX, HOT_SAMPLES_PER_SECOND, HOT_SUBJECT_BYTES_MAX, HOT_WINDOW_NS,
 };
-use crate::types::time::SECOND;
+use crate::types::time::{MILLISECOND, SECOND};
 use crate::types::{ClientId, Mono};
 
 #[derive(Debug)]
@@ -81,11 +81,11 @@ impl Window {
 pub struct Heat {
     /// The message, counted since the start, that is looked at next.
     next: u64,
-    /// The one that was looked at last, and when.
-    last: u64,
-    looked: Mono,
-    /// Messages between two samples, on average.
+    /// Messages that a sample stands for: the average pause between two.
     gap: u64,
+    /// Since when samples are counted, to see whether the gap is right, and how many there were.
+    paced_since: Mono,
+    samples: u64,
     random: u64,
     now: Window,
     /// The window before, complete.
@@ -96,9 +96,9 @@ impl Default for Heat {
     fn default() -> Self {
         Self {
             next: 1,
-            last: 0,
-            looked: Mono::default(),
             gap: 1,
+            paced_since: Mono::default(),
+            samples: 0,
             random: 0x9E37_79B9_7F4A_7C15,
             now: Window::default(),
             before: None,
@@ -106,9 +106,9 @@ impl Default for Heat {
     }
 }
 
-const SAMPLE_NS: u64 = SECOND / HOT_SAMPLES_PER_SECOND;
-/// Without a sample for so long the gap is too large.
-const SILENCE_NS: u64 = 20 * SAMPLE_NS;
+/// How often the gap is looked at, and the samples there should be in between.
+const PACE_NS: u64 = 10 * MILLISECOND;
+const SAMPLES_PACED: u64 = HOT_SAMPLES_PER_SECOND * PACE_NS / SECOND;
 
 impl Heat {
     /// Whether the message with this number, counted since the start, is looked at.
@@ -128,16 +128,15 @@ impl Heat {
             let window = Window { began: now, ..Window::default() };
             self.before = Some((std::mem::replace(&mut self.now, window), now));
         }
-        let msgs = number - self.last;
+        // Each message was as likely as 1 in `gap`, whatever lay before it.
+        let msgs = self.gap;
         let known = &subject[..subject.len().min(HOT_SUBJECT_BYTES_MAX)];
         self.now.subjects.add(hasher.hash_one(known), msgs, || known.into());
         self.now.publishers.add(publisher.0, msgs, || publisher);
-        if now.since(self.looked) < SAMPLE_NS {
+        self.samples += 1;
+        if self.samples > 2 * SAMPLES_PACED {
             self.gap = (self.gap * 2).min(HOT_GAP_MAX);
-        } else if now.since(self.looked) > 2 * SAMPLE_NS {
-            self.gap = (self.gap / 2).max(1);
         }
-        (self.last, self.looked) = (number, now);
         self.next = number + self.pause();
     }
 
@@ -151,10 +150,14 @@ impl Heat {
 
     /// A turn begins, after so many messages. What was fast may be slow now.
     pub fn begin_turn(&mut self, number: u64, now: Mono) {
-        if self.next > number + 1 && now.since(self.looked) > SILENCE_NS {
-            self.gap = (self.gap / 8).max(1);
-            self.next = number + 1;
+        if now.since(self.paced_since) < PACE_NS {
+            return;
         }
+        if self.samples * 2 < SAMPLES_PACED && self.gap > 1 {
+            self.gap = (self.gap / 4).max(1);
+            self.next = number + self.pause();
+        }
+        (self.paced_since, self.samples) = (now, 0);
     }
 
     /// Of the last whole window; of the one at hand where that is old enough or the first.
@@ -171,7 +174,6 @@ impl Heat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::time::MILLISECOND;
 
     /// Publishes `per_turn` messages in each of `turns` turns, a millisecond apart.
     fn publish(heat: &mut Heat, turns: u64, per_turn: u64, subject: impl Fn(u64) -> String) -> u64 {
@@ -209,6 +211,31 @@ mod tests {
         assert!((0.4..0.6).contains(&share), "{share}");
         assert_eq!(found.subjects.len(), HOT_COUNTED_MAX);
         assert_eq!(found.publishers.len(), 3);
+    }
+
+    #[test]
+    fn what_comes_first_in_a_burst_is_not_taken_for_more_than_it_is() {
+        let mut heat = Heat::default();
+        let hasher = RandomState::with_seeds(1, 2, 3, 4);
+        let mut number = 0;
+        for turn in 1..400 {
+            let now = Mono(turn * 20 * MILLISECOND);
+            heat.begin_turn(number, now);
+            for place in 0..500 {
+                number += 1;
+                if heat.wants(number) {
+                    let subject = format!("s.{}", place / 100);
+                    heat.sample(number, subject.as_bytes(), ClientId(1), now, &hasher);
+                }
+            }
+        }
+        let found = heat.snapshot(Mono(400 * 20 * MILLISECOND));
+        let all: u64 = found.subjects.iter().map(|hot| hot.msgs).sum();
+        assert!((0.8..1.2).contains(&(all as f64 / number as f64)), "{all} of {number}");
+        for hot in &found.subjects {
+            let share = hot.msgs as f64 / all as f64;
+            assert!((0.15..0.25).contains(&share), "{} has {share}", hot.what);
+        }
     }
 
     #[test]

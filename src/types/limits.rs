@@ -130,6 +130,10 @@ pub const CONTROL_ROWS_NS_MAX: u64 = 8 * SECOND;
 /// A slice of such an answer, in things looked at; a row costs four of them. About 0.1 ms.
 pub const ANSWER_SLICE_STEPS: usize = 1024;
 
+/// Bytes of one file in a debug bundle, and of the log's end; the rest is left out.
+pub const BUNDLE_ITEM_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub const BUNDLE_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// Subjects of which a connection with permissions remembers whether it may publish them; then
 /// it forgets them all.
 pub const PUBLISH_VERDICTS_KEPT: usize = 128;

@@ -16,7 +16,7 @@ const curves = {
   log_flush: "log flush",
   turn: "turn of a core",
 };
-const history = [];
+const seen = [];
 let span = "interval";
 let last = {};
 let answered = null;
@@ -99,7 +99,7 @@ function roundUp(value) {
 }
 
 function drawRates() {
-  const rows = history.filter((row) => row.rates);
+  const rows = seen.filter((row) => row.rates);
   if (rows.length < 2) return show("rates", note("Rates need a few seconds of looking."));
   const width = Math.max(byId("rates").clientWidth, 260);
   const chart = frame(width, 190, { left: 52, right: 8, top: 8, bottom: 22 });
@@ -138,7 +138,8 @@ function drawCurves() {
   const x = (share) => chart.left + (chart.right - chart.left) * (nines(share) / 5);
   for (let power = low; power <= high; power += 1) gridLine(chart, y(10 ** power), time(10 ** power));
   for (const share of [0, 50, 90, 99, 99.9, 99.99, 99.999]) {
-    if (width < 420 && share === 50) continue;
+    // A phone has no room for all names.
+    if (width < 420 && (share === 50 || share === 99.99)) continue;
     chart.svg.append(
       shape("line", { class: "grid", x1: x(share), x2: x(share), y1: chart.top, y2: chart.bottom }),
       shape("text", { x: x(share), y: chart.bottom + 16, "text-anchor": share > 99.99 ? "end" : "middle" }, share === 0 ? "p0" : "p" + share),
@@ -156,7 +157,7 @@ function drawCores() {
   const page = last.latencyz;
   if (!page) return show("cores", note("/latencyz did not answer."));
   const bars = page.cores.map((core) => {
-    const percent = Math.round(core.busy * 100);
+    const percent = (core.busy * 100).toFixed(core.busy < 0.1 ? 1 : 0);
     const fill = element("u", { style: `width: ${percent}%`, class: percent >= 90 ? "hot" : "" });
     const text = `${core.connections} connections, ${count(core.in_msgs_rate)}/s in, ${count(core.out_msgs_rate)}/s out`;
     return element("div", { class: "bar", title: text }, element("span", {}, "core " + core.shard), element("i", {}, fill), element("b", {}, percent + " %"));
@@ -264,7 +265,7 @@ function drawStreams() {
 function drawTiles() {
   const { varz } = last;
   if (!varz) return show("tiles", note("/varz did not answer."));
-  const rates = (history[history.length - 1] || {}).rates;
+  const rates = (seen[seen.length - 1] || {}).rates;
   const behind = last.latencyz ? last.latencyz.slow_consumers.length : null;
   const tiles = [
     ["published per second", rates ? count(rates.in) : "–"],
@@ -292,15 +293,15 @@ async function fetched(path) {
 }
 
 function recordRates(varz) {
-  const before = history[history.length - 1];
+  const before = seen[seen.length - 1];
   const row = { at: Date.now(), varz };
   if (before && before.varz.server_id === varz.server_id) {
     const seconds = (new Date(varz.now) - new Date(before.varz.now)) / 1000;
     const rate = (key) => Math.max(varz[key] - before.varz[key], 0) / Math.max(seconds, 0.001);
     row.rates = { in: rate("in_msgs"), out: rate("out_msgs"), inBytes: rate("in_bytes"), outBytes: rate("out_bytes") };
   }
-  history.push(row);
-  if (history.length > HISTORY + 1) history.shift();
+  seen.push(row);
+  if (seen.length > HISTORY + 1) seen.shift();
 }
 
 async function look() {

@@ -10,6 +10,9 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import tarfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from playwright.async_api import async_playwright
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+TUNING = Path(__file__).resolve().parents[3] / "tuning"
 MONITOR = re.compile(r"Starting http monitor on (\S+)")
 CONFIG = """
 http: "127.0.0.1:-1"
@@ -167,6 +171,51 @@ async def test_metrics_pass_the_official_parsers(monitored):
     assert families.keys() == before.keys(), "no family comes and goes"
 
 
+def test_what_dashboards_and_alerts_ask_for_is_there(monitored):
+    families = openmetrics(get(monitored, "/metrics")[1])
+    known = {sample.name for family in families for sample in family.samples}
+    for name in ("grafana-dashboard.json", "prometheus-rules.yml"):
+        asked = set(re.findall(r"\bweft_\w+", (TUNING / name).read_text()))
+        assert len(asked) >= 3 and asked <= known, asked - known
+
+
+def test_times_agree_with_what_a_client_measures(monitored):
+    """One message at a time over raw sockets, so that the client adds little."""
+    publisher, subscriber = raw_client(monitored), raw_client(monitored)
+    subscriber.sendall(b"SUB once 1\r\nPING\r\n")
+    read_until(subscriber, b"PONG\r\n")
+    measured = []
+    for _ in range(400):
+        began = time.perf_counter_ns()
+        publisher.sendall(b"PUB once 2\r\nhi\r\n")
+        read_until(subscriber, b"hi\r\n")
+        measured.append(time.perf_counter_ns() - began)
+    document = page(monitored, "/latencyz")
+    rows = [stage(document, name) for name in ("receive_to_send", "receive_to_send_across")]
+    figures = max(rows, key=lambda row: row["count"])
+    assert figures["count"] == 400
+    measured.sort()
+    here = measured[len(measured) // 2]
+    # Waking the server and the subscriber is the client's to see; the rest is the server's.
+    assert figures["p50"] < here < figures["p50"] + 5_000_000
+    publisher.close()
+    subscriber.close()
+
+
+def raw_client(server):
+    client = socket.create_connection(("127.0.0.1", server.port))
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.sendall(b'CONNECT {"verbose":false}\r\nPING\r\n')
+    read_until(client, b"PONG\r\n")
+    return client
+
+
+def read_until(client, end):
+    read = b""
+    while not read.endswith(end):
+        read += client.recv(4096)
+
+
 async def flood(server, subject, stop):
     """Publishes faster than a sleeper reads, in moderation."""
     client = await nats.connect(server.url)
@@ -197,6 +246,33 @@ async def test_a_slow_consumer_is_named(monitored):
     stop.set()
     await publisher
     sleeper.close()
+
+
+async def test_a_debug_bundle_has_it_all_but_the_secrets(start, tmp_path):
+    config = CONFIG + 'authorization { user: u, password: "do-not-tell" }\n'
+    server = start(config=config)
+    server.http = "http://" + MONITOR.search(server.log.read_text()).group(1)
+    if "weft" not in get(server, "/varz")[1]:
+        pytest.skip("not weft")
+    bundle = tmp_path / "bundle.tar.gz"
+    port = server.http.rpartition(":")[2]
+    flags = ["-m", port, "-a", "127.0.0.1", "-l", str(server.log)]
+    binary = server.process.args[0]
+    conf = server.flags[server.flags.index("-c") + 1]
+    made = subprocess.run(
+        [binary, "debug-bundle", "-c", conf, *flags, str(bundle)], capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    with tarfile.open(bundle) as archive:
+        files = {
+            member.name.partition("/")[2]: archive.extractfile(member).read().decode()
+            for member in archive.getmembers()
+        }
+    assert json.loads(files["pages/latencyz.json"])["stages"]
+    assert "server_id" in files["pages/varz.json"] and "max_pending" in files["config.json"]
+    assert "Server is ready" in files["log.txt"]
+    assert "Max open files" in files.get("process/limits", "Max open files")
+    assert not any("do-not-tell" in text for text in files.values())
 
 
 @pytest.mark.skipif(not browser_path(), reason="no Chromium on this machine (apt-get install chromium)")

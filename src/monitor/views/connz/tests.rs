@@ -4,8 +4,8 @@
 use super::*;
 use crate::monitor::views::fixtures::{NOW, connection, facts, shape, totals_of_shard};
 use crate::shard::snapshot::{ConnectionExtra, SubscriptionSnapshot};
-use crate::types::{CloseReason, ShardId};
 use crate::types::time::{MILLISECOND, SECOND};
+use crate::types::{CloseReason, ShardId};
 
 const SUBSCRIPTION: &str = "subject:str qgroup:str sid:str msgs:num max:num cid:num";
 
@@ -225,7 +225,9 @@ fn a_full_connection_shows_every_field_in_order() {
         (
             "subs=1&auth=1",
             None,
-            format!("{head}{numbers} authorized_user:str subscriptions_list:[str] name_tag:str {ours}}}"),
+            format!(
+                "{head}{numbers} authorized_user:str subscriptions_list:[str] name_tag:str {ours}}}"
+            ),
         ),
         (
             "subs=1&auth=1",
