@@ -44,5 +44,5 @@ mod wake;
 pub use config::API_LEVEL;
 pub use context::{Gate, GateState, Site};
 pub use core::{JetStream, Received, Seed};
-pub use outbox::{Posted, PostedQueue};
+pub use outbox::{Posted, PostedQueue, Released};
 pub use target::{SubscriptionChange, SubscriptionKey, Target};

@@ -148,6 +148,8 @@ pub enum Timed {
 #[derive(Debug, Default)]
 pub struct Released {
     pub publishes: Spans,
+    /// Deliveries that a client has acknowledged, by when they were made.
+    pub deliveries: Spans,
     pub calls: Spans,
 }
 
@@ -207,6 +209,11 @@ impl Outbox {
     pub fn forget_held(&mut self) {
         self.held = PostedQueue::default();
         self.marks.clear();
+    }
+
+    /// A client has acknowledged what was delivered then.
+    pub fn on_acknowledged(&mut self, delivered: Mono) {
+        self.released.deliveries.add(delivered, 1);
     }
 
     /// What has gone out and was timed, for the caller to empty.

@@ -30,7 +30,7 @@ use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard};
 use crate::types::ConnKey;
 use crate::types::limits::{CLOSE_LOGS_NS_MAX, REACTOR_PASS_NS};
-use crate::types::time::{Mono, SECOND};
+use crate::types::time::{Mono, Now, SECOND};
 
 /// What the control thread can ask of a core.
 pub enum Request {
@@ -112,7 +112,8 @@ impl Driver {
     async fn run(mut self) {
         let mut reactor_at = Mono(0);
         let mut idle_since = None;
-        // The end of a turn is the beginning of the next, unless the core sleeps in between.
+        // The end of a turn is the beginning of the next, unless the core sleeps in between. The
+        // wall clock is read at each reactor pass, and told from the other in between.
         let mut ended = None;
         loop {
             self.take_requests();
@@ -126,9 +127,9 @@ impl Driver {
             let wish = wish.min(self.devices.finish_turn(&mut self.core.shard));
             let has_sent = self.core.shard.latencies.is_begun();
             if has_sent || self.devices.sockets.was_active() || wish == Wish::AtOnce {
-                let now = self.core.clock.now();
-                self.core.shard.end_turn(now.mono);
-                ended = Some(now);
+                let mono = self.core.clock.mono();
+                self.core.shard.end_turn(mono);
+                ended = Some(Now { mono, wall: now.wall_at(mono) });
             }
             self.devices.on_handed_over(ended.unwrap_or(now).mono);
             let port = &mut self.core.port;

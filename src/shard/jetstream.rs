@@ -64,7 +64,7 @@ impl Shard {
         let budget = self.tuning.turn_outbound_bytes.saturating_sub(used);
         jetstream.run(now, &mut ShardGate(self), budget);
         for released in jetstream.released() {
-            self.latencies.on_released(&mut released.publishes, &mut released.calls);
+            self.latencies.on_released(released);
         }
         self.jetstream = Some(jetstream);
         self.route_posted();

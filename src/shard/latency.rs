@@ -11,6 +11,7 @@
 use hdrhistogram::Histogram;
 
 use crate::connection::outbound::{Source, Stamp};
+use crate::jetstream::Released;
 use crate::types::limits::{LATENCY_NS_MAX, LATENCY_NS_MIN, SIZE_MAX};
 use crate::types::{Mono, Spans};
 
@@ -23,6 +24,7 @@ pub enum Stage {
     OutboundWait,
     Turn,
     PublishToAck,
+    DeliverToAck,
     ApiCall,
     LogWrite,
     LogFlush,
@@ -41,7 +43,7 @@ pub enum Unit {
 }
 
 impl Stage {
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     pub const ALL: [Self; Self::COUNT] = [
         Self::ReceiveToSend,
@@ -50,6 +52,7 @@ impl Stage {
         Self::OutboundWait,
         Self::Turn,
         Self::PublishToAck,
+        Self::DeliverToAck,
         Self::ApiCall,
         Self::LogWrite,
         Self::LogFlush,
@@ -68,6 +71,7 @@ impl Stage {
             Self::OutboundWait => "outbound_wait",
             Self::Turn => "turn",
             Self::PublishToAck => "publish_to_ack",
+            Self::DeliverToAck => "deliver_to_ack",
             Self::ApiCall => "api_call",
             Self::LogWrite => "log_write",
             Self::LogFlush => "log_flush",
@@ -98,6 +102,9 @@ impl Stage {
             Self::Turn => "One round of a core's loop in which something was done.",
             Self::PublishToAck => {
                 "From when a publish to a stream was read until its ack was handed to the kernel."
+            }
+            Self::DeliverToAck => {
+                "From when a consumer delivered a message until the client's explicit ack was read."
             }
             Self::ApiCall => {
                 "From when a stream's core took a JetStream API call until its answer was handed \
@@ -137,7 +144,8 @@ pub struct Latencies {
     histograms: Box<[Histogram<u64>]>,
     here: Spans,
     across: Spans,
-    acks: Spans,
+    publishes: Spans,
+    deliveries: Spans,
     calls: Spans,
     /// When the bytes were read that are processed now.
     pub obtained: Mono,
@@ -153,7 +161,8 @@ impl Default for Latencies {
             histograms: Stage::ALL.iter().map(|stage| histogram(stage.unit())).collect(),
             here: Spans::default(),
             across: Spans::default(),
-            acks: Spans::default(),
+            publishes: Spans::default(),
+            deliveries: Spans::default(),
             calls: Spans::default(),
             obtained: Mono::default(),
             messages: 0,
@@ -191,15 +200,16 @@ impl Latencies {
         self.record(Stage::HopBytes, bytes);
     }
 
-    /// What JetStream lets go in this turn: acks of publishes, answers to API calls.
-    pub fn on_released(&mut self, acks: &mut Spans, calls: &mut Spans) {
-        self.acks.append(acks);
-        self.calls.append(calls);
+    /// What JetStream lets go in this turn, or has heard of.
+    pub fn on_released(&mut self, released: &mut Released) {
+        self.publishes.append(&mut released.publishes);
+        self.deliveries.append(&mut released.deliveries);
+        self.calls.append(&mut released.calls);
     }
 
     /// Something was sent in this turn.
     pub fn is_begun(&self) -> bool {
-        let spans = [&self.here, &self.across, &self.acks, &self.calls];
+        let spans = [&self.here, &self.across, &self.publishes, &self.deliveries, &self.calls];
         spans.into_iter().any(|spans| !spans.is_empty())
     }
 
@@ -214,7 +224,8 @@ impl Latencies {
         let rows = [
             (Stage::ReceiveToSend, &mut self.here),
             (Stage::ReceiveToSendAcross, &mut self.across),
-            (Stage::PublishToAck, &mut self.acks),
+            (Stage::PublishToAck, &mut self.publishes),
+            (Stage::DeliverToAck, &mut self.deliveries),
             (Stage::ApiCall, &mut self.calls),
         ];
         for (stage, spans) in rows {

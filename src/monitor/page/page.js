@@ -7,11 +7,12 @@ const PERIOD_MS = 2000;
 const HISTORY = 150;
 // A name of its own, so that this page's intervals are nobody else's.
 const viewer = "page-" + Math.random().toString(36).slice(2, 8);
-const colors = ["--c0", "--c1", "--c2", "--c3", "--c4", "--c5"];
+const colors = ["--c0", "--c1", "--c2", "--c3", "--c4", "--c5", "--c6"];
 const curves = {
   receive_to_send: "read → sent",
   receive_to_send_across: "read → sent, other core",
   publish_to_ack: "publish → ack",
+  deliver_to_ack: "deliver → ack",
   outbound_wait: "waiting for receivers",
   log_flush: "log flush",
   turn: "turn of a core",

@@ -159,6 +159,12 @@ fn every_page_answers() {
             match route.path {
                 "/raftz" => assert_eq!((status, body.as_str()), (404, "No Raft nodes registered")),
                 "/" => assert!(head.contains("content-type: text/html") && status == 200),
+                "/metrics" => assert!(
+                    head.contains("content-type: application/openmetrics-text") && status == 200
+                ),
+                "/latencyz.hlog" => {
+                    assert!(body.starts_with("#") && head.contains("text/plain") && status == 200);
+                }
                 path => {
                     assert_eq!(status, 200, "{path}");
                     assert!(head.contains("content-type: application/json\r\n"), "{head}");
