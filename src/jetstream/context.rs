@@ -4,7 +4,7 @@ use super::config::Mode;
 use super::outbox::Outbox;
 use crate::config::JetStream as Options;
 use crate::storage::Log;
-use crate::types::{AccountId, Now};
+use crate::types::{AccountId, ConnKey, Now, Wall};
 
 /// What is the same for all streams of a server.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +33,35 @@ pub enum GateState {
     Crowded,
 }
 
-/// What the shard knows about whom a delivery would reach.
+/// A client that called the API.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    pub start: Wall,
+    /// Its address without the port.
+    pub host: String,
+    pub id: u64,
+    /// Empty, as the rest, where it gave none.
+    pub user: String,
+    pub name: String,
+    pub lang: String,
+    pub version: String,
+    pub rtt_ns: u64,
+}
+
+/// What the shard knows about whom a delivery would reach, and about who calls.
 pub trait Gate {
     fn state(&mut self, account: AccountId, route: &[u8]) -> GateState;
+
+    /// Whether somebody subscribed to this very subject: clients have patterns for all inboxes
+    /// they may ever use.
+    fn is_named(&mut self, account: AccountId, subject: &[u8]) -> bool {
+        self.state(account, subject) != GateState::Nobody
+    }
+
+    /// A client of this core. `None`: it is gone, or is none.
+    fn caller(&self, _conn: ConnKey) -> Option<Caller> {
+        None
+    }
 }
 
 pub struct Context<'a> {

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::advisory::{API_AUDIT, client_info};
 use super::alarm::Alarms;
 use super::api::API_PATTERNS;
 use super::api::front::{Desk, Front};
 use super::consumer::{AckTokens, Answered};
-use super::context::{Context, Gate, Site};
+use super::context::{Context, Gate, GateState, Site};
 use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
 use super::letter::{Letter, Posting, Request};
 use super::outbox::{Outgoing, PostedQueue, Released};
-use super::stream::{DirectGet, Incoming, Stream};
+use super::snapshot::Import;
+use super::stream::{DirectGet, Feeding, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
-use crate::storage::{KeyValue, Log};
-use crate::types::{AccountId, Mono, Now, ShardId};
+use crate::storage::{KeyValue, Log, StreamId};
+use crate::types::{AccountId, ConnKey, Mono, Now, ShardId};
 
 /// What a core's JetStream starts from.
 pub struct Seed {
@@ -32,11 +34,15 @@ pub struct Seed {
 pub struct Received<'a> {
     pub account: AccountId,
     pub subject: &'a [u8],
+    /// What it was sent to: what JetStream delivers keeps the subject it was stored under.
+    pub route: &'a [u8],
     /// Empty: none.
     pub reply: &'a [u8],
     /// The whole block, or nothing.
     pub headers: &'a [u8],
     pub payload: &'a [u8],
+    /// Who published it, and on which core.
+    pub origin: (ShardId, ConnKey),
 }
 
 impl Received<'_> {
@@ -48,6 +54,8 @@ impl Received<'_> {
             reply: self.reply.to_vec(),
             headers: self.headers.to_vec(),
             body: self.payload.to_vec(),
+            is_audited: false,
+            client: Vec::new(),
         }
     }
 }
@@ -57,6 +65,13 @@ fn direct_subject(subject: &[u8]) -> Option<&[u8]> {
     let at = memchr::memmem::find(subject, b".DIRECT.GET.")? + b".DIRECT.GET.".len();
     let rest = &subject[at..];
     memchr::memchr(b'.', rest).map(|dot| &rest[dot + 1..])
+}
+
+/// Whether advisories other than the audit tell who made this call.
+fn is_told_with_client(subject: &[u8]) -> bool {
+    [&b".STREAM.SNAPSHOT."[..], b".STREAM.RESTORE."]
+        .iter()
+        .any(|verb| memchr::memmem::find(subject, verb).is_some())
 }
 
 /// As if nobody had subscribed.
@@ -82,6 +97,18 @@ pub struct JetStream {
     pub(super) awaiting: Vec<u32>,
     /// Streams with requests that wait for a read, or for room.
     pub(super) polled: Vec<u32>,
+    /// Streams that keep what was read for readers behind the tail, and when they are looked at.
+    pub(super) readers: Vec<StreamSlot>,
+    pub(super) rest_at: Mono,
+    /// Streams with snapshots under way.
+    pub(super) exporting: Vec<StreamSlot>,
+    /// Restores under way, by number.
+    pub(super) imports: BTreeMap<u32, Box<Import>>,
+    pub(super) next_import: u32,
+    /// When snapshots and restores are looked at again at the latest.
+    pub(super) transfers_at: Mono,
+    /// Streams of the logs that were being restored when the server ended.
+    pub(super) leftovers: Vec<(u16, StreamId)>,
     /// Consumers with progress that is not in the log, and when it has to be.
     pub(super) unwritten: Vec<(StreamSlot, u32)>,
     pub(super) progress_at: Mono,
@@ -91,7 +118,7 @@ pub struct JetStream {
     /// The last turn.
     pub(super) ran_at: Mono,
     pub(super) room_opened: bool,
-    subscription_changes: Vec<SubscriptionChange>,
+    pub(super) subscription_changes: Vec<SubscriptionChange>,
     postings: Vec<Posting>,
     /// Letters to this core itself.
     own_letters: VecDeque<Letter>,
@@ -113,6 +140,13 @@ impl JetStream {
             ready: VecDeque::new(),
             awaiting: Vec::new(),
             polled: Vec::new(),
+            readers: Vec::new(),
+            rest_at: Mono::NEVER,
+            exporting: Vec::new(),
+            imports: BTreeMap::new(),
+            next_import: 0,
+            transfers_at: Mono::NEVER,
+            leftovers: Vec::new(),
             unwritten: Vec::new(),
             progress_at: Mono(0),
             is_awaited: false,
@@ -154,17 +188,39 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) {
         match target {
-            Target::Api => self.on_call(received.to_request(now), now),
+            Target::Api => self.on_call(received, now, gate),
             Target::Publish(slot) => self.on_publish(slot, received, now, gate),
             Target::Ack(slot) => self.on_ack(slot, received, now, gate),
             Target::Next(slot) => self.on_next(slot, received, now, gate),
             Target::Direct(slot) => self.on_direct(slot, received, now, gate),
             Target::FlowControl(slot) => self.on_flow_control(slot, received, now, gate),
+            Target::SnapshotAck(slot) => self.on_export_ack(slot, received.subject, now, gate),
+            Target::Restore(number) => self.on_import_chunk(number, received, now),
+            Target::Feed(slot) => self.on_feeding(slot, received, now, gate),
         }
         self.open_own_letters(now, gate);
     }
 
-    fn on_call(&mut self, request: Request, now: Now) {
+    /// Advisories about a call tell who made it, which the caller's core knows.
+    fn on_call(&mut self, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
+        let mut request = received.to_request(now);
+        request.is_audited = gate.state(received.account, API_AUDIT) != GateState::Nobody;
+        if request.is_audited || is_told_with_client(received.subject) {
+            let (shard, conn) = received.origin;
+            let conn = conn.to_bits();
+            return self.post(shard, Letter::Introduce { conn, request });
+        }
+        self.on_request(request, now);
+    }
+
+    fn introduce(&mut self, conn: ConnKey, mut request: Request, gate: &dyn Gate) {
+        if let Some(caller) = gate.caller(conn) {
+            request.client = client_info(&caller, &self.ground.site);
+        }
+        self.post(ShardId(0), Letter::Introduced(request));
+    }
+
+    fn on_request(&mut self, request: Request, now: Now) {
         let Some(front) = &mut self.front else { return };
         let mut postings = Vec::new();
         let mut desk = Desk { ground: &mut self.ground, postings: &mut postings, now };
@@ -185,16 +241,25 @@ impl JetStream {
             return hosted.stream.refuse_for_now(&mut context, reply);
         }
         hosted.stream.publish(&mut context, &Incoming { subject, reply, headers, payload });
+        let is_waiting = hosted.stream.has_waiting_publishes();
         self.after_change(slot);
+        if is_waiting {
+            self.poll_again(slot);
+        }
     }
 
     fn on_ack(&mut self, slot: StreamSlot, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
         let Some(ack) = AckTokens::parse(received.subject) else { return };
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let name = std::str::from_utf8(ack.consumer).ok();
-        let Some(at) = name.and_then(|name| hosted.seats.find(name)) else { return };
-        let Some(seat) = hosted.seats.get_mut(at) else { return };
         let (payload, reply) = (received.payload, received.reply);
+        let Some(at) = name.and_then(|name| hosted.seats.find(name)) else {
+            if !reply.is_empty() {
+                context.out.publish(received.account, no_responders(reply));
+            }
+            return;
+        };
+        let Some(seat) = hosted.seats.get_mut(at) else { return };
         let store = hosted.stream.store();
         let answered = seat.consumer.on_ack(&mut context, store, &ack, payload, reply);
         if answered == Answered::Nobody && !reply.is_empty() {
@@ -213,7 +278,7 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) {
-        let Received { account, subject, reply, headers, payload } = *received;
+        let Received { account, subject, reply, headers, payload, .. } = *received;
         let name = subject.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let found = std::str::from_utf8(name).ok().and_then(|name| hosted.seats.find(name));
@@ -258,6 +323,21 @@ impl JetStream {
         self.queue(slot, at);
     }
 
+    fn on_feeding(
+        &mut self,
+        slot: StreamSlot,
+        received: &Received<'_>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
+        let Received { route, subject, reply, headers, payload, .. } = *received;
+        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
+        let message = Incoming { subject, reply, headers, payload };
+        hosted.stream.on_feeding(&mut context, &Feeding { route, message });
+        self.after_change(slot);
+        self.poll_again(slot);
+    }
+
     /// A letter of another core.
     pub fn on_letter(&mut self, from: ShardId, bytes: &[u8], now: Now, gate: &mut dyn Gate) {
         if let Some(letter) = Letter::decode(bytes) {
@@ -274,8 +354,13 @@ impl JetStream {
 
     fn open(&mut self, from: ShardId, letter: Letter, now: Now, gate: &mut dyn Gate) {
         match letter {
+            Letter::Introduce { conn, request } => {
+                self.introduce(ConnKey::from_bits(conn), request, gate);
+            }
+            Letter::Introduced(request) => self.on_request(request, now),
             Letter::Request(request) => self.serve(&request, now, gate),
             Letter::Create { card, request } => self.create(&card, &request, now, gate),
+            Letter::Restore { card, request } => self.begin_import(&card, &request, now, gate),
             Letter::Update { card, request } => self.update(&card, &request, now, gate),
             Letter::Delete { request } => self.delete(&request, now, gate),
             Letter::Tell(request) => self.tell(&request, now, gate),
@@ -398,6 +483,12 @@ impl JetStream {
     /// Swaps what is to be routed for an emptied queue. False: there is nothing.
     pub fn take_posted(&mut self, emptied: &mut PostedQueue) -> bool {
         self.ground.take_posted(emptied)
+    }
+
+    /// Consumers of all streams here, hidden ones too.
+    #[cfg(test)]
+    pub(super) fn consumers_len(&self) -> usize {
+        self.hosted.iter().flatten().map(|hosted| hosted.seats.len()).sum()
     }
 
     /// Whether there are subscriptions to change, or letters to send.

@@ -2,13 +2,34 @@
 
 use std::sync::Arc;
 
+use super::advisory::audit;
 use super::context::{Context, Gate, Site};
-use super::outbox::{Outbox, PostedQueue, Released};
-use crate::storage::Log;
-use crate::types::Now;
+use super::letter::Request;
+use super::outbox::{Outbox, Outgoing, PostedQueue, Released};
+use crate::storage::{Log, Lsn};
+use crate::types::{Now, Wall};
 
 /// Which log of the core; `None` is memory.
 pub type LogIndex = Option<u16>;
+
+/// An answer, and the batch that must be settled before it goes out.
+pub struct Reply {
+    /// The whole block, or nothing.
+    pub headers: Vec<u8>,
+    pub body: Vec<u8>,
+    pub at: Lsn,
+}
+
+impl Reply {
+    /// Tells nothing that is not on disk yet.
+    pub fn now(body: Vec<u8>) -> Self {
+        Self::when(Lsn(0), body)
+    }
+
+    pub fn when(at: Lsn, body: Vec<u8>) -> Self {
+        Self { headers: Vec::new(), body, at }
+    }
+}
 
 #[derive(Debug, Default)]
 pub struct Ground {
@@ -52,6 +73,18 @@ impl Ground {
     pub fn outbox(&mut self, log: LogIndex) -> &mut Outbox {
         let index = log.map_or(self.logs.len(), usize::from);
         &mut self.outboxes[index]
+    }
+
+    /// Answers a call when `at` is settled, and tells of it if somebody listens.
+    pub fn answer(&mut self, log: LogIndex, request: &Request, reply: &Reply, now: Wall) {
+        let index = log.map_or(self.logs.len(), usize::from);
+        let out = &mut self.outboxes[index];
+        if !request.reply.is_empty() {
+            let plain = Outgoing::plain(&request.reply, &reply.body);
+            let message = Outgoing { headers: &reply.headers, ..plain };
+            out.publish_timed(request.account(), reply.at, message, request.timed());
+        }
+        audit(out, &self.site, now, request, &reply.body, reply.at);
     }
 
     /// What waits for a log goes out if the log has settled it.

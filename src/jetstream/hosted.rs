@@ -6,7 +6,8 @@ use super::context::Context;
 use super::ground::LogIndex;
 use super::letter::Letter;
 use super::seats::Seats;
-use super::stream::Stream;
+use super::snapshot::Export;
+use super::stream::{Stream, source_patterns};
 use super::target::{StreamSlot, SubscriptionChange, Target};
 use crate::types::{AccountId, Mono};
 
@@ -18,6 +19,10 @@ pub struct Hosted {
     pub seats: Seats,
     /// What waits for a read.
     pub parked: Vec<Letter>,
+    /// Snapshots under way.
+    pub exports: Vec<Export>,
+    /// When it was read from the disk last; never: it keeps nothing of that.
+    pub read_at: Option<Mono>,
     /// Its earliest alarm.
     pub armed: Mono,
     /// On the list of streams with messages that cannot be seen yet.
@@ -36,6 +41,8 @@ impl Hosted {
             stream,
             seats: Seats::default(),
             parked: Vec::new(),
+            exports: Vec::new(),
+            read_at: None,
             armed: Mono::NEVER,
             is_awaiting: false,
             is_polled: false,
@@ -93,8 +100,12 @@ impl Hosted {
             (format!("$JS.FC.{name}.>"), Target::FlowControl(slot)),
         ];
         let config = self.stream.config();
+        let feeds = source_patterns(config).into_iter();
+        all.extend(feeds.map(|pattern| (pattern, Target::Feed(slot))));
         let is_direct = config.allow_direct;
         let mirrored = config.mirror.as_ref().filter(|_| config.mirror_direct);
+        let acks = self.exports.iter().map(Export::ack_pattern);
+        all.extend(acks.map(|pattern| (pattern, Target::SnapshotAck(slot))));
         for prefix in api_prefixes(domain) {
             all.push((format!("{prefix}.CONSUMER.MSG.NEXT.{name}.*"), Target::Next(slot)));
             let served = is_direct.then_some(name);

@@ -1,8 +1,9 @@
 //! What JetStream of one core tells JetStream of another. Both are this process.
 //!
 //! ```text
-//!   shard 0 ── Create, Update, Delete, Request ──▶ owner of the stream
-//!   shard 0 ◀── Created, Refused, Deleted ──────── owner
+//!   shard 0 ── Introduce ──▶ the caller's core ── Introduced ──▶ shard 0
+//!   shard 0 ── Create, Restore, Update, Delete, Request ──▶ owner of the stream
+//!   shard 0 ◀── Created, Refused, Unchanged, Deleted ────── owner
 //!   shard 0 ── Gather ──▶ every core ── Gathered ──▶ shard 0
 //! ```
 
@@ -21,6 +22,10 @@ pub struct Request {
     pub reply: Vec<u8>,
     pub headers: Vec<u8>,
     pub body: Vec<u8>,
+    /// Its answer is told to whoever listens.
+    pub is_audited: bool,
+    /// Who asked, as advisories tell it; empty where none will.
+    pub client: Vec<u8>,
 }
 
 impl Request {
@@ -53,10 +58,21 @@ impl StreamCard {
 
 #[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub enum Letter {
+    /// A request of a client of the receiver: it is to come back with what is known of that.
+    Introduce {
+        conn: u64,
+        request: Request,
+    },
+    Introduced(Request),
     /// A request for a stream of the receiver.
     Request(Request),
     /// Make this stream and answer the request. One that exists just as asked for answers too.
     Create {
+        card: StreamCard,
+        request: Request,
+    },
+    /// Make this stream out of a snapshot, and tell the asker where to send it.
+    Restore {
         card: StreamCard,
         request: Request,
     },
@@ -76,6 +92,12 @@ pub enum Letter {
         account: u32,
         name: String,
         incarnation: u64,
+    },
+    /// An update was refused by the owner: the stream is as it was.
+    Unchanged {
+        kept: StreamCard,
+        /// The configuration that it did not take.
+        refused: Vec<u8>,
     },
     /// It is gone for good.
     Deleted {
@@ -158,6 +180,8 @@ mod tests {
             reply: b"_INBOX.1".to_vec(),
             headers: Vec::new(),
             body: b"{}".to_vec(),
+            is_audited: false,
+            client: Vec::new(),
         };
         let letter = Letter::Request(request);
         assert_eq!(Letter::decode(&letter.encode()), Some(letter));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::advisory::{AboutStream, Action, StreamAction, StreamAdvisory};
-use super::api::error_of;
+use super::api::{RESTORING_KEY, error_of};
 use super::config::{Storage, StreamConfig};
 use super::consumer::{Consumer, Entry};
 use super::context::Gate;
@@ -13,7 +13,7 @@ use super::ground::LogIndex;
 use super::hosted::Hosted;
 use super::letter::{Letter, StreamCard, Usage};
 use super::progress::{consumer_key, consumer_of_key};
-use super::stream::{InfoRequest, Stream, StreamRecord};
+use super::stream::{InfoRequest, POSITIONS_KEY, Stream, StreamRecord};
 use super::target::StreamSlot;
 use crate::storage::{KeyValue, Lsn, Refusal, StreamId, Urgency};
 use crate::types::{AccountId, Now, ShardId, json};
@@ -53,6 +53,11 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) {
         let record = values.iter().find(|value| *value.key == *STREAM_KEY);
+        if record.is_none() && values.iter().any(|value| *value.key == *RESTORING_KEY) {
+            tracing::warn!("JetStream log {log}: a restore was not finished; what it stored goes");
+            self.leftovers.push((log, id));
+            return;
+        }
         let Some(record) = record.map(|value| StreamRecord::decode(&value.state)) else {
             tracing::error!(
                 "JetStream log {log}: stream {} has no readable configuration; its messages are kept and not served",
@@ -71,6 +76,9 @@ impl JetStream {
                 return;
             }
         };
+        let drawn = values.iter().find(|value| *value.key == *POSITIONS_KEY);
+        let drawn = drawn.map_or_else(Vec::new, |value| value.state.clone());
+        let record = StreamRecord { drawn, ..record };
         let mut context = self.ground.context(Some(log), now, gate);
         let stream = Stream::restore(id, AccountId::GLOBAL, record, &mut context);
         let slot = self.adopt(Some(log), stream);
@@ -138,12 +146,14 @@ impl JetStream {
             Some(log) => log.drop_stream(id, now.mono)?,
             None => Lsn(0),
         };
+        hosted.stream.end_sources(&mut context);
         let seats: Vec<u32> = hosted.seats.iter().map(|(at, _)| at).collect();
         for at in seats {
             if let Some(seat) = hosted.seats.get_mut(at) {
                 seat.consumer.on_deleted(&mut context);
             }
         }
+        self.end_exports(slot, now, gate);
         self.advise_stream(slot, StreamAction::Delete, now, gate);
         let Some(hosted) = self.dismiss(slot) else { return Err(Refusal::NotFound) };
         let (account, name) = (hosted.account().0, hosted.name().to_owned());

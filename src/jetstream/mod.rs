@@ -9,6 +9,7 @@
 //! | `store/` `filter` | messages in sequence: in the log, or in memory |
 //! | `stream/` | what a publish does, limits, retention |
 //! | `consumer/` | who gets what next, and what was acknowledged |
+//! | `snapshot/` | streams as archives, on their way out and in |
 //! | `advisory/` | what is told of it all |
 //! | `api/` | requests and answers |
 //! | `registry` `letter` | who owns which stream; what cores tell each other |
@@ -36,13 +37,16 @@ mod outbox;
 mod progress;
 mod registry;
 mod seats;
+mod snapshot;
 mod store;
 mod stream;
 mod target;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 pub use config::API_LEVEL;
-pub use context::{Gate, GateState, Site};
+pub use context::{Caller, Gate, GateState, Site};
 pub use core::{JetStream, Received, Seed};
 pub use outbox::{Posted, PostedQueue, Released};
 pub use target::{SubscriptionChange, SubscriptionKey, Target};

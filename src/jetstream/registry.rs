@@ -8,12 +8,14 @@ use super::letter::{Request, StreamCard};
 use crate::types::{AccountId, ShardId, Wall};
 
 /// ```text
-/// Making ─▶ Live ─▶ Leaving
+/// Making, Restoring ─▶ Live ─▶ Leaving
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     /// Its owner has not said yet whether it could be made.
     Making,
+    /// It is coming out of a snapshot: nobody but its owner knows it yet.
+    Restoring,
     Live,
     /// Its owner has not said yet that it is gone.
     Leaving,
@@ -103,6 +105,7 @@ impl Registry {
         &mut self,
         account: AccountId,
         config: StreamConfig,
+        stage: Stage,
         now: Wall,
     ) -> (ShardId, u64) {
         let least = self.loads.iter().enumerate().min_by_key(|(_, load)| **load);
@@ -111,7 +114,7 @@ impl Registry {
         self.last_incarnation = now.0.max(self.last_incarnation + 1);
         let incarnation = self.last_incarnation;
         let name = (account, config.name.as_str().into());
-        self.insert(name, Entry { owner, incarnation, config, stage: Stage::Making });
+        self.insert(name, Entry { owner, incarnation, config, stage });
         (owner, incarnation)
     }
 

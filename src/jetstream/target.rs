@@ -24,6 +24,12 @@ pub enum Target {
     Direct(StreamSlot),
     /// `$JS.FC.<stream>.>`
     FlowControl(StreamSlot),
+    /// `$JS.SNAPSHOT.ACK.<stream>.<id>.>`
+    SnapshotAck(StreamSlot),
+    /// `$JS.SNAPSHOT.RESTORE.<stream>.<id>`: chunks of a restore, by its number.
+    Restore(u32),
+    /// Where the origins of a mirror or a sourcing stream deliver to.
+    Feed(StreamSlot),
 }
 
 impl Target {
@@ -36,6 +42,9 @@ impl Target {
             Self::Next(slot) => (3, Some(slot)),
             Self::Direct(slot) => (4, Some(slot)),
             Self::FlowControl(slot) => (5, Some(slot)),
+            Self::SnapshotAck(slot) => (6, Some(slot)),
+            Self::Restore(index) => (7, Some(StreamSlot { index, generation: 0 })),
+            Self::Feed(slot) => (8, Some(slot)),
         };
         let slot = slot.unwrap_or(StreamSlot { index: 0, generation: 0 });
         let mut sid = [kind, 0, 0, 0, 0, 0, 0, 0];
@@ -58,6 +67,9 @@ impl Target {
             3 => Self::Next(slot),
             4 => Self::Direct(slot),
             5 => Self::FlowControl(slot),
+            6 => Self::SnapshotAck(slot),
+            7 => Self::Restore(slot.index),
+            8 => Self::Feed(slot),
             _ => return None,
         })
     }
@@ -87,6 +99,9 @@ mod tests {
             Target::Next(slot),
             Target::Direct(slot),
             Target::FlowControl(slot),
+            Target::SnapshotAck(slot),
+            Target::Restore(70_001),
+            Target::Feed(slot),
         ];
         for target in all {
             assert_eq!(Target::from_sid(&target.to_sid()), Some(target));

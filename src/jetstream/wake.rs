@@ -24,6 +24,8 @@ impl JetStream {
         self.run_due(now, gate);
         self.poll_streams(now, gate);
         self.poll_ready(now, gate, budget);
+        self.run_transfers(now, gate);
+        self.rest_readers(now);
         self.write_progress(now, gate);
         self.open_own_letters(now, gate);
         self.ground.release();
@@ -39,8 +41,9 @@ impl JetStream {
             false => self.ran_at.plus(limits::JETSTREAM_POLL_NS),
         };
         let logs = self.ground.logs.iter().map(crate::storage::Log::wake_at);
-        let progress = self.progress_due();
-        logs.fold(self.alarms.next().min(progress).min(polled), Mono::min)
+        let own =
+            self.alarms.next().min(self.progress_due()).min(self.transfers_at).min(self.rest_at);
+        logs.fold(own.min(polled), Mono::min)
     }
 
     fn read_log_events(&mut self) {
@@ -82,6 +85,10 @@ impl JetStream {
                 continue;
             }
             let slot = hosted.slot;
+            if hosted.read_at.replace(self.ran_at).is_none() {
+                self.readers.push(slot);
+                self.rest_at = self.rest_at.min(self.ran_at.plus(limits::READ_RUNS_IDLE_NS));
+            }
             hosted.seats.wake(Rest::Reading);
             let parked = std::mem::take(&mut hosted.parked);
             parked.into_iter().for_each(|letter| self.post(self.shard, letter));
@@ -89,6 +96,27 @@ impl JetStream {
             self.list_ready(slot);
             return;
         }
+    }
+
+    /// Streams that nobody reads behind the tail any more forget what was read.
+    fn rest_readers(&mut self, now: Now) {
+        if now.mono < self.rest_at {
+            return;
+        }
+        let hosted = &mut self.hosted;
+        self.readers.retain(|&slot| {
+            let place = hosted.get_mut(slot.index as usize).and_then(Option::as_deref_mut);
+            let Some(hosted) = place.filter(|hosted| hosted.slot == slot) else { return false };
+            let read_at = hosted.read_at.unwrap_or(Mono(0));
+            let is_read = now.mono.since(read_at) < limits::READ_RUNS_IDLE_NS;
+            if !is_read {
+                hosted.read_at = None;
+                hosted.stream.store().rest();
+            }
+            is_read
+        });
+        let next = now.mono.plus(limits::READ_RUNS_IDLE_NS);
+        self.rest_at = if self.readers.is_empty() { Mono::NEVER } else { next };
     }
 
     /// Messages that can be seen now.
@@ -131,6 +159,8 @@ impl JetStream {
             if !hosted.stream.poll(&mut context) {
                 self.poll_again(slot);
             }
+            // What waited may be stored now, and the stream may want other alarms.
+            self.after_change(slot);
         }
     }
 

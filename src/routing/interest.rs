@@ -92,6 +92,14 @@ impl Interest {
         }
     }
 
+    /// Whether another shard has a subscription to this very subject, not to a pattern it matches.
+    pub fn is_named_elsewhere(&self, account: AccountId, subject: Subject<'_>) -> bool {
+        match self.hashing.pattern(account, subject.bytes(), false) {
+            PatternHash::Plain(hash) => !self.remote.shards(hash).is_empty(),
+            PatternHash::Wild { .. } => false,
+        }
+    }
+
     pub fn pattern_hash(&self, account: AccountId, pattern: Pattern<'_>) -> PatternHash {
         self.hashing.pattern(account, pattern.bytes(), pattern.shape() == Shape::Wild)
     }

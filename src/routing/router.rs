@@ -191,6 +191,15 @@ impl Router {
         Some(Rc::clone(fanout))
     }
 
+    /// Whether somebody subscribed to this very subject, not to a pattern it matches.
+    pub fn is_named(&mut self, account: AccountId, subject: Subject<'_>) -> bool {
+        if self.interest.is_named_elsewhere(account, subject) {
+            return true;
+        }
+        let fanout = self.route(account, subject);
+        fanout.locals().any(|sub| self.pattern_of(sub).1 == subject.bytes())
+    }
+
     /// Who wants a message.
     #[inline]
     pub fn route(&mut self, account: AccountId, subject: Subject<'_>) -> Rc<Fanout> {

@@ -28,9 +28,9 @@ use crate::shard::snapshot::{Answer, Query};
 use crate::shard::survey::Survey;
 use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard};
-use crate::types::ConnKey;
 use crate::types::limits::{CLOSE_LOGS_NS_MAX, REACTOR_PASS_NS};
 use crate::types::time::{Mono, Now, SECOND};
+use crate::types::{CloseReason, ConnKey};
 
 /// What the control thread can ask of a core.
 pub enum Request {
@@ -41,8 +41,8 @@ pub enum Request {
     Settings(Arc<Settings>, bool),
     /// The answer to a login's proof.
     Proved(ConnKey, bool),
-    /// Close so many connections.
-    Shed(usize),
+    /// Close so many connections, for this reason.
+    Shed(usize, CloseReason),
     /// Read no more; answer when a turn has ended with nothing left to settle.
     Settle(oneshot::Sender<()>),
     /// Close all, send what is owed for a moment, close the logs, and end.
@@ -187,8 +187,8 @@ impl Driver {
                     }
                 }
                 Request::Proved(key, holds) => shard.on_proved(key, holds),
-                Request::Shed(count) => {
-                    shard.shed(count);
+                Request::Shed(count, reason) => {
+                    shard.shed(count, reason);
                 }
                 Request::Settle(reply) => {
                     self.devices.stop_reading();
@@ -197,7 +197,7 @@ impl Driver {
                 Request::Stop => {
                     shard.stop_jetstream();
                     self.devices.stop_reading();
-                    shard.shed(usize::MAX);
+                    shard.shed(usize::MAX, CloseReason::ServerShutdown);
                     self.stopping = Some(self.core.clock.mono());
                 }
             }

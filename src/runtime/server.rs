@@ -32,6 +32,7 @@ use crate::jetstream::Site;
 use crate::monitor::ServerFacts;
 use crate::protocol::ParserLimits;
 use crate::security::{Access, NonceKey};
+use crate::types::{CloseReason, ShardId};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -261,11 +262,30 @@ impl Server {
         self.advertise();
         self.limits.set_connections_max(self.options.limits.max_connections);
         self.tell_cores(false).await;
+        self.shed_excess().await;
         for change in list {
             info!("{}", change.text);
         }
         let digest = self.options.config_digest.clone().unwrap_or_default();
         info!("Reloaded server configuration ({digest})");
+    }
+
+    /// Fewer connections may be open than are.
+    async fn shed_excess(&self) {
+        let cores = &self.running.cores;
+        let mut loads: Vec<usize> =
+            cores.handles.iter().map(|core| core.load.connections()).collect();
+        let most = self.options.limits.max_connections as usize;
+        let mut excess = vec![0; loads.len()];
+        for _ in most..loads.iter().sum() {
+            let fullest = (0..loads.len()).max_by_key(|&index| loads[index]).unwrap_or_default();
+            loads[fullest] -= 1;
+            excess[fullest] += 1;
+        }
+        for (index, count) in excess.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            let shed = Request::Shed(count, CloseReason::MaxConnectionsExceeded);
+            cores.send(ShardId(index as u16), shed).await;
+        }
     }
 
     /// `client_advertise` stands in INFO in place of the listener.
@@ -315,7 +335,8 @@ impl Server {
         let batch = clients.div_ceil(steps);
         while cores.connections() > 0 {
             for _ in 0..batch {
-                cores.send(cores.most_loaded(), Request::Shed(1)).await;
+                let shed = Request::Shed(1, CloseReason::ServerShutdown);
+                cores.send(cores.most_loaded(), shed).await;
             }
             tokio::time::sleep(interval).await;
         }

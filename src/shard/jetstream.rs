@@ -20,9 +20,11 @@ impl Shard {
         let received = Received {
             account: message.account,
             subject: publish.subject,
+            route: message.routed_by(),
             reply: publish.reply.unwrap_or_default(),
             headers,
             payload,
+            origin: (message.origin.shard, message.origin.conn),
         };
         let Some(mut jetstream) = self.jetstream.take() else { return false };
         let now = self.now;

@@ -59,14 +59,18 @@ impl Shard {
         debug!("{} - Client connection created", self.label(key));
         self.send_info(key, false);
         if opened.refused {
-            self.send_error(key, "maximum connections exceeded");
-            error!("{} - maximum connections exceeded", self.label(key));
-            self.close(key, CloseReason::MaxConnectionsExceeded);
+            self.refuse_one_more(key);
         } else {
             self.check_keepalive_at(key, now.mono);
             self.guard(key);
         }
         key
+    }
+
+    fn refuse_one_more(&mut self, key: ConnKey) {
+        self.send_error(key, "maximum connections exceeded");
+        error!("{} - maximum connections exceeded", self.label(key));
+        self.close(key, CloseReason::MaxConnectionsExceeded);
     }
 
     /// INFO for one connection: the greeting, or later news (`connect_info`: the answer to CONNECT).
@@ -131,8 +135,8 @@ impl Shard {
         }
     }
 
-    /// Up to `count` connections are closed for good reason: the server stops.
-    pub fn shed(&mut self, count: usize) -> usize {
+    /// Up to `count` connections are closed: the server stops, or may have fewer from now on.
+    pub fn shed(&mut self, count: usize, reason: CloseReason) -> usize {
         let keys: Vec<_> = self
             .connections
             .iter()
@@ -140,7 +144,13 @@ impl Shard {
             .map(|conn| conn.key)
             .take(count)
             .collect();
-        keys.iter().for_each(|key| self.close(*key, CloseReason::ServerShutdown));
+        for key in &keys {
+            if reason == CloseReason::MaxConnectionsExceeded {
+                self.refuse_one_more(*key);
+            } else {
+                self.close(*key, reason);
+            }
+        }
         keys.len()
     }
 

@@ -9,7 +9,7 @@ use ahash::{AHashMap, RandomState};
 use super::Shard;
 use super::frame;
 use crate::connection::RoomWaiter;
-use crate::jetstream::{Gate, GateState, Posted};
+use crate::jetstream::{Caller, Gate, GateState, Posted};
 use crate::routing::Fanout;
 use crate::types::limits::JETSTREAM_CREDIT_BYTES;
 use crate::types::time::SECOND;
@@ -99,6 +99,26 @@ impl Gate for ShardGate<'_> {
             crowded |= window.sent > credit(shard.settings.max_pending);
         }
         if crowded { GateState::Crowded } else { GateState::Open }
+    }
+
+    fn is_named(&mut self, account: AccountId, subject: &[u8]) -> bool {
+        let subject = Subject::parse(subject);
+        subject.is_some_and(|subject| self.0.router.is_named(account, subject))
+    }
+
+    fn caller(&self, conn: ConnKey) -> Option<Caller> {
+        let conn = self.0.connections.get(conn)?;
+        let (profile, options) = (&conn.profile, &conn.profile.options);
+        Some(Caller {
+            start: profile.start,
+            host: profile.peer.ip().to_canonical().to_string(),
+            id: conn.client.0,
+            user: profile.user().to_owned(),
+            name: options.name.to_string(),
+            lang: options.lang.to_string(),
+            version: options.version.to_string(),
+            rtt_ns: conn.keepalive.rtt_ns,
+        })
     }
 }
 

@@ -50,6 +50,32 @@ impl Log {
         self.append_all(std::slice::from_ref(message), urgency, now)
     }
 
+    /// A message of so many bytes would be refused now because the disk is behind. It is not once
+    /// some completions have come.
+    pub fn is_behind(&mut self, content_len: usize) -> bool {
+        let len = Message::OVERHEAD + content_len;
+        if self.health != Health::Running || len > ATOMIC_BYTES_MAX {
+            return false;
+        }
+        if self.has_too_much_pending(len, Class::Publish) {
+            return true;
+        }
+        if self.gather_takes(len) || self.head_takes(len) {
+            return false;
+        }
+        let len = self.len_for(len);
+        self.take_unused(len, Class::Publish) == Err(Refusal::Behind)
+    }
+
+    fn has_too_much_pending(&self, len: usize, class: Class) -> bool {
+        let pending = self.commit.pending_bytes();
+        let pending_max = match class {
+            Class::Publish => self.settings.gather_bytes_max,
+            Class::Essential => self.settings.gather_bytes_max * 2,
+        };
+        pending > 0 && pending + len > pending_max
+    }
+
     /// Stores messages that count together or not at all: they share a batch.
     pub fn append_all(
         &mut self,
@@ -300,6 +326,10 @@ impl Log {
         let (first_seq, last_seq) = (index.first_seq(), index.last_seq());
         let last_time = index.last_time().unwrap_or(0);
         let place = self.put(&Record::Bounds { stream, first_seq, last_seq, last_time }, urgency);
+        // Sequences that were left out can be seen past when all before them can.
+        if let Some(gather) = &mut self.commit.gather {
+            gather.show(stream, last_seq);
+        }
         self.count_in(place);
         let old = self.stream_entry(stream).bounds.replace((place, last_seq));
         if let Some((old, _)) = old {
@@ -417,12 +447,7 @@ impl Log {
         if len > ATOMIC_BYTES_MAX {
             return Err(Refusal::TooLarge);
         }
-        let pending = self.commit.pending_bytes();
-        let pending_max = match class {
-            Class::Publish => self.settings.gather_bytes_max,
-            Class::Essential => self.settings.gather_bytes_max * 2,
-        };
-        if pending > 0 && pending + len > pending_max {
+        if self.has_too_much_pending(len, class) {
             return Err(Refusal::Behind);
         }
         if self.gather_takes(len) {
@@ -454,9 +479,12 @@ impl Log {
         Some((segment.no, segment.end))
     }
 
+    /// Behind what is gathering now.
     fn head_takes(&self, len: usize) -> bool {
         let segment = self.head.and_then(|head| self.segments.get(&head));
-        segment.is_some_and(|segment| round_up((BATCH_HEADER + len) as u32) <= segment.room())
+        let gathering = self.commit.gather.as_ref().map_or(0, |gather| gather.bytes.len());
+        let wanted = round_up(gathering as u32) + round_up((BATCH_HEADER + len) as u32);
+        segment.is_some_and(|segment| wanted <= segment.room())
     }
 
     /// A segment's length that surely takes a record of `len` behind a manifest.

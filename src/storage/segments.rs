@@ -53,7 +53,7 @@ impl Log {
     /// A segment that nothing uses yet. Its file must be there, lest deletes wait behind publishes
     /// for a full disk; only the first of a log is filled while it is being made. The last one
     /// is not for publishes.
-    fn take_unused(&mut self, len_min: u32, class: Class) -> Result<SegmentNo, Refusal> {
+    pub(super) fn take_unused(&mut self, len_min: u32, class: Class) -> Result<SegmentNo, Refusal> {
         let is_full = self.full_until.is_some();
         let is_first = self.head.is_none() && !is_full;
         let unused = || self.segments.values().filter(|segment| segment.stage == Stage::Unused);

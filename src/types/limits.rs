@@ -161,7 +161,7 @@ pub const SEGMENT_BYTES_MAX: u32 = 256 * 1024 * 1024;
 pub const PACE_SEGMENT_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// A batch closes at this size; the next one gathers behind it.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes appended but not yet durable. At it publishes are refused until the disk has caught up.
+/// Bytes appended but not yet durable. At it publishes wait until the disk has caught up.
 pub const GATHER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Records that are made durable together (an atomic batch, a large message). Larger is refused.
 pub const ATOMIC_BYTES_MAX: usize = 72 * 1024 * 1024;
@@ -175,6 +175,8 @@ pub const FILTER_VERDICTS_KEPT: usize = 512;
 /// oldest goes.
 pub const READ_RUNS_KEPT: usize = 32;
 pub const READ_RUN_BYTES_KEPT: usize = 2 * 1024 * 1024;
+/// A stream nobody read from the disk for so long gives that memory back.
+pub const READ_RUNS_IDLE_NS: u64 = 10 * SECOND;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
 pub const KNOWN_TIMES_MAX: usize = 512;
 /// Deleted sequences that are listed one by one; the rest is only counted.
@@ -229,10 +231,6 @@ pub const DEDUP_PAUSE_NS: u64 = 100 * MILLISECOND;
 pub const STORED_HEADER_BYTES_MAX: usize = 64 * 1024 - 1;
 /// Messages one look at a stream's ages, ids or TTLs goes through; the rest waits for the next.
 pub const STREAM_TICK_MESSAGES: usize = 1024;
-/// Publishes of a stream that wait for a read (a counter's last value, a header of before the
-/// restart); more are refused with 429.
-pub const WAITING_PUBLISHES_MAX: usize = 1024;
-pub const WAITING_PUBLISH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Direct gets of a stream that wait for a read; more are answered with 429.
 pub const WAITING_GETS_MAX: usize = 1024;
 /// Messages of one direct get that go out before others have their turn.
@@ -253,6 +251,23 @@ pub const CONSUMER_RUN_MAX: u64 = 1 << 20;
 /// Bytes a push client with flow control may owe an answer for. The window begins at a sixteenth
 /// and doubles with each answer.
 pub const FLOW_WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The same for a stream that draws from another.
+pub const SOURCE_WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Deliveries of one origin that wait for the log or a read. More than a window and the request
+/// behind it; what is beyond is dropped and asked for again.
+pub const SOURCE_HELD_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// How long an origin is waited for: to answer, and between two signs of life. Its consumer beats
+/// once a second.
+pub const SOURCE_ANSWER_NS_MAX: u64 = SECOND;
+pub const SOURCE_SILENCE_NS_MAX: u64 = 3 * SECOND;
+/// Before an origin is asked, and before it is asked anew: soon, and after failures.
+pub const SOURCE_PAUSE_NS: u64 = 10 * MILLISECOND;
+pub const SOURCE_RETRY_NS_MIN: u64 = 100 * MILLISECOND;
+pub const SOURCE_RETRY_NS_MAX: u64 = 2 * SECOND;
+/// Messages behind the last positions of sources in the log, which a restart has to read.
+pub const SOURCE_CHECKPOINT_MESSAGES: u64 = 4096;
+/// Origins of a stream whose positions are remembered, those it no longer draws from among them.
+pub const SOURCE_POSITIONS_MAX: usize = 4096;
 /// The burst of a rate-limited consumer whose stream sets no message size.
 pub const RATE_BURST_BYTES: u64 = 1024 * 1024;
 /// A pull consumer nobody uses stays this much longer than its threshold, at random in between.
@@ -300,3 +315,35 @@ pub const SCHEDULES_TICK: usize = 256;
 pub const SCHEDULE_RETRY_NS: u64 = 50 * MILLISECOND;
 /// A schedule whose message was refused waits for so long.
 pub const SCHEDULE_REFUSED_NS: u64 = SECOND;
+
+/// Bytes that one chunk of a snapshot's stream may stand for (the format's own bound), and what
+/// it may take with its overhead. More is refused as corrupt.
+pub const S2_BLOCK_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const S2_CHUNK_BYTES_MAX: usize = S2_BLOCK_BYTES_MAX + S2_BLOCK_BYTES_MAX / 8;
+/// Bytes that go into one chunk of a snapshot written here.
+pub const SNAPSHOT_BLOCK_BYTES: usize = 256 * 1024;
+/// An entry of a restored archive: a message, or a consumer with all it has pending.
+pub const ARCHIVE_ENTRY_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const ARCHIVE_NAME_BYTES_MAX: usize = 64 * 1024 - 1;
+/// What a snapshot reads in one turn, and what a restore unpacks in one, before others have theirs.
+pub const SNAPSHOT_TURN_BYTES: usize = 512 * 1024;
+pub const RESTORE_TURN_BYTES: usize = 1024 * 1024;
+/// Sizes of chunks and of the window of a snapshot, as the reference bounds and fills them in.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 128 * 1024;
+pub const SNAPSHOT_CHUNK_BYTES_MIN: usize = 1024;
+pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 1024 * 1024;
+pub const SNAPSHOT_WINDOW_BYTES: usize = 8 * 1024 * 1024;
+pub const SNAPSHOT_WINDOW_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a snapshot waits for somebody to listen, and for acknowledgements.
+pub const SNAPSHOT_INTEREST_NS: u64 = 2 * SECOND;
+pub const SNAPSHOT_FLOW_NS: u64 = 5 * SECOND;
+/// Snapshots of one stream under way; another is refused.
+pub const SNAPSHOTS_MAX: usize = 8;
+/// Restores under way on one core; another is refused.
+pub const RESTORES_MAX: usize = 64;
+/// A restore that gets nothing for so long is given up.
+pub const RESTORE_IDLE_NS: u64 = 5 * SECOND;
+/// Bytes a client may have sent into a restore without an answer; more ends it.
+pub const RESTORE_WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What the consumers of a restored stream may take together.
+pub const RESTORE_CONSUMERS_BYTES_MAX: usize = 256 * 1024 * 1024;

@@ -1,5 +1,6 @@
 //! Identifiers in the form of NUIDs: 22 letters and digits.
 
+use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::types::Wall;
@@ -26,9 +27,23 @@ pub fn id_of(now: Wall, parts: &[&[u8]]) -> [u8; ID_LEN] {
     id
 }
 
+/// Eight letters and digits for a text, the same as the reference makes of it.
+pub fn hash_of(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    let letter = |byte: &u8| char::from(LETTERS[usize::from(byte % 62)]);
+    digest.iter().take(8).map(letter).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As nats-server 2.15.1 has them: a consumer in a source's header, a stream's identity.
+    #[test]
+    fn hashes_of_texts() {
+        assert_eq!(hash_of("dur"), "lS2bloCe");
+        assert_eq!(hash_of("2026-11-22T08:29:01.865193382Z"), "pZyGpk5H");
+    }
 
     #[test]
     fn ids_differ_by_time_and_by_part() {

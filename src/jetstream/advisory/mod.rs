@@ -7,8 +7,10 @@
 //! |---|---|
 //! | `consumer` | what happens to consumers and to their deliveries |
 //! | `stream` | what happens to streams |
+//! | `calls` | calls of the API, snapshots and restores, with who asked |
 //! | `id` | identifiers |
 
+mod calls;
 mod consumer;
 mod id;
 mod stream;
@@ -19,8 +21,9 @@ use super::context::Site;
 use super::outbox::{Outbox, Outgoing};
 use crate::types::{AccountId, Wall, json, rfc3339};
 
+pub use calls::{API_AUDIT, Transfer, TransferAdvisory, audit, client_info};
 pub use consumer::{AboutConsumer, Action, ConsumerAdvisory};
-pub use id::{ID_LEN, id_of};
+pub use id::{ID_LEN, hash_of, id_of};
 pub use stream::{AboutStream, BatchFate, StreamAction, StreamAdvisory};
 
 /// What all advisories have in common.
@@ -46,10 +49,15 @@ pub fn publish(
     kind: &str,
     what: &impl Serialize,
 ) {
+    let told = text(site, now, subject, kind, what);
+    out.publish(account, Outgoing::plain(subject.as_bytes(), &told));
+}
+
+/// The body of an advisory.
+fn text(site: &Site, now: Wall, subject: &str, kind: &str, what: &impl Serialize) -> Vec<u8> {
     let told = json::compact(what);
     let id = id_of(now, &[site.server_id.as_bytes(), subject.as_bytes(), &told]);
     let id = String::from_utf8_lossy(&id);
     let (timestamp, domain) = (rfc3339(now), site.domain.as_deref());
-    let frame = Frame { kind, id: &id, timestamp, what, domain };
-    out.publish(account, Outgoing::plain(subject.as_bytes(), &json::compact(&frame)));
+    json::compact(&Frame { kind, id: &id, timestamp, what, domain })
 }

@@ -152,9 +152,16 @@ impl<'a> Call<'a> {
     pub fn wants_no_body(&self) -> bool {
         match self {
             Self::Stream(call, _) => *call == StreamCall::Delete,
-            Self::Consumer { call, .. } => *call == ConsumerCall::Delete,
+            Self::Consumer { call, .. } => {
+                matches!(call, ConsumerCall::Delete | ConsumerCall::Info)
+            }
             _ => false,
         }
+    }
+
+    /// A request without a body is refused, whether there is such a stream or not.
+    pub fn wants_body(&self) -> bool {
+        matches!(self, Self::Stream(StreamCall::Snapshot, _))
     }
 
     /// A request for what is not there is not answered.

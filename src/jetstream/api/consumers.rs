@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::call::{Call, ConsumerCall};
-use super::requests::{ListRequest, PauseRequest, ResetRequest, UnpinRequest, body};
-use super::serve::{Reply, Served};
+use super::requests::{
+    ConsumersRequest, PauseRequest, ResetRequest, body, optional_body, unpin_body,
+};
+use super::serve::Served;
 use crate::jetstream::advisory::{Action, ID_LEN, id_of};
 use crate::jetstream::config::{
     Checked, ConsumerBounds, ConsumerConfig, ConsumerRequest, ConsumerSubject,
@@ -13,6 +15,7 @@ use crate::jetstream::consumer::Consumer;
 use crate::jetstream::context::{Gate, GateState};
 use crate::jetstream::core::JetStream;
 use crate::jetstream::error::ApiError;
+use crate::jetstream::ground::Reply;
 use crate::jetstream::hosted::Hosted;
 use crate::jetstream::info::{ConsumerInfo, Nothing, Page, PauseState, Success, answer};
 use crate::jetstream::letter::Request;
@@ -47,7 +50,7 @@ struct ResetDone {
 
 impl JetStream {
     pub(super) fn consumer_names(&mut self, slot: StreamSlot, request: &Request) -> Served {
-        let asked: ListRequest = body(&request.body, "JSApiConsumersRequest")?;
+        let asked: ConsumersRequest = optional_body(&request.body, "JSApiConsumersRequest")?;
         let Some(hosted) = self.hosted[slot.index as usize].as_deref() else { return Ok(None) };
         let names = hosted.seats.visible_names();
         let (page, range) = page_of(&asked, names.len(), NAMES_PAGE);
@@ -62,7 +65,7 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Served {
-        let asked: ListRequest = body(&request.body, "JSApiConsumersRequest")?;
+        let asked: ConsumersRequest = optional_body(&request.body, "JSApiConsumersRequest")?;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
         let names: Vec<String> =
             hosted.seats.visible_names().into_iter().map(str::to_owned).collect();
@@ -179,7 +182,7 @@ impl JetStream {
     ) -> Served {
         let at = self.write_consumer(slot, name, now, gate)?;
         let info = self.info_of(slot, name, now, gate)?;
-        Ok(Some(Reply { body: answer("consumer_create", &info), at }))
+        Ok(Some(Reply::when(at, answer("consumer_create", &info))))
     }
 
     fn info_of(
@@ -211,7 +214,12 @@ impl JetStream {
         let Some(at) = hosted.seats.find(name) else {
             // The reference does not answer this one.
             let is_reset = call == ConsumerCall::Reset;
-            return if is_reset { Ok(None) } else { Err(ApiError::consumer_not_found()) };
+            if is_reset {
+                return Ok(None);
+            }
+            Call::Consumer { call, stream: "", consumer: name }
+                .check_body(&request.body, self.ground.site.mode())?;
+            return Err(ApiError::consumer_not_found());
         };
         let reply = match call {
             ConsumerCall::Info => {
@@ -220,7 +228,7 @@ impl JetStream {
             }
             ConsumerCall::Delete => {
                 let at = self.remove_consumer(slot, name, now, gate)?;
-                Reply { body: answer("consumer_delete", &Success::YES), at }
+                Reply::when(at, answer("consumer_delete", &Success::YES))
             }
             ConsumerCall::Pause => self.pause(slot, at, name, request, now, gate)?,
             ConsumerCall::Reset => {
@@ -231,10 +239,10 @@ impl JetStream {
                 let at = self.write_consumer(slot, name, now, gate)?;
                 let info = self.info_of(slot, name, now, gate)?;
                 let done = ResetDone { info, reset_seq: reset.0 };
-                Reply { body: answer("consumer_reset", &done), at }
+                Reply::when(at, answer("consumer_reset", &done))
             }
             ConsumerCall::Unpin => {
-                let asked: UnpinRequest = body(&request.body, "JSApiConsumerUnpinRequest")?;
+                let asked = unpin_body(&request.body)?;
                 let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
                 let Some(seat) = hosted.seats.get_mut(at) else { return Ok(None) };
                 seat.consumer.unpin(&mut context, &asked.group)?;
@@ -255,14 +263,14 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Result<Reply, ApiError> {
-        let asked: PauseRequest = body(&request.body, "JSApiConsumerPauseRequest")?;
+        let asked: PauseRequest = optional_body(&request.body, "JSApiConsumerPauseRequest")?;
         let missing = ApiError::consumer_not_found;
         let (hosted, mut context) = self.at(slot, now, gate).ok_or_else(missing)?;
         let seat = hosted.seats.get_mut(at).ok_or_else(missing)?;
         let state: PauseState = seat.consumer.pause(&mut context, asked.pause_until);
         self.after_consumer(slot, at, now, gate);
         let at = self.write_consumer(slot, name, now, gate)?;
-        Ok(Reply { body: answer("consumer_pause", &state), at })
+        Ok(Reply::when(at, answer("consumer_pause", &state)))
     }
 
     /// Ends a consumer. The batch that must be settled before anyone is told.
@@ -291,7 +299,7 @@ impl JetStream {
 }
 
 /// What the subject of a request names.
-fn subject_of<'a>(call: &Call<'a>) -> (&'a str, ConsumerSubject<'a>) {
+pub(super) fn subject_of<'a>(call: &Call<'a>) -> (&'a str, ConsumerSubject<'a>) {
     match *call {
         Call::ConsumerCreateDurable { stream, consumer: name } => {
             (stream, ConsumerSubject::Durable { name })
@@ -309,7 +317,7 @@ fn new_name(now: Now, salt: usize) -> String {
     String::from_utf8_lossy(&id[ID_LEN - 8..]).into_owned()
 }
 
-fn page_of(asked: &ListRequest, total: usize, limit: usize) -> (Page, std::ops::Range<usize>) {
+fn page_of(asked: &ConsumersRequest, total: usize, limit: usize) -> (Page, std::ops::Range<usize>) {
     let offset = usize::try_from(asked.offset).unwrap_or(0).min(total);
     let page = Page { total: total as u64, offset: offset as u64, limit: limit as u64 };
     (page, offset..(offset + limit).min(total))

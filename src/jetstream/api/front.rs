@@ -8,16 +8,15 @@ use serde_json::value::RawValue;
 
 use super::call::{Call, StreamCall};
 use super::level::check_level;
-use super::requests::{ListRequest, body};
+use super::requests::{RestoreRequest, StreamsRequest, is_nothing, optional_body};
 use crate::jetstream::config::{
-    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest,
+    API_LEVEL, Mode, Storage, StreamBounds, StreamConfig, StreamRequest, parse,
 };
 use crate::jetstream::error::ApiError;
-use crate::jetstream::ground::Ground;
+use crate::jetstream::ground::{Ground, Reply};
 use crate::jetstream::info::{AccountInfo, AccountLimits, ApiStats, Page, Tier, answer};
 use crate::jetstream::letter::{Letter, Posting, Request, StreamCard, Usage};
-use crate::jetstream::outbox::Outgoing;
-use crate::jetstream::registry::{Registry, Stage};
+use crate::jetstream::registry::{Entry, Registry, Stage};
 use crate::storage::Lsn;
 use crate::types::pattern::overlap;
 use crate::types::{AccountId, Now, ShardId, json};
@@ -63,11 +62,7 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     pub fn reply(&mut self, request: &Request, body: &[u8]) {
-        if !request.reply.is_empty() {
-            let message = Outgoing::plain(&request.reply, body);
-            let outbox = self.ground.outbox(None);
-            outbox.publish_timed(request.account(), Lsn(0), message, request.timed());
-        }
+        self.ground.answer(None, request, &Reply::now(body.to_vec()), self.now.wall);
     }
 
     fn post(&mut self, to: ShardId, letter: Letter) {
@@ -105,6 +100,7 @@ impl Front {
             Call::StreamNames | Call::StreamList => self.list(request, &call, desk),
             Call::StreamCreate(name) => self.create(request, name, &call, desk),
             Call::StreamUpdate(name) => self.update(request, name, &call, desk),
+            Call::Stream(StreamCall::Restore, name) => self.restore(request, name, &call, desk),
             _ => self.pass_on(request, &call, desk),
         }
     }
@@ -128,16 +124,19 @@ impl Front {
         if call.wants_cluster() {
             return self.refuse(&request, call, &ApiError::cluster_required(), desk);
         }
-        if call.wants_no_body() && !request.body.is_empty() {
-            return self.refuse(&request, call, &ApiError::not_empty_request(), desk);
+        if let Err(error) = call.check_empty(&request.body) {
+            return self.refuse(&request, call, &error, desk);
+        }
+        if call.wants_body() && is_nothing(&request.body) {
+            return self.refuse(&request, call, &ApiError::bad_request(), desk);
         }
         let account = request.account();
-        let Some(entry) = self.registry.get_mut(account, name) else {
-            return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
+        let found = self.registry.get_mut(account, name);
+        let Some(entry) =
+            found.filter(|entry| !matches!(entry.stage, Stage::Leaving | Stage::Restoring))
+        else {
+            return self.refuse_missing(&request, call, desk);
         };
-        if entry.stage == Stage::Leaving {
-            return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
-        }
         let owner = entry.owner;
         if let Call::Stream(StreamCall::Delete, _) = call {
             entry.stage = Stage::Leaving;
@@ -146,21 +145,38 @@ impl Front {
         desk.post(owner, Letter::Request(request));
     }
 
+    /// There is no such stream, which is told if nothing else is wrong.
+    fn refuse_missing(&mut self, request: &Request, call: &Call<'_>, desk: &mut Desk<'_>) {
+        let checked = call.check_body(&request.body, desk.ground.site.mode());
+        let error = checked.err().unwrap_or_else(ApiError::stream_not_found);
+        self.refuse(request, call, &error, desk);
+    }
+
     /// The configuration a request asks for, checked and completed.
     fn checked(
         &self,
         request: &Request,
-        name: &str,
+        call: &Call<'_>,
+        existing: Option<&StreamConfig>,
+        desk: &Desk<'_>,
+    ) -> Result<StreamConfig, ApiError> {
+        let asked = StreamRequest::parse(&request.body, desk.ground.site.mode())?;
+        let account = request.account();
+        let config = self.judged(account, call, asked, existing, desk)?;
+        self.check_room(account, &config, desk)?;
+        Ok(config)
+    }
+
+    /// A configuration, judged by itself.
+    fn judged(
+        &self,
+        account: AccountId,
+        call: &Call<'_>,
+        asked: StreamRequest,
         existing: Option<&StreamConfig>,
         desk: &Desk<'_>,
     ) -> Result<StreamConfig, ApiError> {
         let site = &desk.ground.site;
-        let asked = StreamRequest::parse(&request.body, site.mode())?;
-        if asked.config.name != name {
-            return Err(ApiError::stream_mismatch());
-        }
-        refuse_what_is_missing(&asked.config)?;
-        let account = request.account();
         let find = |name: &str| self.registry.get(account, name).map(|entry| &entry.config);
         let bounds = StreamBounds {
             pedantic: asked.pedantic,
@@ -168,17 +184,40 @@ impl Front {
             account: &AccountLimits::default(),
             find: &find,
         };
-        let config = match existing {
-            None => asked.config.check_create(&bounds)?,
-            Some(existing) => asked.config.check_update(existing, &bounds)?,
+        let (Call::StreamCreate(name) | Call::StreamUpdate(name)) = *call else {
+            return Err(ApiError::bad_request());
         };
-        let mut others = self.registry.of_account(account).filter(|(other, _)| *other != name);
-        let is_taken = others.any(|(_, other)| shares_subjects(&config, &other.config));
-        if is_taken {
+        let is_named = asked.config.name == name;
+        if let Call::StreamCreate(_) = call {
+            return match is_named {
+                true => asked.config.check_create(&bounds),
+                false => Err(ApiError::stream_mismatch()),
+            };
+        }
+        // An update tells first what else is wrong.
+        match existing {
+            Some(existing) if is_named => asked.config.check_update(existing, &bounds),
+            _ => {
+                asked.config.check_form(&bounds)?;
+                let missing = ApiError::stream_not_found();
+                Err(if is_named { missing } else { ApiError::stream_mismatch() })
+            }
+        }
+    }
+
+    /// No other stream has its subjects, and its bytes can be reserved.
+    fn check_room(
+        &self,
+        account: AccountId,
+        config: &StreamConfig,
+        desk: &Desk<'_>,
+    ) -> Result<(), ApiError> {
+        let mut others =
+            self.registry.of_account(account).filter(|(other, _)| *other != config.name);
+        if others.any(|(_, other)| shares_subjects(config, &other.config)) {
             return Err(ApiError::stream_subject_overlap());
         }
-        self.check_reservation(account, &config, desk)?;
-        Ok(config)
+        self.check_reservation(account, config, desk)
     }
 
     /// A stream reserves its `max_bytes` of what the server may use.
@@ -211,33 +250,82 @@ impl Front {
             self.registry.wait(request);
             return;
         }
-        let config = match self.checked(&request, name, None, desk) {
+        let config = match self.checked(&request, call, None, desk) {
             Ok(config) => config,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
         let (owner, incarnation) = match self.registry.get(account, name) {
-            Some(entry) if entry.config == config => (entry.owner, entry.incarnation),
+            Some(entry) if entry.config == config && entry.stage != Stage::Restoring => {
+                (entry.owner, entry.incarnation)
+            }
             Some(_) => {
                 let error = ApiError::stream_name_exist();
                 return self.refuse(&request, call, &error, desk);
             }
-            None => self.registry.reserve(account, config.clone(), desk.now.wall),
+            None => self.registry.reserve(account, config.clone(), Stage::Making, desk.now.wall),
         };
         let card = card(&request, &config, incarnation);
         desk.post(owner, Letter::Create { card, request });
     }
 
-    fn update(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
+    /// A stream that will come out of a snapshot: its name is reserved, its owner takes it in.
+    fn restore(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
         let account = request.account();
-        let found = self.registry.get(account, name).filter(|entry| entry.stage != Stage::Leaving);
-        let Some(entry) = found else {
-            return self.refuse(&request, call, &ApiError::stream_not_found(), desk);
-        };
-        let (owner, incarnation) = (entry.owner, entry.incarnation);
-        let config = match self.checked(&request, name, Some(&entry.config), desk) {
+        if self.registry.get(account, name).is_some_and(|entry| entry.stage == Stage::Leaving) {
+            self.registry.wait(request);
+            return;
+        }
+        let config = match self.restorable(&request, name, desk) {
             Ok(config) => config,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
+        let (config_kept, stage) = (config.clone(), Stage::Restoring);
+        let reserved = self.registry.reserve(account, config_kept, stage, desk.now.wall);
+        let (owner, incarnation) = reserved;
+        let card = card(&request, &config, incarnation);
+        desk.post(owner, Letter::Restore { card, request });
+    }
+
+    /// The configuration of a stream that may be restored.
+    fn restorable(
+        &self,
+        request: &Request,
+        name: &str,
+        desk: &Desk<'_>,
+    ) -> Result<StreamConfig, ApiError> {
+        if is_nothing(&request.body) {
+            return Err(ApiError::bad_request());
+        }
+        let mode = desk.ground.site.mode();
+        let root = "JSApiStreamRestoreRequest";
+        let mut config = parse::<RestoreRequest>(&request.body, mode, root)?.config;
+        if config.name.is_empty() {
+            config.name = name.into();
+        }
+        if config.name != name {
+            return Err(ApiError::stream_mismatch());
+        }
+        let asked = StreamRequest { config, pedantic: false };
+        let create = Call::StreamCreate(name);
+        let config = self.judged(request.account(), &create, asked, None, desk)?;
+        self.check_room(request.account(), &config, desk)?;
+        match self.registry.get(request.account(), name) {
+            Some(_) => Err(ApiError::stream_name_exist_restore_failed()),
+            None => Ok(config),
+        }
+    }
+
+    fn update(&mut self, request: Request, name: &str, call: &Call<'_>, desk: &mut Desk<'_>) {
+        let account = request.account();
+        let is_there = |entry: &&Entry| matches!(entry.stage, Stage::Making | Stage::Live);
+        let found = self.registry.get(account, name).filter(is_there);
+        let home = found.map(|entry| (entry.owner, entry.incarnation));
+        let existing = found.map(|entry| &entry.config);
+        let config = match self.checked(&request, call, existing, desk) {
+            Ok(config) => config,
+            Err(error) => return self.refuse(&request, call, &error, desk),
+        };
+        let Some((owner, incarnation)) = home else { return };
         if let Some(entry) = self.registry.get_mut(account, name) {
             entry.config = config.clone();
         }
@@ -247,7 +335,9 @@ impl Front {
 
     /// NAMES and LIST: the streams whose subjects have something in common with the one asked for.
     fn list(&mut self, request: Request, call: &Call<'_>, desk: &mut Desk<'_>) {
-        let asked: ListRequest = match body(&request.body, "JSApiStreamListRequest") {
+        let is_list = *call == Call::StreamList;
+        let root = if is_list { "JSApiStreamListRequest" } else { "JSApiStreamNamesRequest" };
+        let asked: StreamsRequest = match optional_body(&request.body, root) {
             Ok(asked) => asked,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
@@ -259,7 +349,6 @@ impl Front {
         let streams = self.registry.of_account(request.account());
         let live = streams.filter(|(_, entry)| entry.stage == Stage::Live && wanted(&entry.config));
         let names: Vec<String> = live.map(|(name, _)| name.to_owned()).collect();
-        let is_list = *call == Call::StreamList;
         let limit = if is_list { LIST_PAGE } else { NAMES_PAGE };
         let offset = usize::try_from(asked.offset).unwrap_or(0).min(names.len());
         let page = &names[offset..(offset + limit).min(names.len())];
@@ -347,11 +436,12 @@ impl Front {
         match letter {
             Letter::Created(card) => {
                 if let Some(entry) = self.registry.get_mut(card.account(), &card.name)
-                    && entry.stage == Stage::Making
+                    && entry.stage != Stage::Leaving
                 {
                     entry.stage = Stage::Live;
                 }
             }
+            Letter::Unchanged { kept, refused } => self.keep(kept, &refused),
             Letter::Refused { account, name, incarnation }
             | Letter::Deleted { account, name, incarnation } => {
                 self.registry.forget(AccountId(account), &name, incarnation);
@@ -370,6 +460,19 @@ impl Front {
         }
     }
 
+    /// The owner did not take an update: the registry has the stream as it was again, unless it
+    /// has let it change once more since.
+    fn keep(&mut self, kept: StreamCard, refused: &[u8]) {
+        let Some((card, config)) = read(kept) else { return };
+        let account = card.account();
+        if let Some(entry) = self.registry.get_mut(account, &card.name)
+            && entry.incarnation == card.incarnation
+            && json::compact(&entry.config) == refused
+        {
+            entry.config = config;
+        }
+    }
+
     /// Requests that waited for a name or for the reports.
     fn look_again(&mut self, desk: &mut Desk<'_>) {
         if self.registry.is_complete() {
@@ -377,17 +480,6 @@ impl Front {
                 self.on_request(request, desk);
             }
         }
-    }
-}
-
-/// What this server cannot do yet is refused by name.
-fn refuse_what_is_missing(config: &StreamConfig) -> Result<(), ApiError> {
-    let missing = [(config.mirror.is_some(), "mirrors"), (!config.sources.is_empty(), "sources")];
-    match missing.iter().find(|(is_asked, _)| *is_asked) {
-        Some((_, what)) => {
-            Err(ApiError::stream_invalid_config(format_args!("{what} are not supported yet")))
-        }
-        None => Ok(()),
     }
 }
 

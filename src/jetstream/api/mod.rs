@@ -5,6 +5,7 @@
 //! | `call` | which call a subject names |
 //! | `front` | shard 0: the registry, lists, and the way to a stream's core |
 //! | `serve` `consumers` | the stream's core: calls about it, and about its consumers |
+//! | `snapshots` | the stream's core: snapshots and restores |
 //! | `stored` | a message as it is answered |
 //! | `requests` `refusals` `level` | bodies of requests, and what is refused |
 
@@ -15,7 +16,9 @@ mod level;
 mod refusals;
 mod requests;
 mod serve;
+mod snapshots;
 mod stored;
 
 pub use call::{API_PATTERNS, Call};
 pub use serve::error_of;
+pub use snapshots::RESTORING_KEY;

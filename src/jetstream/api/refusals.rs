@@ -15,6 +15,20 @@ struct NoConsumers {
 }
 
 #[derive(Serialize)]
+struct NoNames {
+    #[serde(flatten)]
+    page: Page,
+    streams: Option<()>,
+}
+
+#[derive(Serialize)]
+struct NoStreams {
+    #[serde(flatten)]
+    page: Page,
+    streams: [(); 0],
+}
+
+#[derive(Serialize)]
 struct NotPurged {
     purged: u64,
 }
@@ -71,6 +85,12 @@ impl Call<'_> {
         let kind = self.kind();
         match self {
             Self::Stream(StreamCall::Info, _) => refusal(kind, error, &Page::default()),
+            Self::StreamNames => {
+                refusal(kind, error, &NoNames { page: Page::default(), streams: None })
+            }
+            Self::StreamList => {
+                refusal(kind, error, &NoStreams { page: Page::default(), streams: [] })
+            }
             Self::Stream(StreamCall::Purge, _) => refusal(kind, error, &NotPurged { purged: 0 }),
             Self::Stream(StreamCall::Restore, _) => {
                 refusal(kind, error, &NotRestored { deliver_subject: "" })

@@ -1,13 +1,27 @@
 //! The bodies of requests that are not configurations (facts/jetstream-api.md §2).
 
-use crate::jetstream::config::{Mode, Moment, Wire, object, parse};
+use super::call::{Call, ConsumerCall, StreamCall};
+use super::consumers::subject_of;
+use crate::jetstream::config::json::Node;
+use crate::jetstream::config::wire::Problem;
+use crate::jetstream::config::{ConsumerRequest, Mode, Moment, StreamConfig, Wire, object, parse};
 use crate::jetstream::error::ApiError;
+use crate::jetstream::stream::{
+    InfoRequest, MessageDeleteRequest, MessageGetRequest, PurgeRequest,
+};
 
 object! {
-    /// STREAM.NAMES, STREAM.LIST, CONSUMER.NAMES, CONSUMER.LIST.
-    pub struct ListRequest as "server.JSApiStreamListRequest" {
+    /// STREAM.NAMES and STREAM.LIST.
+    pub struct StreamsRequest as "server.JSApiStreamListRequest" {
         offset: i64 = filled "offset" as "int",
         subject: String = filled "subject",
+    }
+}
+
+object! {
+    /// CONSUMER.NAMES and CONSUMER.LIST.
+    pub struct ConsumersRequest as "server.JSApiConsumersRequest" {
+        offset: i64 = filled "offset" as "int",
     }
 }
 
@@ -29,7 +43,111 @@ object! {
     }
 }
 
-/// A request's body; an empty one asks for nothing in particular.
+object! {
+    pub struct RestoreRequest as "server.JSApiStreamRestoreRequest" {
+        config: StreamConfig = always "config",
+        /// What the archive tells counts, here and in the reference.
+        state: Unread = filled "state",
+    }
+}
+
+/// A value that is accepted whatever it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub struct Unread;
+
+impl Wire for Unread {
+    fn read(&mut self, _: &Node<'_>, _: Mode) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        true
+    }
+
+    fn go_type() -> String {
+        "server.StreamState".into()
+    }
+}
+
+/// A body that must say something.
 pub fn body<T: Wire>(text: &[u8], root: &str) -> Result<T, ApiError> {
+    if is_nothing(text) {
+        return Err(ApiError::bad_request());
+    }
     parse(text, Mode::Strict, root)
+}
+
+/// A body that may be left out. What is neither an object nor a list is passed over, as the
+/// reference does.
+pub fn optional_body<T: Wire>(text: &[u8], root: &str) -> Result<T, ApiError> {
+    match text.trim_ascii_start().first() {
+        Some(b'{' | b'[') => parse(text, Mode::Strict, root),
+        _ => Ok(T::default()),
+    }
+}
+
+/// The body of an UNPIN. The reference reads it with another reader, which knows no offsets.
+pub fn unpin_body(text: &[u8]) -> Result<UnpinRequest, ApiError> {
+    const ROOT: &str = "JSApiConsumerUnpinRequest";
+    if text.trim_ascii().is_empty() {
+        return Err(ApiError::invalid_json("unexpected end of JSON input"));
+    }
+    let asked: UnpinRequest = parse(text, Mode::Lenient, ROOT).map_err(|error| {
+        let (text, _) =
+            error.description.split_once(" at offset ").unwrap_or((&error.description, ""));
+        let text = text.trim_start_matches("invalid JSON: ");
+        let text = text.replace("unexpected EOF", "unexpected end of JSON input");
+        ApiError::invalid_json(text)
+    })?;
+    if asked.group.is_empty() {
+        return Err(ApiError::invalid_json("consumer group not specified"));
+    }
+    Ok(asked)
+}
+
+/// Nothing at all, or an object without members.
+pub fn is_nothing(text: &[u8]) -> bool {
+    let inside = text.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    text.is_empty() || inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+impl Call<'_> {
+    /// A request whose body must ask for nothing, and does.
+    pub fn check_empty(&self, text: &[u8]) -> Result<(), ApiError> {
+        match self.wants_no_body() && !is_nothing(text) {
+            true => Err(ApiError::not_empty_request()),
+            false => Ok(()),
+        }
+    }
+
+    /// What is wrong with the body of a call, whether or not there is what it is about: the
+    /// reference judges it before it looks.
+    pub fn check_body(&self, text: &[u8], mode: Mode) -> Result<(), ApiError> {
+        match *self {
+            Self::Stream(StreamCall::Info, _) => {
+                optional_body::<InfoRequest>(text, "JSApiStreamInfoRequest").map(drop)
+            }
+            Self::Stream(StreamCall::Purge, _) => {
+                optional_body::<PurgeRequest>(text, "JSApiStreamPurgeRequest").map(drop)
+            }
+            Self::Stream(StreamCall::MessageGet, _) => {
+                body::<MessageGetRequest>(text, "JSApiMsgGetRequest")?.single().map(drop)
+            }
+            Self::Stream(StreamCall::MessageDelete, _) => {
+                body::<MessageDeleteRequest>(text, "JSApiMsgDeleteRequest").map(drop)
+            }
+            Self::ConsumerNames(_) | Self::ConsumerList(_) => {
+                optional_body::<ConsumersRequest>(text, "JSApiConsumersRequest").map(drop)
+            }
+            Self::ConsumerCreate { .. } | Self::ConsumerCreateDurable { .. } => {
+                let (stream, subject) = subject_of(self);
+                ConsumerRequest::parse(text, mode)?.resolve(stream, subject).map(drop)
+            }
+            Self::Consumer { call: ConsumerCall::Pause, .. } => {
+                optional_body::<PauseRequest>(text, "JSApiConsumerPauseRequest").map(drop)
+            }
+            Self::Consumer { call: ConsumerCall::Unpin, .. } => unpin_body(text).map(drop),
+            _ => Ok(()),
+        }
+    }
 }

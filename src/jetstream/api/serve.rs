@@ -3,35 +3,24 @@
 use serde::Serialize;
 
 use super::call::{Call, StreamCall};
-use super::requests::body;
+use super::requests::{body, optional_body};
 use super::stored::{Found, StoredMessage};
 use crate::jetstream::advisory::StreamAction;
 use crate::jetstream::config::{Mode, StreamConfig};
 use crate::jetstream::context::Gate;
 use crate::jetstream::core::JetStream;
 use crate::jetstream::error::ApiError;
+use crate::jetstream::ground::Reply;
+use crate::jetstream::headers;
 use crate::jetstream::info::{ClusterInfo, StreamCreated, Success, answer};
 use crate::jetstream::letter::{Letter, Request, StreamCard};
-use crate::jetstream::outbox::Outgoing;
 use crate::jetstream::stream::{
-    Got, InfoRequest, MessageDeleteRequest, MessageGetRequest, PurgeRequest, Stream,
+    Got, IDENTITY_HEADER, InfoRequest, MessageDeleteRequest, MessageGetRequest, PurgeRequest,
+    Stream,
 };
 use crate::jetstream::target::StreamSlot;
 use crate::storage::{Lsn, Refusal, StreamId};
-use crate::types::{AccountId, Now, ShardId};
-
-/// An answer, and the batch that must be settled before it goes out.
-pub struct Reply {
-    pub body: Vec<u8>,
-    pub at: Lsn,
-}
-
-impl Reply {
-    /// Tells nothing that is not on disk yet.
-    pub fn now(body: Vec<u8>) -> Self {
-        Self { body, at: Lsn(0) }
-    }
-}
+use crate::types::{AccountId, Now, ShardId, json};
 
 /// `None`: the answer comes later, or there is none.
 pub type Served = Result<Option<Reply>, ApiError>;
@@ -51,16 +40,36 @@ impl JetStream {
         let found = self.find(request.account(), name);
         let served = match found {
             None => Err(ApiError::stream_not_found()),
-            Some(slot) => self.serve_call(slot, &call, request, now, gate),
+            Some(slot) => match self.check_identity(slot, request) {
+                Err(error) => Err(error),
+                Ok(told) => {
+                    let served = self.serve_call(slot, &call, request, now, gate);
+                    served.map(|reply| reply.map(|reply| Reply { headers: told, ..reply }))
+                }
+            },
         };
         match served {
             Ok(None) => {}
-            Ok(Some(reply)) => self.reply(found, request, &reply),
+            Ok(Some(reply)) => self.reply(found, request, &reply, now),
             Err(error) => {
                 self.post(ShardId(0), Letter::Failed);
-                self.reply(found, request, &Reply::now(call.refusal(&error)));
+                self.reply(found, request, &Reply::now(call.refusal(&error)), now);
             }
         }
+    }
+
+    /// A stream that draws from this one may name which one it means, of those that had the name.
+    /// The headers of the answer: who is asked so says who it is.
+    fn check_identity(&self, slot: StreamSlot, request: &Request) -> Result<Vec<u8>, ApiError> {
+        let mut told = Vec::new();
+        let Some(meant) = headers::get(&request.headers, IDENTITY_HEADER) else { return Ok(told) };
+        let Some(hosted) = self.hosted[slot.index as usize].as_deref() else { return Ok(told) };
+        let identity = hosted.stream.identity();
+        if !meant.is_empty() && meant != identity.as_bytes() {
+            return Err(ApiError::consumer_stream_identity_mismatch(identity));
+        }
+        headers::append(&mut told, IDENTITY_HEADER, identity.as_bytes());
+        Ok(told)
     }
 
     pub(in crate::jetstream) fn reply(
@@ -68,14 +77,10 @@ impl JetStream {
         slot: Option<StreamSlot>,
         request: &Request,
         reply: &Reply,
+        now: Now,
     ) {
-        if request.reply.is_empty() {
-            return;
-        }
         let log = slot.and_then(|slot| self.hosted[slot.index as usize].as_ref()?.log);
-        let message = Outgoing::plain(&request.reply, &reply.body);
-        let outbox = self.ground.outbox(log);
-        outbox.publish_timed(request.account(), reply.at, message, request.timed());
+        self.ground.answer(log, request, reply, now.wall);
     }
 
     fn serve_call(
@@ -113,10 +118,8 @@ impl JetStream {
             StreamCall::Purge => self.purge(slot, request, now, gate)?,
             StreamCall::MessageGet => return self.message_get(slot, request, now, gate),
             StreamCall::MessageDelete => self.message_delete(slot, request, now, gate)?,
-            StreamCall::Snapshot | StreamCall::Restore => {
-                return Err(ApiError::stream_general("snapshots are not supported yet"));
-            }
-            StreamCall::Delete => return Ok(None),
+            StreamCall::Snapshot => return self.begin_export(slot, request, now, gate),
+            StreamCall::Delete | StreamCall::Restore => return Ok(None),
             StreamCall::LeaderStepDown
             | StreamCall::PeerRemove
             | StreamCall::PeerEvacuate
@@ -133,7 +136,7 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Served {
-        let asked: InfoRequest = body(&request.body, "JSApiStreamInfoRequest")?;
+        let asked: InfoRequest = optional_body(&request.body, "JSApiStreamInfoRequest")?;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
         let Some(mut page) = hosted.stream.info(&mut context, &asked) else {
             hosted.parked.push(Letter::Request(request.clone()));
@@ -144,7 +147,7 @@ impl JetStream {
             info.cluster = Some(ClusterInfo { leader: context.site.server_name.clone() });
         }
         let at = hosted.stream.appended();
-        Ok(Some(Reply { body: answer("stream_info", &page), at }))
+        Ok(Some(Reply::when(at, answer("stream_info", &page))))
     }
 
     fn message_get(
@@ -177,14 +180,14 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Result<Reply, ApiError> {
-        let asked: PurgeRequest = body(&request.body, "JSApiStreamPurgeRequest")?;
+        let asked: PurgeRequest = optional_body(&request.body, "JSApiStreamPurgeRequest")?;
         let Some((hosted, mut context)) = self.at(slot, now, gate) else {
             return Err(ApiError::stream_not_found());
         };
         let purged = hosted.stream.purge(&mut context, &asked)?;
         let at = hosted.stream.appended();
         self.tell_of_purge(slot, now, gate);
-        Ok(Reply { body: answer("stream_purge", &Purged { success: true, purged }), at })
+        Ok(Reply::when(at, answer("stream_purge", &Purged { success: true, purged })))
     }
 
     fn message_delete(
@@ -201,7 +204,7 @@ impl JetStream {
         hosted.stream.delete_message(&mut context, &asked)?;
         let at = hosted.stream.appended();
         self.tell_of_purge(slot, now, gate);
-        Ok(Reply { body: answer("stream_msg_delete", &Success::YES), at })
+        Ok(Reply::when(at, answer("stream_msg_delete", &Success::YES)))
     }
 
     /// Makes a stream. One that is there already answers all the same: the registry saw that it is
@@ -224,7 +227,7 @@ impl JetStream {
                 self.post(ShardId(0), Letter::Refused { account, name, incarnation });
                 let call = Call::StreamCreate(&card.name);
                 let error = error_of(refusal);
-                self.reply(None, request, &Reply::now(call.refusal(&error)));
+                self.reply(None, request, &Reply::now(call.refusal(&error)), now);
             }
         }
     }
@@ -244,11 +247,16 @@ impl JetStream {
         Ok(self.adopt(log, stream))
     }
 
-    /// Answers a create or update with what the stream is now.
+    /// Answers a create, an update or the end of a restore with what the stream is now.
     pub fn tell(&mut self, request: &Request, now: Now, gate: &mut dyn Gate) {
         let domain = self.ground.site.domain.clone();
         let Some(call) = Call::parse(&request.subject, domain.as_deref()) else { return };
-        let (Call::StreamCreate(name) | Call::StreamUpdate(name)) = call else { return };
+        let (Call::StreamCreate(name)
+        | Call::StreamUpdate(name)
+        | Call::Stream(StreamCall::Restore, name)) = call
+        else {
+            return;
+        };
         let Some(slot) = self.find(request.account(), name) else { return };
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let page = hosted.stream.info(&mut context, &InfoRequest::default());
@@ -262,9 +270,10 @@ impl JetStream {
         let at = hosted.stream.appended();
         let body = match call {
             Call::StreamCreate(_) => answer(call.kind(), &StreamCreated::new(info)),
+            Call::Stream(..) => answer("stream_create", &info),
             _ => answer(call.kind(), &info),
         };
-        self.reply(Some(slot), request, &Reply { body, at });
+        self.reply(Some(slot), request, &Reply::when(at, body), now);
     }
 
     /// Changes a stream; the registry has checked that it may be.
@@ -274,10 +283,22 @@ impl JetStream {
         let domain = self.ground.site.domain.clone();
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let before = hosted.subscriptions(domain.as_deref());
-        if let Err(refusal) = hosted.stream.update(&mut context, config) {
-            let call = Call::StreamUpdate(&card.name);
-            let error = error_of(refusal);
-            return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
+        let seats = hosted.seats.iter().map(|(_, seat)| &seat.consumer);
+        let consumers: Vec<_> = seats
+            .filter(|consumer| !consumer.is_direct())
+            .map(|consumer| (consumer.name(), consumer.config()))
+            .collect();
+        let consumers = consumers.iter().map(|(name, config)| (*name, config));
+        let fits = config.check_consumers(consumers);
+        let updated =
+            fits.and_then(|()| hosted.stream.update(&mut context, config).map_err(error_of));
+        if let Err(error) = updated {
+            let kept = json::compact(hosted.stream.config());
+            let kept = StreamCard { config: kept, ..card.clone() };
+            self.post(ShardId(0), Letter::Unchanged { kept, refused: card.config.clone() });
+            self.post(ShardId(0), Letter::Failed);
+            let body = Call::StreamUpdate(&card.name).refusal(&error);
+            return self.reply(Some(slot), request, &Reply::now(body), now);
         }
         self.resubscribe(&before, slot);
         self.advise_stream(slot, StreamAction::Modify, now, gate);
@@ -296,16 +317,11 @@ impl JetStream {
             Ok(at) => at,
             Err(refusal) => {
                 let error = error_of(refusal);
-                return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)));
+                return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)), now);
             }
         };
         let body = answer("stream_delete", &Success::YES);
-        let message = Outgoing::plain(&request.reply, &body);
-        let log = at.0;
-        if !request.reply.is_empty() {
-            let outbox = self.ground.outbox(log);
-            outbox.publish_timed(request.account(), at.1, message, request.timed());
-        }
+        self.ground.answer(at.0, request, &Reply::when(at.1, body), now.wall);
     }
 }
 

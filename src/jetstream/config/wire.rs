@@ -32,9 +32,15 @@ pub fn parse_with(
     root: &str,
     mut read: impl FnMut(&Node<'_>) -> Result<(), Problem>,
 ) -> Result<(), ApiError> {
+    let strange = std::str::from_utf8(text).err().map(|error| text[error.valid_up_to()]);
     let text = String::from_utf8_lossy(text);
     for node in json::values(&text) {
-        let node = node.map_err(ApiError::invalid_json)?;
+        // The reader met the replacement of the byte that is no text.
+        let told = |said: String| match strange {
+            Some(byte) => said.replace("'\u{fffd}'", &format!("'\\x{byte:02x}'")),
+            None => said,
+        };
+        let node = node.map_err(|said| ApiError::invalid_json(told(said)))?;
         read(&node).map_err(|problem| ApiError::invalid_json(problem.text(root)))?;
     }
     Ok(())

@@ -57,6 +57,28 @@ impl<'a> AckTokens<'a> {
     }
 }
 
+/// What the reply of a delivery tells, read from its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeliveryTokens {
+    pub stream_seq: Seq,
+    pub consumer_seq: ConsumerSeq,
+    /// When the message was stored.
+    pub stored: Wall,
+    /// Messages left after this one.
+    pub pending: u64,
+}
+
+impl DeliveryTokens {
+    /// `None`: nothing that a consumer sends.
+    pub fn parse(reply: &[u8]) -> Option<Self> {
+        let mut tokens = reply.strip_prefix(ACK_PREFIX)?.rsplit(|&byte| byte == b'.');
+        let mut next = || tokens.next().and_then(number);
+        let (pending, stored) = (next()?, Wall(next()?));
+        let (consumer_seq, stream_seq) = (ConsumerSeq(next()?), Seq(next()?));
+        Some(Self { stream_seq, consumer_seq, stored, pending })
+    }
+}
+
 /// Decimal digits, at least one; `None` if it is something else or too large.
 pub fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {

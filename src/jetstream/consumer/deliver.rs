@@ -393,7 +393,8 @@ impl Consumer {
         } else {
             self.apply(Step::Again(pick.seq), now);
         }
-        if self.settings.ack == AckPolicy::None && self.is_retaining {
+        // What feeds another stream takes nothing away.
+        if self.settings.ack == AckPolicy::None && self.is_retaining && !self.is_direct() {
             self.finished.push(pick.seq);
         }
         if let Some(replay) = &mut self.replay {

@@ -13,6 +13,7 @@
 //! | `ack` `settle` | acknowledgements: read, and what they do |
 //! | `pending` `backlog` | what is out, what is still to come |
 //! | `state` `journal` `durable` | what must not be forgotten, as steps and as bytes |
+//! | `portable` | what snapshots carry |
 //! | `timers` | what happens when time passes |
 //! | `manage` | info, update, pause, reset, the end |
 //! | `status` | the status messages, word for word |
@@ -25,6 +26,7 @@ mod durable;
 mod journal;
 mod manage;
 mod pending;
+mod portable;
 mod priority;
 mod pull;
 mod pulls;
@@ -57,7 +59,7 @@ use push::Push;
 use settings::Settings;
 use state::{State, Step};
 
-pub use ack::{ACK_PREFIX, AckTokens};
+pub use ack::{ACK_PREFIX, AckTokens, DeliveryTokens};
 pub use deliver::Poll;
 pub use journal::{Entry, Unreadable};
 pub use push::FLOW_PREFIX;

@@ -2,7 +2,7 @@
 
 use super::super::advisory::id_of;
 use super::super::config::ConsumerConfig;
-use crate::types::limits::FLOW_WINDOW_BYTES_MAX;
+use crate::types::limits::{FLOW_WINDOW_BYTES_MAX, SOURCE_WINDOW_BYTES_MAX};
 use crate::types::time::SECOND;
 use crate::types::{Mono, Wall};
 
@@ -31,6 +31,7 @@ pub struct Push {
 #[derive(Debug)]
 pub struct Flow {
     window: u64,
+    window_max: u64,
     /// Bytes sent and not yet answered for.
     owed: u64,
     /// What the client was asked to answer to, and the bytes it answers for.
@@ -50,12 +51,14 @@ pub struct Rate {
 impl Push {
     /// `burst`: bytes of the largest message.
     pub fn of(config: &ConsumerConfig, burst: u64) -> Self {
+        let window_max =
+            if config.direct { SOURCE_WINDOW_BYTES_MAX } else { FLOW_WINDOW_BYTES_MAX };
         Self {
             deliver_subject: config.deliver_subject.as_bytes().into(),
             heartbeat: config.idle_heartbeat.ns(),
             beat_at: Mono::NEVER,
             is_active: false,
-            flow: config.flow_control.then(Flow::new),
+            flow: config.flow_control.then(|| Flow::new(window_max)),
             rate: Rate::new(config.rate_limit_bps / 8, burst),
         }
     }
@@ -92,8 +95,8 @@ impl Push {
 }
 
 impl Flow {
-    fn new() -> Self {
-        Self { window: FLOW_WINDOW_BYTES_FIRST, owed: 0, asked: None }
+    fn new(window_max: u64) -> Self {
+        Self { window: FLOW_WINDOW_BYTES_FIRST, window_max, owed: 0, asked: None }
     }
 
     /// Nothing more may be sent until the client answers.
@@ -133,7 +136,7 @@ impl Flow {
         let Some((_, answered)) = self.asked.filter(|(asked, _)| asked == id) else { return false };
         self.asked = None;
         self.owed -= answered.min(self.owed);
-        self.window = (self.window * 2).min(FLOW_WINDOW_BYTES_MAX);
+        self.window = (self.window * 2).min(self.window_max);
         true
     }
 }
@@ -167,7 +170,7 @@ mod tests {
     /// 2.15.1 asks after 3, 5, 9, 17 messages of 500 kB and stops one half later.
     #[test]
     fn the_window_doubles_with_each_answer() {
-        let mut flow = Flow::new();
+        let mut flow = Flow::new(FLOW_WINDOW_BYTES_MAX);
         let mut asked_after = Vec::new();
         let mut count = 0;
         for message in 1..=100u64 {
@@ -187,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_answer_stalls() {
-        let mut flow = Flow::new();
+        let mut flow = Flow::new(FLOW_WINDOW_BYTES_MAX);
         let sent = (1..).take_while(|_| {
             if flow.is_stalled() {
                 return false;

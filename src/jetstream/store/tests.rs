@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
-use crate::storage::{Effect, Event, LogId, LogSettings, Recovery, SlotFile, SlotId, Step};
+use crate::storage::{
+    Effect, Event, LogId, LogSettings, Recovery, SlotFile, SlotId, Step, load_values,
+};
 
 const STREAM: StreamId = StreamId(5);
 const SUBJECTS: [&str; 7] = ["a", "a.b", "a.c", "b.c", "a.b.c", "b.c.d", "x"];
@@ -65,30 +67,20 @@ impl Bench {
     }
 
     fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::Write { op, slot, offset, bytes, .. } => {
-                let (at, file) = (offset as usize, self.files.get_mut(&slot).unwrap());
-                file[at..at + bytes.len()].copy_from_slice(&bytes);
-                self.log.on_written(op, self.now);
+        perform(&mut self.files, &mut self.log, self.now, effect);
+    }
+
+    /// What the log holds under a key, as a start reads it.
+    pub fn value(&mut self, stream: StreamId, key: &[u8]) -> Option<Vec<u8>> {
+        let Self { log, files, now, .. } = self;
+        let values = load_values(log, |log| {
+            for effect in log.take_effects() {
+                perform(files, log, *now, effect);
             }
-            Effect::Sync { op, .. } | Effect::SyncDirectory { op } => {
-                self.log.on_synced(op, self.now);
-            }
-            Effect::Prepare { op, slot, len, header, .. } => {
-                let file = self.files.entry(slot).or_default();
-                file.resize(len as usize, 0);
-                file[..header.len()].copy_from_slice(&header);
-                self.log.on_prepared(op, self.now);
-            }
-            Effect::Read { op, slot, offset, len } => {
-                let at = offset as usize;
-                let bytes = self.files[&slot][at..at + len as usize].to_vec();
-                self.log.on_read(op, &bytes, self.now);
-            }
-            Effect::Delete { slot } => {
-                self.files.remove(&slot);
-            }
-        }
+            Ok::<(), ()>(())
+        });
+        let mut values = values.unwrap().into_iter();
+        values.find(|value| value.stream == stream && *value.key == *key).map(|value| value.state)
     }
 
     pub fn reopen(&mut self) {
@@ -101,6 +93,33 @@ impl Bench {
         }
         self.log = recovery.finish().0;
         self.wanted.clear();
+    }
+}
+
+fn perform(files: &mut BTreeMap<SlotId, Vec<u8>>, log: &mut Log, now: Mono, effect: Effect) {
+    match effect {
+        Effect::Write { op, slot, offset, bytes, .. } => {
+            let (at, file) = (offset as usize, files.get_mut(&slot).unwrap());
+            file[at..at + bytes.len()].copy_from_slice(&bytes);
+            log.on_written(op, now);
+        }
+        Effect::Sync { op, .. } | Effect::SyncDirectory { op } => {
+            log.on_synced(op, now);
+        }
+        Effect::Prepare { op, slot, len, header, .. } => {
+            let file = files.entry(slot).or_default();
+            file.resize(len as usize, 0);
+            file[..header.len()].copy_from_slice(&header);
+            log.on_prepared(op, now);
+        }
+        Effect::Read { op, slot, offset, len } => {
+            let at = offset as usize;
+            let bytes = files[&slot][at..at + len as usize].to_vec();
+            log.on_read(op, &bytes, now);
+        }
+        Effect::Delete { slot } => {
+            files.remove(&slot);
+        }
     }
 }
 

@@ -81,9 +81,9 @@ impl Total {
     /// The headers to store: what was drawn from elsewhere is told with every message.
     pub fn headers(&self, block: &[u8]) -> Vec<u8> {
         let mut stored = block.to_vec();
-        headers::remove(&mut stored, SOURCES);
-        if !self.sources.is_empty() {
-            headers::append(&mut stored, SOURCES, &json::compact(&self.sources));
+        match self.sources.is_empty() {
+            true => drop(headers::remove(&mut stored, SOURCES)),
+            false => headers::set(&mut stored, SOURCES, &json::compact(&self.sources)),
         }
         stored
     }

@@ -9,7 +9,7 @@ use super::fast_batch::is_fast;
 use super::recovery::Recovery;
 use super::schedule::headers_of_schedule;
 use super::ttl::Ttl;
-use crate::jetstream::config::{PersistMode, Retention};
+use crate::jetstream::config::{PersistMode, Retention, Storage};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::PubAck;
@@ -36,6 +36,13 @@ pub(super) struct Candidate<'a> {
     pub headers: &'a [u8],
     pub payload: &'a [u8],
     pub asks: &'a Directives<'a>,
+}
+
+/// Where a message is stored, and when it was, in nanoseconds since 1970.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    pub seq: Seq,
+    pub time: u64,
 }
 
 /// What became of a publish that was not refused.
@@ -68,8 +75,17 @@ impl Stream {
     pub fn publish(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) {
         self.seen = ctx.now;
         let must_wait = self.recovery != Recovery::Done || !self.waiting.is_empty();
-        if must_wait || !self.decide(ctx, message) {
+        if must_wait || self.is_behind(ctx, message) || !self.decide(ctx, message) {
             self.wait(ctx, message);
+        }
+    }
+
+    /// The disk has to catch up first.
+    pub(super) fn is_behind(&self, ctx: &mut Context<'_>, message: &Incoming<'_>) -> bool {
+        let len = message.subject.len() + message.headers.len() + message.payload.len();
+        match ctx.log.as_deref_mut() {
+            Some(log) if self.config.storage == Storage::File => log.is_behind(len),
+            _ => false,
         }
     }
 
@@ -166,7 +182,7 @@ impl Stream {
         Ok(rollup)
     }
 
-    fn rollup_of(&self, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
+    pub(super) fn rollup_of(&self, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
         let Some(value) = asks.rollup else {
             let replaces = asks.schedule.is_some();
             return Ok(if replaces { Rollup::Subject } else { Rollup::None });
@@ -227,10 +243,27 @@ impl Stream {
         message: &Candidate<'_>,
         rollup: Rollup,
     ) -> Result<Seq, ApiError> {
+        let place = self.next_place(ctx);
+        self.append_at(ctx, message, rollup, place)?;
+        Ok(place.seq)
+    }
+
+    /// Behind the last message, now.
+    pub(super) fn next_place(&self, ctx: &Context<'_>) -> Place {
+        let seq = self.store.last_seq(ctx.log.as_deref()).next();
+        Place { seq, time: self.last_time.max(ctx.now.wall.0) }
+    }
+
+    /// [`Stream::append`] at a place behind the last message, before which some may be left out.
+    pub(super) fn append_at(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Candidate<'_>,
+        rollup: Rollup,
+        place: Place,
+    ) -> Result<(), ApiError> {
         let Candidate { subject, headers, payload, asks } = *message;
-        let log = ctx.log.as_deref();
-        let seq = self.store.last_seq(log).next();
-        let time = self.last_time.max(ctx.now.wall.0);
+        let Place { seq, time } = place;
         let before = self.before(ctx, subject, rollup);
         let new = NewMessage { seq, time, subject, headers, payload };
         let log = ctx.log.as_deref_mut();
@@ -241,7 +274,7 @@ impl Stream {
         self.republish(ctx, &before, seq, time, message);
         self.displace(ctx, &before, rollup, subject, seq);
         self.end_schedule(ctx, asks, seq);
-        Ok(seq)
+        Ok(())
     }
 
     /// What later publishes and expiry need to know of a stored message.
@@ -261,13 +294,23 @@ impl Stream {
 
     /// Interest retention, and nobody is interested: only the sequence moves on.
     fn skip(&mut self, ctx: &mut Context<'_>, message: &Candidate<'_>) -> Taken {
-        let seq = self.store.last_seq(ctx.log.as_deref()).next();
+        let place = self.next_place(ctx);
+        self.skip_to(ctx, message, place)?;
+        Ok(Outcome::Stored(place.seq))
+    }
+
+    /// The place of a message that is not kept.
+    pub(super) fn skip_to(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Candidate<'_>,
+        Place { seq, time }: Place,
+    ) -> Result<(), ApiError> {
         let skipped = self.store.skip(ctx.log.as_deref_mut(), seq, ctx.now.mono);
         self.appended = skipped.map_err(refused)?;
-        let time = self.last_time.max(ctx.now.wall.0);
         self.remember(message.subject, message.asks, seq, time);
         self.end_schedule(ctx, message.asks, seq);
-        Ok(Outcome::Stored(seq))
+        Ok(())
     }
 
     pub(super) fn answer(&mut self, ctx: &mut Context<'_>, reply: &[u8], result: &Taken) {

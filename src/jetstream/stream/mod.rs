@@ -12,6 +12,7 @@
 //! | `batch` `fast_batch` | all or nothing; windows of acknowledgements |
 //! | `counter` | messages that add up |
 //! | `schedule/` | messages that make others |
+//! | `sourcing/` | what is drawn from other streams |
 //! | `republish` | stored messages published again |
 //! | `access` `direct` `request` | messages by request |
 //! | `purge` `state` | removing and telling by request |
@@ -38,6 +39,7 @@ mod republish;
 mod request;
 mod schedule;
 mod settings;
+mod sourcing;
 mod state;
 mod ttl;
 mod waiting;
@@ -51,6 +53,7 @@ pub use intake::Incoming;
 pub use purge::{MessageDeleteRequest, PurgeRequest};
 pub use record::{RecordError, StreamRecord};
 pub use request::MessageGetRequest;
+pub use sourcing::{Feeding, IDENTITY_HEADER, POSITIONS_KEY, patterns as source_patterns};
 pub use state::InfoRequest;
 
 use batch::Batches;
@@ -65,8 +68,10 @@ use limits::Removals;
 use recovery::Recovery;
 use republish::Republish;
 use schedule::Schedules;
+use sourcing::Sourcing;
 use waiting::WaitingPublishes;
 
+use super::advisory::hash_of;
 use super::config::{Storage, StreamConfig};
 use super::context::Context;
 use super::filter::Filter;
@@ -75,7 +80,7 @@ use super::store::Store;
 use crate::storage::{Lsn, Refusal, Seq, StreamId};
 use crate::types::Transform;
 use crate::types::limits::STREAM_TICK_MESSAGES;
-use crate::types::{AccountId, Mono, Now, Wall};
+use crate::types::{AccountId, Mono, Now, Wall, rfc3339};
 
 /// One stream of one account, on the shard that owns it.
 #[derive(Debug)]
@@ -102,6 +107,7 @@ pub struct Stream {
     fast: FastBatches,
     counters: Counters,
     schedules: Schedules,
+    sourcing: Sourcing,
     recovery: Recovery,
     waiting: WaitingPublishes,
     gets: WaitingGets,
@@ -125,7 +131,12 @@ impl Stream {
         config: StreamConfig,
         ctx: &mut Context<'_>,
     ) -> Result<Self, Refusal> {
-        let record = StreamRecord { created: ctx.now.wall, account: account_name.into(), config };
+        let record = StreamRecord {
+            created: ctx.now.wall,
+            account: account_name.into(),
+            config,
+            drawn: Vec::new(),
+        };
         let mut stream = Self::restore(id, account, record, ctx);
         stream.write_record(ctx)?;
         if let Some(before) = stream.config.first_seq.checked_sub(1) {
@@ -143,12 +154,24 @@ impl Stream {
         record: StreamRecord,
         ctx: &mut Context<'_>,
     ) -> Self {
-        let StreamRecord { created, config, account: account_name } = record;
-        let seed = id.0 ^ created.0;
-        let store = match config.storage {
+        let store = match record.config.storage {
             Storage::File => Store::file(id),
-            Storage::Memory => Store::memory_only(seed),
+            Storage::Memory => Store::memory_only(id.0 ^ record.created.0),
         };
+        Self::on_store(id, account, record, store, ctx)
+    }
+
+    /// A stream of messages that are there already. As [`Stream::restore`]; its record is not
+    /// written.
+    pub fn on_store(
+        id: StreamId,
+        account: AccountId,
+        record: StreamRecord,
+        store: Store,
+        ctx: &mut Context<'_>,
+    ) -> Self {
+        let StreamRecord { created, config, account: account_name, drawn } = record;
+        let seed = id.0 ^ created.0;
         let mut stream = Self {
             account,
             account_name,
@@ -168,6 +191,7 @@ impl Stream {
             fast: FastBatches::default(),
             counters: Counters::default(),
             schedules: Schedules::default(),
+            sourcing: Sourcing::with_positions(&drawn),
             recovery: Recovery::Times,
             waiting: WaitingPublishes::default(),
             gets: WaitingGets::default(),
@@ -194,6 +218,11 @@ impl Stream {
 
     pub fn id(&self) -> StreamId {
         self.id
+    }
+
+    /// Tells it apart from other streams that had or will have its name.
+    pub fn identity(&self) -> String {
+        hash_of(&rfc3339(self.created))
     }
 
     pub fn created(&self) -> Wall {
@@ -224,8 +253,10 @@ impl Stream {
     /// True: it waits for reads no more.
     pub fn poll(&mut self, ctx: &mut Context<'_>) -> bool {
         let is_recovered = self.recover(ctx);
+        let mut is_fed = true;
         if is_recovered {
             self.retry_publishes(ctx);
+            is_fed = self.poll_sources(ctx);
         }
         self.retry_gets(ctx);
         if self.expiry.is_reading() {
@@ -235,6 +266,7 @@ impl Stream {
             self.obey_schedules(ctx);
         }
         is_recovered
+            && is_fed
             && self.waiting.is_empty()
             && self.gets.is_empty()
             && !self.expiry.is_reading()
@@ -251,6 +283,7 @@ impl Stream {
         if self.recovery == Recovery::Done {
             self.expire(ctx);
             self.obey_schedules(ctx);
+            self.tick_sources(ctx);
         }
     }
 
@@ -260,7 +293,8 @@ impl Stream {
         let due = due.into_iter().flatten().min();
         let due =
             due.map_or(Mono::NEVER, |at| self.seen.mono.plus(at.saturating_sub(self.seen.wall.0)));
-        due.min(self.batches.due_at()).min(self.fast.due_at())
+        let own = due.min(self.batches.due_at()).min(self.fast.due_at());
+        own.min(self.sources_due_at())
     }
 
     /// Bytes of memory beside the log's.
@@ -270,5 +304,6 @@ impl Stream {
             + self.expiry.memory()
             + self.waiting.memory()
             + self.batches.memory()
+            + self.sourcing.memory()
     }
 }

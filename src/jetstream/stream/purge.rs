@@ -2,6 +2,7 @@
 
 use super::Stream;
 use super::intake::refused;
+use crate::jetstream::config::Storage;
 use crate::jetstream::config::wire::object;
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
@@ -83,6 +84,17 @@ impl Stream {
         }
         self.remove_victims(ctx, Seq(u64::MAX));
         let log = ctx.log.as_deref_mut();
+        if self.config.storage == Storage::File {
+            // The reference's file store has other words than its memory store.
+            let text = match seq {
+                Seq(0) => Some("no message found"),
+                seq if seq > self.store.last_seq(log.as_deref()) => Some("stream store EOF"),
+                _ => None,
+            };
+            if let Some(text) = text {
+                return Err(ApiError::stream_msg_delete_failed(text));
+            }
+        }
         if !self.store.holds(log.as_deref(), seq) {
             return Err(ApiError::sequence_not_found(seq.0));
         }

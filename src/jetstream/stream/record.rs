@@ -20,6 +20,8 @@ pub struct StreamRecord {
     /// The name of the account.
     pub account: Box<str>,
     pub config: StreamConfig,
+    /// Positions of its sources, which the log has under a key of their own; empty: none.
+    pub drawn: Vec<u8>,
 }
 
 /// These bytes are no record of this version.
@@ -54,13 +56,21 @@ impl StreamRecord {
         }
         let config = StreamConfig::parse(config, Mode::Lenient)
             .map_err(|error| RecordError(error.description.into()))?;
-        Ok(Self { created: Wall(u64::from_le_bytes(*created)), account: account.into(), config })
+        Ok(Self {
+            created: Wall(u64::from_le_bytes(*created)),
+            account: account.into(),
+            config,
+            drawn: Vec::new(),
+        })
     }
 }
 
 impl Stream {
     /// Writes the record as it is now; streams in memory have none.
-    pub(super) fn write_record(&mut self, ctx: &mut Context<'_>) -> Result<(), Refusal> {
+    pub(in crate::jetstream) fn write_record(
+        &mut self,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
         if self.config.storage == Storage::Memory {
             return Ok(());
         }
@@ -83,7 +93,8 @@ mod tests {
             ..StreamConfig::default()
         };
         let bytes = StreamRecord::encode(Wall(7), "$G", &config);
-        let record = StreamRecord { created: Wall(7), account: "$G".into(), config };
+        let record =
+            StreamRecord { created: Wall(7), account: "$G".into(), config, drawn: Vec::new() };
         assert_eq!(StreamRecord::decode(&bytes), Ok(record));
     }
 

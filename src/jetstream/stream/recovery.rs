@@ -1,5 +1,5 @@
 //! What a restarted stream reads before it takes publishes: ids within the duplicate window, ends
-//! of TTLs, and the id of the last message. A bounded number of messages at a time.
+//! of TTLs, positions of sources, and the id of the last message. A bounded number of messages at a time.
 
 use super::Stream;
 use super::directives::Directives;
@@ -73,7 +73,10 @@ impl Stream {
         }
         let since = ctx.now.wall.0.saturating_sub(self.dedup.window_ns());
         match self.store.seq_at_time(ctx.log.as_deref_mut(), since) {
-            SeekTime::Seq(seq) => Stepped::On(Recovery::Walk(seq)),
+            SeekTime::Seq(seq) => {
+                let from = self.sourcing.unread_from().map_or(seq, |unread| unread.min(seq));
+                Stepped::On(Recovery::Walk(from))
+            }
             SeekTime::Wait => Stepped::Again(Recovery::Start),
         }
     }
@@ -94,6 +97,9 @@ impl Stream {
                     self.expiry.note(seq, stored.time, &asks);
                     if self.config.allow_msg_schedules {
                         self.schedules.note(stored.subject, seq, stored.time, &asks);
+                    }
+                    if let Some(line) = asks.stream_source {
+                        self.sourcing.note(line);
                     }
                     let is_recent =
                         stored.time.saturating_add(self.dedup.window_ns()) > ctx.now.wall.0;

@@ -38,6 +38,8 @@ impl MessageGetRequest {
     pub(super) fn of_direct(subject: Option<&[u8]>, body: &[u8]) -> Result<Self, Refused> {
         let mut request = match body.is_empty() {
             true => Self::default(),
+            // Blanks are no JSON text.
+            false if body.trim_ascii().is_empty() => return Err(Refused::Malformed),
             false => parse::<Self>(body, Mode::Lenient, "JSApiMsgGetRequest")
                 .map_err(|_| Refused::Malformed)?,
         };

@@ -12,12 +12,14 @@ impl Stream {
     /// Takes a configuration that was found to be a permitted change of the present one. To be
     /// told when [`Stream::appended`] is settled.
     pub fn update(&mut self, ctx: &mut Context<'_>, config: StreamConfig) -> Result<(), Refusal> {
+        self.seen = ctx.now;
         let before = std::mem::replace(&mut self.config, config);
         if let Err(refusal) = self.write_record(ctx) {
             self.config = before;
             return Err(refusal);
         }
         self.apply_config();
+        self.part_with_sources(ctx);
         self.judge_all_subjects();
         self.expiry.look_again();
         self.make_room(ctx);
@@ -28,6 +30,7 @@ impl Stream {
     pub(super) fn apply_config(&mut self) {
         self.rules = Rules::of(&self.config);
         self.dedup.set_window(self.config.duplicate_window.ns());
+        self.sourcing.configure(&self.config, self.seen.mono);
         self.republish = Republish::of(&self.config);
         // A rule that was accepted compiles.
         self.transform = self

@@ -60,7 +60,10 @@ impl Stream {
         if !request.subjects_filter.is_empty() {
             (page, state.subjects) = self.subjects(ctx, request);
         }
+        let (mirror, sources) = self.source_infos(ctx.now);
         let info = StreamInfo {
+            mirror,
+            sources,
             config: self.config.clone().with_server_metadata(&ctx.site.version),
             created: self.created,
             state,

@@ -1,14 +1,15 @@
-//! Publishes that cannot be decided yet, because a message has to be read first. Whatever comes
-//! behind them waits too, so that the order stays.
+//! Publishes that cannot be decided yet: a message has to be read first, or the disk is behind.
+//! Whatever comes behind them waits too, so that the order stays.
 
 use std::collections::VecDeque;
 
 use super::Stream;
 use super::intake::Incoming;
 use super::kept::Kept;
+use crate::config::JetStream as Options;
 use crate::jetstream::context::Context;
+
 use crate::jetstream::error::ApiError;
-use crate::types::limits::{WAITING_PUBLISH_BYTES_MAX, WAITING_PUBLISHES_MAX};
 
 #[derive(Debug, Default)]
 pub(super) struct WaitingPublishes {
@@ -22,10 +23,10 @@ impl WaitingPublishes {
     }
 
     /// False: there is no room.
-    pub fn push(&mut self, message: &Incoming<'_>) -> bool {
+    pub fn push(&mut self, message: &Incoming<'_>, options: &Options) -> bool {
         let kept = Kept::of(message);
-        if self.queue.len() >= WAITING_PUBLISHES_MAX
-            || self.bytes + kept.len() > WAITING_PUBLISH_BYTES_MAX
+        if self.queue.len() >= options.max_buffered_messages
+            || self.bytes + kept.len() > options.max_buffered_bytes
         {
             return false;
         }
@@ -51,17 +52,21 @@ impl WaitingPublishes {
 }
 
 impl Stream {
-    /// Keeps a publish until what it hangs on has been read.
+    /// Keeps a publish until it can be decided.
     pub(super) fn wait(&mut self, ctx: &mut Context<'_>, message: &Incoming<'_>) {
-        if !self.waiting.push(message) {
+        if !self.waiting.push(message, &ctx.site.options) {
             self.answer(ctx, message.reply, &Err(ApiError::stream_too_many_requests()));
         }
+    }
+
+    pub fn has_waiting_publishes(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Decides what can be decided of the publishes that wait.
     pub(super) fn retry_publishes(&mut self, ctx: &mut Context<'_>) {
         while let Some(kept) = self.waiting.pop() {
-            if !self.decide(ctx, &kept.incoming()) {
+            if self.is_behind(ctx, &kept.incoming()) || !self.decide(ctx, &kept.incoming()) {
                 return self.waiting.put_back(kept);
             }
         }

@@ -18,7 +18,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 OTHER = os.environ.get("WEFT_TEST_SERVER")
-BINARY = OTHER or str(ROOT / "target/release/weft")
+BINARY = OTHER or os.environ.get("WEFT_TEST_BINARY") or str(ROOT / "target/release/weft")
+REFERENCE = os.environ.get("WEFT_REFERENCE_SERVER", str(ROOT / ".cache/venv/bin/nats-server"))
 SHARDS = os.environ.get("WEFT_TEST_SHARDS", "" if OTHER else "1,2,4")
 SHARDS = [int(count) for count in SHARDS.split(",") if count] or [None]
 LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
@@ -27,9 +28,10 @@ LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
 class Server:
     """Starts on a free port; after `kill` it starts again on the same one."""
 
-    def __init__(self, shards, *flags, config=""):
+    def __init__(self, shards, *flags, config="", binary=BINARY):
         self.directory = tempfile.TemporaryDirectory()
         self.log = Path(self.directory.name) / "log"
+        self.binary = binary
         self.flags = list(flags)
         if shards:
             self.flags += ["--shards", str(shards)]
@@ -42,8 +44,8 @@ class Server:
 
     def start(self):
         self.log.unlink(missing_ok=True)
-        command = [BINARY, "-a", "127.0.0.1", "-p", str(self.port), "-l", str(self.log), *self.flags]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        command = [self.binary, "-a", "127.0.0.1", "-p", str(self.port), "-l", str(self.log)]
+        self.process = subprocess.Popen(command + self.flags, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             text = self.log.read_text() if self.log.exists() else ""
@@ -54,7 +56,7 @@ class Server:
             time.sleep(0.01)
         self.kill()
         text = (self.log.read_text() if self.log.exists() else "") + self.process.stderr.read()
-        raise RuntimeError(f"{BINARY} did not get ready:\n{text}")
+        raise RuntimeError(f"{self.binary} did not get ready:\n{text}")
 
     def kill(self):
         self.process.kill()
@@ -84,6 +86,20 @@ def start(shards):
 
     def start(*flags, config=""):
         started.append(Server(shards, *flags, config=config))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
+def start_reference():
+    """Starts a nats-server, to compare with: `start_reference("--flag", config="…")`."""
+    started = []
+
+    def start(*flags, config=""):
+        started.append(Server(None, *flags, config=config, binary=REFERENCE))
         return started[-1]
 
     yield start

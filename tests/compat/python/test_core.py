@@ -2,6 +2,8 @@
 
 import asyncio
 import collections
+import signal
+from pathlib import Path
 
 import nats
 import pytest
@@ -280,3 +282,22 @@ async def test_credentials(connect, start):
     await take(subscription, 1)
     with pytest.raises(nats.errors.Error):
         await connect(server.url, user="u", password="no", allow_reconnect=False)
+
+
+async def test_a_reload_to_fewer_connections_closes_those_that_are_too_many(start, connect):
+    server = start(config="max_connections: 4")
+    told, clients = [], []
+
+    async def note(error):
+        told.append(str(error))
+
+    for _ in range(4):
+        clients.append(await connect(server.url, error_cb=note, allow_reconnect=False))
+    Path(server.flags[-1]).write_text("max_connections: 1")
+    server.process.send_signal(signal.SIGHUP)
+    for _ in range(100):
+        if sum(client.is_closed for client in clients) == 3:
+            break
+        await asyncio.sleep(0.05)
+    assert sum(client.is_closed for client in clients) == 3
+    assert sum("maximum connections exceeded" in text for text in told) == 3

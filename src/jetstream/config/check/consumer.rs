@@ -186,6 +186,10 @@ impl ConsumerConfig {
     }
 
     fn take_stream_limits(&mut self, bounds: &ConsumerBounds<'_>) -> Result<(), ApiError> {
+        // The reference holds a mirror's consumer to them too, which then never comes about.
+        if self.direct {
+            return Ok(());
+        }
         let limits = &bounds.stream.consumer_limits;
         let must_set = |name: &str| {
             ApiError::pedantic(format!("{name} must be set if it's configured in stream limits"))
@@ -268,7 +272,7 @@ impl ConsumerConfig {
             }
         }
         let limit = bounds.stream.consumer_limits.inactive_threshold;
-        if limit.0 > 0 && self.inactive_threshold > limit {
+        if limit.0 > 0 && !self.direct && self.inactive_threshold > limit {
             return Err(ApiError::consumer_inactive_threshold_excess(duration(limit.ns())));
         }
         Ok(())

@@ -36,16 +36,14 @@ impl ConsumerRequest {
             }
             ConsumerSubject::Name { name, filter } => {
                 check_name(name)?;
-                if let Some(filter) = filter {
-                    if !config.filter_subjects.is_empty() {
-                        return Err(ApiError::consumer_multiple_filters_not_allowed());
-                    }
-                    if filter != config.filter_subject {
-                        return Err(ApiError::consumer_create_filter_subject_mismatch());
-                    }
+                if filter.is_some() && !config.filter_subjects.is_empty() {
+                    return Err(ApiError::consumer_multiple_filters_not_allowed());
                 }
                 if !config.durable_name.is_empty() && config.durable_name != name {
                     return Err(ApiError::consumer_durable_name_not_match_subject());
+                }
+                if filter.is_some_and(|filter| filter != config.filter_subject) {
+                    return Err(ApiError::consumer_create_filter_subject_mismatch());
                 }
                 config.name = name.into();
             }
@@ -56,9 +54,6 @@ impl ConsumerRequest {
                 }
                 if config.durable_name != name {
                     return Err(ApiError::consumer_durable_name_not_match_subject());
-                }
-                if !config.name.is_empty() && config.name != name {
-                    return Err(ApiError::consumer_create_durable_and_name_mismatch());
                 }
                 config.name = name.into();
             }

@@ -57,8 +57,21 @@ impl StreamConfig {
         Ok(self)
     }
 
+    /// What is wrong with an update, whether or not there is a stream to update.
+    pub fn check_form(mut self, bounds: &StreamBounds<'_>) -> Result<(), ApiError> {
+        self.complete_form(bounds)
+    }
+
     /// What holds for new streams and changed ones alike.
     pub(super) fn complete(&mut self, bounds: &StreamBounds<'_>) -> Result<(), ApiError> {
+        self.complete_form(bounds)?;
+        if self.num_replicas > 1 {
+            return Err(ApiError::stream_replicas_not_supported());
+        }
+        Ok(())
+    }
+
+    fn complete_form(&mut self, bounds: &StreamBounds<'_>) -> Result<(), ApiError> {
         let level = self.level();
         keep_level(&mut self.metadata, level);
         self.check_texts()?;
@@ -80,9 +93,6 @@ impl StreamConfig {
         self.complete_republish(bounds.pedantic)?;
         if self.placement.as_ref().is_some_and(|placement| !placement.preferred.is_empty()) {
             return Err(invalid("preferred server not permitted in placement"));
-        }
-        if self.num_replicas > 1 {
-            return Err(ApiError::stream_replicas_not_supported());
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ mod schedules;
 mod telling;
 mod time;
 
-use super::{Incoming, Stream, StreamRecord};
+use super::{Incoming, POSITIONS_KEY, Stream, StreamRecord};
 use crate::jetstream::config::{Mode, Storage, StreamConfig};
 use crate::jetstream::context::{Context, Gate, GateState, Site};
 use crate::jetstream::outbox::{Outbox, PostedQueue};
@@ -62,6 +62,12 @@ impl Desk {
         Self::of(config, Some(Bench::new()))
     }
 
+    /// A stream with origins, which tests play.
+    pub fn fed(config: StreamConfig, on_disk: bool) -> Self {
+        let storage = if on_disk { Storage::File } else { Storage::Memory };
+        Self::of(StreamConfig { storage, ..config }, on_disk.then(Bench::new))
+    }
+
     fn of(config: StreamConfig, mut bench: Option<Bench>) -> Self {
         let now = Now { mono: Mono(SECOND), wall: Wall(START) };
         let (mut out, site) = (Outbox::default(), Site::default());
@@ -77,8 +83,12 @@ impl Desk {
     /// Stops everything where it is and starts again on what is in the files.
     pub fn restart(&mut self) {
         let (account, config) = ("$G".into(), self.stream.config().clone());
-        let record = StreamRecord { created: self.stream.created(), account, config };
-        self.bench.as_mut().expect("a file").reopen();
+        let record =
+            StreamRecord { created: self.stream.created(), account, config, drawn: Vec::new() };
+        let bench = self.bench.as_mut().expect("a file");
+        bench.reopen();
+        let drawn = bench.value(StreamId(1), POSITIONS_KEY).unwrap_or_default();
+        let record = StreamRecord { drawn, ..record };
         self.out = Outbox::default();
         let restored = self.with(|_, ctx| Stream::restore(StreamId(1), AccountId(0), record, ctx));
         self.stream = restored;
