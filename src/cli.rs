@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::config::options::{DUPLICATE_STORE_DIR, Monitor, Port};
+use crate::config::{self, file};
 use crate::config::{ConfigError, Options, Surroundings};
 use crate::types::limits::CONFIG_BYTES_MAX;
 
@@ -34,6 +35,9 @@ pub enum Command {
     Signal { signal: Signal, target: Target },
     /// `disk-check DIR`: measure the disk and print it.
     DiskCheck { directory: PathBuf },
+    /// `debug-bundle FILE`: gather what tells of a server. `config` is its configuration without
+    /// secrets, or why there is none.
+    DebugBundle { options: Box<Options>, config: String, output: PathBuf },
     /// `-v`, `-h`: print on stdout and exit.
     Print(String),
 }
@@ -42,7 +46,10 @@ impl Command {
     /// The text of commands that only print.
     pub fn output(&self) -> Option<String> {
         match self {
-            Self::Run { .. } | Self::Signal { .. } | Self::DiskCheck { .. } => None,
+            Self::Run { .. }
+            | Self::Signal { .. }
+            | Self::DiskCheck { .. }
+            | Self::DebugBundle { .. } => None,
             Self::CheckConfig { file, digest } => Some(format!(
                 "nats-server: configuration file {} is valid ({digest})",
                 file.display()
@@ -135,7 +142,7 @@ impl From<ConfigError> for CliError {
     name = "nats-server",
     about = "A NATS-compatible message broker",
     long_about = None,
-    override_usage = "nats-server [options]\n       nats-server disk-check <dir>",
+    override_usage = "nats-server [options]\n       nats-server disk-check <dir>\n       nats-server debug-bundle [options] <file.tar.gz>",
     args_override_self = true,
     disable_help_flag = true,
     next_help_heading = "Server Options"
@@ -267,7 +274,7 @@ fn parse_in(
 ) -> Result<Command, CliError> {
     let line = spelling::rewrite(args).map_err(CliError::Flag)?;
     let matches = command()
-        .try_get_matches_from(line.flags)
+        .try_get_matches_from(&line.flags)
         .map_err(|error| CliError::Flag(error.to_string()))?;
     let flags =
         Flags::from_arg_matches(&matches).map_err(|error| CliError::Flag(error.to_string()))?;
@@ -284,6 +291,9 @@ fn parse_in(
             [directory] => Ok(Command::DiskCheck { directory: directory.into() }),
             _ => Err(CliError::Other("disk-check needs one directory".to_owned())),
         };
+    }
+    if word == Some("debug-bundle") {
+        return debug_bundle(&line.flags, &line.rest, surroundings);
     }
     if let Some(word) = word {
         return Err(CliError::Other(format!("unrecognized command: {word:?}")));
@@ -317,6 +327,43 @@ fn command() -> clap::Command {
             .default_missing_value("true")
             .hide_possible_values(true)
     })
+}
+
+/// The server's own flags before or behind the word tell where it is. A configuration that cannot
+/// be read is no hindrance: it may be what is wrong.
+fn debug_bundle(
+    before: &[String],
+    rest: &[String],
+    surroundings: &Surroundings<'_>,
+) -> Result<Command, CliError> {
+    let behind = spelling::rewrite(rest.iter().map(OsString::from)).map_err(CliError::Flag)?;
+    let wrong = || CliError::Other("debug-bundle needs one file to write".to_owned());
+    let output = behind.word.filter(|_| behind.rest.is_empty()).ok_or_else(wrong)?;
+    // The program's name stands first in each.
+    let line = before.iter().chain(behind.flags.iter().skip(1));
+    let matches =
+        command().try_get_matches_from(line).map_err(|error| CliError::Flag(error.to_string()))?;
+    let flags =
+        Flags::from_arg_matches(&matches).map_err(|error| CliError::Flag(error.to_string()))?;
+    let (options, fault) = match flags.load_in(surroundings) {
+        Ok(options) => (options, None),
+        Err(fault) => {
+            let mut options = Options::default();
+            let without_file = Flags { config: None, ..flags.clone() };
+            without_file.overlay(&mut options).map_err(CliError::Other)?;
+            (options, Some(fault.reason()))
+        }
+    };
+    let config = match (fault, &flags.config) {
+        (Some(reason), _) => format!("{reason}\n"),
+        (None, None) => "{}\n".to_owned(),
+        (None, Some(path)) => {
+            let map = file::parse(path, surroundings)?;
+            format!("{:#}\n", config::shown(&map))
+        }
+    };
+    let (options, output) = (Box::new(options), PathBuf::from(output));
+    Ok(Command::DebugBundle { options, config, output })
 }
 
 /// `signal[=pid or pid file]`.

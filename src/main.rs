@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use weft::cli::{self, Command};
-use weft::runtime::{disk, process, server};
+use weft::runtime::{bundle, disk, process, server};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
@@ -19,6 +19,15 @@ fn main() -> ExitCode {
             }
             Err(text) => fail(&format!("nats-server: {text}")),
         },
+        Ok(Command::DebugBundle { options, config, output }) => {
+            match bundle::make(&options, &config, &output) {
+                Ok(text) => {
+                    print!("{text}");
+                    ExitCode::SUCCESS
+                }
+                Err(text) => fail(&format!("nats-server: {text}")),
+            }
+        }
         Ok(command @ Command::CheckConfig { .. }) => {
             eprintln!("{}", command.output().unwrap_or_default());
             ExitCode::SUCCESS

@@ -10,7 +10,8 @@ use std::ffi::OsString;
 pub(super) struct Line {
     /// The program's name and `--long=value` for each flag.
     pub flags: Vec<String>,
-    /// The first word that is no flag: `help`, `version`, `disk-check` or a mistake.
+    /// The first word that is no flag: `help`, `version`, `disk-check`, `debug-bundle` or a
+    /// mistake.
     pub word: Option<String>,
     /// What follows it, as it is.
     pub rest: Vec<String>,

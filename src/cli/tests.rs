@@ -239,6 +239,30 @@ fn a_disk_is_checked_where_the_next_word_says() {
 }
 
 #[test]
+fn a_bundle_takes_flags_on_both_sides_and_no_broken_file_stops_it() {
+    for line in [["-m", "8222", "debug-bundle", "o"], ["debug-bundle", "-m", "8222", "o"]] {
+        match run(&line) {
+            Ok(Command::DebugBundle { options, config, output }) => {
+                assert_eq!(output, Path::new("o"));
+                assert_eq!(config, "{}\n");
+                assert!(options.http.is_some());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    match run(&["debug-bundle", "-c", "no-such.conf", "-m", "8222", "o"]) {
+        Ok(Command::DebugBundle { options, config, .. }) => {
+            assert!(config.contains("no-such.conf"), "{config}");
+            assert!(options.http.is_some());
+        }
+        other => panic!("{other:?}"),
+    }
+    for line in [&["debug-bundle"][..], &["debug-bundle", "a", "b"]] {
+        assert_eq!(error(line), "nats-server: debug-bundle needs one file to write");
+    }
+}
+
+#[test]
 fn the_table_of_spellings_and_the_flags_agree() {
     let command = command();
     let mut defined: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();

@@ -9,11 +9,13 @@ mod error;
 pub mod file;
 pub mod options;
 mod reload;
+mod shown;
 
 pub use error::{ConfigError, Position};
 pub use file::Surroundings;
 pub use options::{BatchLimits, JetStream, JetStreamLimits, Options, Sync as JetStreamSync};
 pub use reload::{Change, Refused, changes};
+pub use shown::shown;
 
 /// The fuzz door: any bytes as a configuration file, without files or variables around it.
 /// Must neither panic nor take more than memory in proportion to its input.

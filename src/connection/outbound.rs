@@ -35,10 +35,32 @@ impl Run {
     }
 }
 
+/// Where outbound bytes come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Source {
+    /// A read of a socket of this core.
+    #[default]
+    Here,
+    /// Another core, which read them.
+    Peer,
+    /// The server's own words: what JetStream publishes.
+    Server,
+}
+
+/// Since when a run of outbound bytes is on its way through the server: the oldest of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stamp {
+    pub at: Mono,
+    pub source: Source,
+}
+
 /// Buffers that no connection needs now, so that an idle connection owns none.
 #[derive(Debug, Default)]
 pub struct BufferPool {
     free: Vec<Vec<u8>>,
+    /// What is written now came at this time. A run takes it when it is begun, so that no message
+    /// reads a clock.
+    pub stamp: Stamp,
 }
 
 impl BufferPool {
@@ -82,7 +104,9 @@ impl Flush {
 #[derive(Debug, Default)]
 pub struct Outbound {
     filling: Vec<u8>,
-    runs: VecDeque<Run>,
+    /// Of the run in `filling`, and of a shared payload behind it.
+    stamp: Stamp,
+    runs: VecDeque<(Run, Stamp)>,
     /// Bytes in `runs`.
     runs_bytes: usize,
     /// Bytes lent to the socket and not yet reported as sent.
@@ -100,8 +124,10 @@ impl Outbound {
         if self.filling.len() >= OUTBOUND_RUN_BYTES {
             self.close_run();
             self.filling = pool.take_large();
+            self.stamp = pool.stamp;
         } else if self.filling.capacity() == 0 {
             self.filling = pool.take();
+            self.stamp = pool.stamp;
         }
         &mut self.filling
     }
@@ -110,12 +136,23 @@ impl Outbound {
     pub fn share(&mut self, payload: Bytes) {
         self.close_run();
         self.runs_bytes += payload.len();
-        self.runs.push_back(Run::Shared(payload));
+        self.runs.push_back((Run::Shared(payload), self.stamp));
     }
 
     /// All bytes not yet taken by the kernel.
     pub fn owed(&self) -> u64 {
         (self.filling.len() + self.runs_bytes + self.in_flight) as u64
+    }
+
+    /// Bytes to send that are not in flight.
+    pub fn waiting_bytes(&self) -> usize {
+        self.filling.len() + self.runs_bytes
+    }
+
+    /// Of the oldest bytes that are not in flight.
+    pub fn oldest(&self) -> Option<Stamp> {
+        let front = self.runs.front().map(|(_, stamp)| *stamp);
+        front.or((!self.filling.is_empty()).then_some(self.stamp))
     }
 
     /// There are bytes to send that are not in flight.
@@ -153,14 +190,14 @@ impl Outbound {
             into.push(Run::Owned(std::mem::take(&mut self.filling)));
         } else {
             self.close_run();
-            while let Some(run) = self.runs.front() {
+            while let Some((run, _)) = self.runs.front() {
                 let len = run.bytes().len();
                 if self.in_flight > 0 && self.in_flight + len > SEND_BYTES_MAX {
                     break;
                 }
                 self.in_flight += len;
                 self.runs_bytes -= len;
-                into.extend(self.runs.pop_front());
+                into.extend(self.runs.pop_front().map(|(run, _)| run));
             }
         }
     }
@@ -204,7 +241,8 @@ impl Outbound {
     fn close_run(&mut self) {
         if !self.filling.is_empty() {
             self.runs_bytes += self.filling.len();
-            self.runs.push_back(Run::Owned(std::mem::take(&mut self.filling)));
+            let run = Run::Owned(std::mem::take(&mut self.filling));
+            self.runs.push_back((run, self.stamp));
         }
     }
 }

@@ -79,6 +79,8 @@ pub struct Counters {
     pub out_msgs: u64,
     pub out_bytes: u64,
     pub stalls: u64,
+    /// How often a producer was asked to wait for it.
+    pub stalls_asked: u64,
 }
 
 /// What of CONNECT the data path asks. Before CONNECT the reference's defaults hold.
@@ -148,6 +150,8 @@ pub struct Connection {
     pub is_slow: bool,
     /// It owed more than three quarters of its limit, and not less than half since.
     pub is_crowded: bool,
+    /// Since when, where it is.
+    pub crowded_since: Mono,
     /// The first PONG went out, and after it the INFO that answers CONNECT.
     pub greeted: bool,
     /// Other shards (one bit each) whose lane has not yet taken what this connection published.
@@ -158,6 +162,10 @@ pub struct Connection {
     pub inbound: Inbound,
     pub keepalive: Keepalive,
     pub sids: Sids,
+    /// [`Counters::out_msgs`] when all it was owed had last been taken for a send.
+    pub taken_msgs: u64,
+    /// When the bytes came that wait in `inbound` for [`Pauses::BUDGET`].
+    pub stashed_at: Mono,
     /// Until when [`Pauses::STALL`] lasts, if nobody ends it before.
     pub stalled_until: Mono,
     /// Producers that wait for this subscriber to drain.
@@ -182,6 +190,7 @@ impl Connection {
             write_watched: false,
             is_slow: false,
             is_crowded: false,
+            crowded_since: Mono::default(),
             greeted: false,
             unpushed: 0,
             counters: Counters::default(),
@@ -189,6 +198,8 @@ impl Connection {
             inbound: Inbound::default(),
             keepalive: Keepalive::new(now),
             sids: Sids::default(),
+            taken_msgs: 0,
+            stashed_at: Mono::default(),
             stalled_until: Mono::default(),
             stalled_producers: Vec::new(),
             room_waiters: Vec::new(),

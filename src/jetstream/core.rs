@@ -12,7 +12,7 @@ use super::context::{Context, Gate, GateState, Site};
 use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
 use super::letter::{Letter, Posting, Request};
-use super::outbox::{Outgoing, PostedQueue};
+use super::outbox::{Outgoing, PostedQueue, Released};
 use super::snapshot::Import;
 use super::stream::{DirectGet, Feeding, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
@@ -46,8 +46,9 @@ pub struct Received<'a> {
 }
 
 impl Received<'_> {
-    pub fn to_request(self) -> Request {
+    pub fn to_request(self, now: Now) -> Request {
         Request {
+            came_ns: now.mono.0,
             account: self.account.0,
             subject: self.subject.to_vec(),
             reply: self.reply.to_vec(),
@@ -204,7 +205,7 @@ impl JetStream {
 
     /// Advisories about a call tell who made it, which the caller's core knows.
     fn on_call(&mut self, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
-        let mut request = received.to_request();
+        let mut request = received.to_request(now);
         request.is_audited = gate.state(received.account, API_AUDIT) != GateState::Nobody;
         if request.is_audited || is_told_with_client(received.subject) {
             let (shard, conn) = received.origin;
@@ -496,6 +497,11 @@ impl JetStream {
     /// Somebody who had no room has some.
     pub fn on_room(&mut self) {
         self.room_opened = true;
+    }
+
+    /// What has gone out and was timed, for the caller to empty.
+    pub fn released(&mut self) -> impl Iterator<Item = &mut Released> {
+        self.ground.released()
     }
 
     /// Swaps what is to be routed for an emptied queue. False: there is nothing.

@@ -6,7 +6,7 @@ use super::advisory::audit;
 use super::context::{Context, Gate, Site};
 use super::ledger::Ledger;
 use super::letter::Request;
-use super::outbox::{Outbox, Outgoing, PostedQueue};
+use super::outbox::{Outbox, Outgoing, PostedQueue, Released};
 use crate::storage::{Log, Lsn};
 use crate::types::{Now, Wall};
 
@@ -81,7 +81,7 @@ impl Ground {
         if !request.reply.is_empty() {
             let plain = Outgoing::plain(&request.reply, &reply.body);
             let message = Outgoing { headers: &reply.headers, ..plain };
-            out.publish_when(request.account(), reply.at, message);
+            out.publish_timed(request.account(), reply.at, message, request.timed());
         }
         audit(out, &self.site, now, request, &reply.body, reply.at);
     }
@@ -91,6 +91,11 @@ impl Ground {
         for (log, outbox) in self.logs.iter().zip(&mut self.outboxes) {
             outbox.release(log.settled());
         }
+    }
+
+    /// What has gone out of each outbox and was timed.
+    pub fn released(&mut self) -> impl Iterator<Item = &mut Released> {
+        self.outboxes.iter_mut().map(Outbox::released)
     }
 
     /// A log will settle nothing more.

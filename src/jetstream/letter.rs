@@ -10,11 +10,14 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::types::{AccountId, ShardId};
+use super::outbox::Timed;
+use crate::types::{AccountId, Mono, ShardId};
 
 /// An API request as it came.
 #[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub struct Request {
+    /// When it came, in nanoseconds of the clock that all cores share.
+    pub came_ns: u64,
     pub account: u32,
     pub subject: Vec<u8>,
     pub reply: Vec<u8>,
@@ -29,6 +32,11 @@ pub struct Request {
 impl Request {
     pub fn account(&self) -> AccountId {
         AccountId(self.account)
+    }
+
+    /// Its answer is measured from when it came.
+    pub fn timed(&self) -> Timed {
+        Timed::Call(Mono(self.came_ns))
     }
 }
 
@@ -179,6 +187,7 @@ mod tests {
     #[test]
     fn letters_arrive_as_written() {
         let request = Request {
+            came_ns: 0,
             account: 3,
             subject: b"$JS.API.STREAM.INFO.S".to_vec(),
             reply: b"_INBOX.1".to_vec(),

@@ -59,7 +59,7 @@ pub use core::{JetStream, Received, Seed};
 pub use figures::{Consumers, Figures, FiguresQuery, Step, StreamFigures, Walk};
 pub use info::{ClusterInfo, ConsumerInfo, SourceInfo, StreamInfo, StreamState};
 pub use letter::Usage;
-pub use outbox::{Posted, PostedQueue};
+pub use outbox::{Posted, PostedQueue, Released};
 pub use target::{SubscriptionChange, SubscriptionKey, Target};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::storage::Lsn;
-use crate::types::AccountId;
+use crate::types::{AccountId, Mono, Spans};
 
 /// A message JetStream publishes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -121,8 +121,46 @@ impl PostedQueue {
 pub struct Outbox {
     ready: PostedQueue,
     held: PostedQueue,
-    /// By held message: what must be settled. Ascending.
-    marks: VecDeque<Lsn>,
+    /// By held message.
+    marks: VecDeque<Mark>,
+    released: Released,
+}
+
+/// What a held message waits for.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// What must be settled. Ascending.
+    at: Lsn,
+    timed: Timed,
+}
+
+/// Of what a message is the end, for histograms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timed {
+    No,
+    /// A publish that was read then.
+    Publish(Mono),
+    /// An API call that its core took then.
+    Call(Mono),
+}
+
+/// What went out and was timed.
+#[derive(Debug, Default)]
+pub struct Released {
+    pub publishes: Spans,
+    /// Deliveries that a client has acknowledged, by when they were made.
+    pub deliveries: Spans,
+    pub calls: Spans,
+}
+
+impl Released {
+    fn add(&mut self, timed: Timed) {
+        match timed {
+            Timed::No => {}
+            Timed::Publish(began) => self.publishes.add(began, 1),
+            Timed::Call(began) => self.calls.add(began, 1),
+        }
+    }
 }
 
 impl Outbox {
@@ -134,18 +172,30 @@ impl Outbox {
     /// Goes out when the log has settled `at`; `Lsn(0)` is settled always. Held messages go out in
     /// the order they came.
     pub fn publish_when(&mut self, account: AccountId, at: Lsn, message: Outgoing<'_>) {
+        self.publish_timed(account, at, message, Timed::No);
+    }
+
+    /// The same, and the time it took is measured.
+    pub fn publish_timed(
+        &mut self,
+        account: AccountId,
+        at: Lsn,
+        message: Outgoing<'_>,
+        timed: Timed,
+    ) {
         if at == Lsn(0) {
+            self.released.add(timed);
             return self.publish(account, message);
         }
-        let at = self.marks.back().map_or(at, |&last| at.max(last));
-        self.marks.push_back(at);
+        let at = self.marks.back().map_or(at, |last| at.max(last.at));
+        self.marks.push_back(Mark { at, timed });
         self.held.push(account, &message);
     }
 
     /// The log has settled everything up to `settled`.
     pub fn release(&mut self, settled: Lsn) {
-        while self.marks.front().is_some_and(|&mark| mark <= settled) {
-            self.marks.pop_front();
+        while let Some(mark) = self.marks.pop_front_if(|mark| mark.at <= settled) {
+            self.released.add(mark.timed);
             if let Some(posted) = self.held.first() {
                 let Posted { account, route, subject, reply, header_len, body } = posted;
                 let (headers, payload) = body.split_at(header_len);
@@ -159,6 +209,16 @@ impl Outbox {
     pub fn forget_held(&mut self) {
         self.held = PostedQueue::default();
         self.marks.clear();
+    }
+
+    /// A client has acknowledged what was delivered then.
+    pub fn on_acknowledged(&mut self, delivered: Mono) {
+        self.released.deliveries.add(delivered, 1);
+    }
+
+    /// What has gone out and was timed, for the caller to empty.
+    pub fn released(&mut self) -> &mut Released {
+        &mut self.released
     }
 
     /// Swaps what is to be routed for an emptied queue. False: there is nothing.

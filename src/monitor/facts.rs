@@ -84,6 +84,8 @@ pub struct ProcessFacts {
     pub mem: u64,
     /// Percent of one core since the reading before, a second ago or more.
     pub cpu: f64,
+    /// Seconds of processor time since the process was started.
+    pub cpu_seconds: f64,
     /// Cores this process may run on.
     pub cores: usize,
 }

@@ -8,6 +8,7 @@
 )]
 
 pub mod facts;
+pub mod looks;
 pub mod views;
 
 pub use facts::{DiskFacts, JetStreamFacts, ProcessFacts, ServerFacts};

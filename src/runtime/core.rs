@@ -30,7 +30,7 @@ use crate::shard::survey::Survey;
 use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard};
 use crate::types::limits::{CLOSE_LOGS_NS_MAX, REACTOR_PASS_NS};
-use crate::types::time::{Mono, SECOND};
+use crate::types::time::{Mono, Now, SECOND};
 use crate::types::{CloseReason, ConnKey};
 
 /// What the control thread can ask of a core.
@@ -117,16 +117,26 @@ impl Driver {
     async fn run(mut self) {
         let mut reactor_at = Mono(0);
         let mut idle_since = None;
+        // The end of a turn is the beginning of the next, unless the core sleeps in between. The
+        // wall clock is read at each reactor pass, and told from the other in between.
+        let mut ended = None;
         loop {
             self.take_requests();
             self.survey();
-            let now = self.core.clock.now();
+            let now = ended.take().unwrap_or_else(|| self.core.clock.now());
             let Core { shard, port, .. } = &mut self.core;
             self.devices.begin_turn(now.mono);
             let wish = turn(shard, port, &mut self.devices, now);
             self.answer_settlers();
             let is_stopped = self.is_stopped(now.mono);
             let wish = wish.min(self.devices.finish_turn(&mut self.core.shard));
+            let has_sent = self.core.shard.latencies.is_begun();
+            if has_sent || self.devices.sockets.was_active() || wish == Wish::AtOnce {
+                let mono = self.core.clock.mono();
+                self.core.shard.end_turn(mono);
+                ended = Some(Now { mono, wall: now.wall_at(mono) });
+            }
+            self.devices.on_handed_over(ended.unwrap_or(now).mono);
             let port = &mut self.core.port;
             for peer in port.take_wakes().iter() {
                 self.core.wakers[peer.index()].signal();
@@ -138,6 +148,7 @@ impl Driver {
                 // The executor's own reactor lives while its only task lets go of it.
                 Timer::new(REACTOR_PASS).await;
                 reactor_at = now.mono;
+                ended = None;
             }
             let due = matches!(wish, Wish::At(at) if at <= now.mono);
             let is_asked = !self.surveys.is_empty();
@@ -145,7 +156,7 @@ impl Driver {
                 idle_since = None;
             } else if now.mono.since(*idle_since.get_or_insert(now.mono)) >= self.core.spin_ns {
                 self.park(wish, now.mono);
-                idle_since = None;
+                (idle_since, ended) = (None, None);
             } else {
                 std::hint::spin_loop();
             }

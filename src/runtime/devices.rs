@@ -3,10 +3,11 @@
 //! Completions reach their owner at the start of a turn, before any byte is processed; what the
 //! logs want done is handed over at its end, together with the sends.
 
-use super::disk::Disk;
+use super::disk::{Disk, Measured, MeasuredKind};
 use super::sockets::Sockets;
 use crate::shard::Shard;
 use crate::shard::effects::Wish;
+use crate::shard::latency::{Latencies, Stage};
 use crate::shard::turn::TurnIo;
 use crate::types::Mono;
 
@@ -42,6 +43,9 @@ impl Devices {
                 disk.complete(data, result);
             }
         }
+        for measured in disks.iter_mut().flat_map(|disk| disk.measured.drain(..)) {
+            record(&mut shard.latencies, measured, self.now);
+        }
         for (disk, log) in disks.iter_mut().zip(shard.logs()) {
             while let Some(done) = disk.take_done() {
                 done.tell(log, self.now);
@@ -71,6 +75,11 @@ impl Devices {
         }
     }
 
+    /// What the turn queued is with the kernel now.
+    pub fn on_handed_over(&mut self, now: Mono) {
+        self.disks.iter_mut().for_each(|disk| disk.on_handed_over(now));
+    }
+
     /// Whether all that was appended has settled, or never will. Hurries it.
     pub fn settle_logs(&mut self, shard: &mut Shard) -> bool {
         let mut all = true;
@@ -87,6 +96,18 @@ impl Devices {
             all &= log.stop(self.now);
         }
         all
+    }
+}
+
+fn record(latencies: &mut Latencies, measured: Measured, now: Mono) {
+    let (stage, writes) = match measured.kind {
+        MeasuredKind::Write => (Stage::LogWrite, true),
+        MeasuredKind::Flush => (Stage::LogFlush, measured.bytes > 0),
+        MeasuredKind::Read => (Stage::LogRead, false),
+    };
+    latencies.record(stage, now.since(measured.began));
+    if writes {
+        latencies.record(Stage::LogWriteBytes, measured.bytes as u64);
     }
 }
 

@@ -8,9 +8,11 @@
 //!   checks    is this machine fit, before anything starts   cpus      which cores
 //!   devices   the ring's users: sockets and disks           jetstream its start: directory, limits
 //!   disk      a log's files, driven by the core's ring
+//!   bundle    `debug-bundle`: all that tells of a server, in one archive
 //!   logging   the reference's log lines                     process   pid and ports files, signals
 //! ```
 
+pub mod bundle;
 pub mod disk;
 pub mod logging;
 pub mod process;

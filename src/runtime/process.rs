@@ -110,6 +110,13 @@ pub fn send(signal: Signal, target: Target) -> Result<(), String> {
     })
 }
 
+/// The process of a server: that of its pid file, or the only other one.
+pub fn of_server(pid_file: Option<&Path>) -> Result<i32, String> {
+    let Some(path) = pid_file else { return only_other() };
+    let text = fs::read_to_string(path).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    text.trim().parse().map_err(|_| format!("{} holds no pid", path.display()))
+}
+
 /// The one other process that runs under our name.
 fn only_other() -> Result<i32, String> {
     let name = executable_name();

@@ -29,6 +29,10 @@ impl Shard {
         let manners = conn.manners;
         let account = conn.account;
         let now = self.now.mono;
+        if self.heat.wants(self.totals.in_msgs) {
+            let number = self.totals.in_msgs;
+            self.heat.sample(number, publish.subject, conn.client, now, &self.hasher);
+        }
         let permitted =
             conn.permit.as_mut().is_none_or(|permit| permit.publish(publish.subject, now));
 

@@ -326,7 +326,9 @@ impl Shard {
             conn.phase = Phase::Closing(CloseReason::SlowConsumerPendingBytes);
             self.scratch.doomed.push(conn.key);
         } else if owed > self.settings.max_pending / 4 * 3 {
-            conn.is_crowded = true;
+            if !std::mem::replace(&mut conn.is_crowded, true) {
+                conn.crowded_since = self.now.mono;
+            }
             self.scratch.crowded.push(conn.key);
         }
         true

@@ -2,9 +2,10 @@
 
 use super::Shard;
 use super::frame::{self, Frame, Message};
+use crate::connection::outbound::{Source, Stamp};
 use crate::mesh::Port;
 use crate::types::mutation::{self, Mutation};
-use crate::types::{ConnKey, ShardId};
+use crate::types::{ConnKey, Mono, ShardId};
 
 /// A batch from another core, processed up to `at`.
 #[derive(Debug, Default)]
@@ -12,6 +13,8 @@ pub struct Inbox {
     batch: Vec<u8>,
     at: usize,
     from: ShardId,
+    /// When the oldest of its messages was read from a socket.
+    began: Mono,
 }
 
 impl Shard {
@@ -36,6 +39,9 @@ impl Shard {
             let mut inbox = std::mem::take(&mut self.inbox);
             let next = port.pop_data(&mut inbox.batch);
             inbox.at = 0;
+            if next.is_some() {
+                inbox.began = self.on_batch(&inbox.batch);
+            }
             inbox.from = next.unwrap_or_default();
             if next.is_none() {
                 inbox.batch.clear();
@@ -50,6 +56,7 @@ impl Shard {
     /// Whether the batch at hand is done.
     fn process_inbox(&mut self, budget: &mut usize) -> bool {
         let mut inbox = std::mem::take(&mut self.inbox);
+        self.pool.stamp = Stamp { at: inbox.began, source: Source::Peer };
         while let Some((frame, length)) = frame::first(&inbox.batch[inbox.at..]) {
             if *budget == 0 || self.effects.outbound_bytes > self.tuning.turn_outbound_bytes {
                 self.inbox = inbox;
@@ -83,11 +90,19 @@ impl Shard {
                 }
             }
             Frame::Stall(key) => self.stall(key),
+            Frame::Times => {}
             Frame::Probe { id, account, route } => self.on_probe(from, id, account, route),
             Frame::Probed(id) => self.on_probed(id),
             Frame::Meta(bytes) => self.on_meta(from, bytes),
             Frame::Release(key) => self.unpause(key, crate::connection::Pauses::STALL),
         }
+    }
+
+    /// Measures the way of a batch. When the oldest of its messages was read from a socket.
+    fn on_batch(&mut self, batch: &[u8]) -> Mono {
+        let Some((began, pushed)) = frame::times(batch) else { return self.now.mono };
+        self.latencies.on_hop(self.now.mono.since(pushed), batch.len() as u64);
+        began
     }
 
     /// A connection had waited for credit; it goes on if no other core keeps it waiting.
@@ -128,7 +143,12 @@ impl Shard {
     fn push_data(&mut self, port: &mut Port) {
         for shard in self.peers.others() {
             let peer = &mut self.peers.all[shard.index()];
-            if !peer.data.is_empty() && port.push_data(shard, &mut peer.data).is_ok() {
+            if peer.data.is_empty() {
+                continue;
+            }
+            peer.close_batch(self.latencies.obtained, self.now.mono);
+            if port.push_data(shard, &mut peer.data).is_ok() {
+                peer.on_taken();
                 self.totals.peer_batches += 1;
                 self.on_pushed(shard);
             }

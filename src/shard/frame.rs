@@ -9,11 +9,12 @@
 //!   nobody  = ask u32 · subject u32 · subject · reply
 //!   credit  = bytes u64          stall, release = connection u64
 //!   probe   = id u64 · account u32 · route      probed = id u64      meta = bytes
+//!   times   = began u64 · pushed u64, the last frame of each batch
 //! ```
 //! Lengths first, little endian. Both ends are this process, so a malformed frame is a bug.
 
 use crate::protocol::Publish;
-use crate::types::{AccountId, ConnKey, ShardId};
+use crate::types::{AccountId, ConnKey, Mono, ShardId};
 
 /// A message with where it came from: what delivery works on, on any core.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +97,8 @@ pub enum Frame<'a> {
     Probed(u64),
     /// JetStream of one core to JetStream of another.
     Meta(&'a [u8]),
+    /// For histograms ([`times`]).
+    Times,
 }
 
 /// Stands for JetStream where a connection is named: no slot is that high.
@@ -109,6 +112,8 @@ const RELEASE: u8 = 5;
 const PROBE: u8 = 6;
 const PROBED: u8 = 7;
 const META: u8 = 8;
+const TIMES: u8 = 9;
+pub const TIMES_BYTES: usize = 5 + 8 + 8;
 
 const PLAIN: u8 = 1;
 const HPUB: u8 = 2;
@@ -212,6 +217,22 @@ pub fn push_meta(out: &mut Vec<u8>, bytes: &[u8]) {
     close(out, start);
 }
 
+/// Closes a batch: when the oldest of its messages was read, and when it was put into the lane.
+pub fn push_times(out: &mut Vec<u8>, began: Mono, pushed: Mono) {
+    let start = open(out, TIMES);
+    out.extend_from_slice(&began.0.to_le_bytes());
+    out.extend_from_slice(&pushed.0.to_le_bytes());
+    close(out, start);
+}
+
+/// What [`push_times`] noted last. `None`: the batch was not closed by it.
+pub fn times(batch: &[u8]) -> Option<(Mono, Mono)> {
+    let frame = &batch[batch.len().checked_sub(TIMES_BYTES)?..];
+    let mut reader = Reader(frame);
+    let is_times = reader.u32() as usize == TIMES_BYTES && reader.u8() == TIMES;
+    is_times.then(|| (Mono(reader.u64()), Mono(reader.u64())))
+}
+
 fn open(out: &mut Vec<u8>, kind: u8) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0, 0, 0, 0, kind]);
@@ -250,6 +271,7 @@ pub fn first(batch: &[u8]) -> Option<(Frame<'_>, usize)> {
         }
         PROBED => Frame::Probed(reader.u64()),
         META => Frame::Meta(reader.0),
+        TIMES => Frame::Times,
         kind => unreachable!("frame kind {kind}"),
     };
     Some((frame, length))

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::frame::{self, Message, Origin, SERVICE};
 use super::room::ShardGate;
+use crate::connection::outbound::{Source, Stamp};
 use crate::jetstream::{Posted, Received, SubscriptionChange, Target};
 use crate::protocol::{Publish, encode};
 use crate::routing::{NewSubscription, SubKey};
@@ -60,9 +61,13 @@ impl Shard {
         if self.room.take_opened() {
             jetstream.on_room();
         }
+        self.pool.stamp = Stamp { at: now.mono, source: Source::Server };
         let used = self.effects.outbound_bytes;
         let budget = self.tuning.turn_outbound_bytes.saturating_sub(used);
         jetstream.run(now, &mut ShardGate(self), budget);
+        for released in jetstream.released() {
+            self.latencies.on_released(released);
+        }
         self.jetstream = Some(jetstream);
         self.route_posted();
         self.carry_out();

@@ -10,6 +10,7 @@ use tracing::{debug, error, info};
 
 use super::effects::Close;
 use super::frame::{self, Origin};
+use super::latency::Stage;
 use super::timers::Due;
 use super::{Shard, trace};
 use crate::connection::outbound::{Flush, Run};
@@ -226,7 +227,16 @@ impl Shard {
         if conn.unpushed != 0 && !mutation::active(Mutation::RepliesNotHeld) {
             return Taken::Held;
         }
+        let (stamp, waiting) = (conn.outbound.oldest(), conn.outbound.waiting_bytes());
         conn.outbound.take(now, into);
+        let bytes = waiting - conn.outbound.waiting_bytes();
+        let mut messages = conn.counters.out_msgs - conn.taken_msgs;
+        if bytes < waiting {
+            // A part of what is owed: as many messages as its share of the bytes.
+            messages = messages * bytes as u64 / waiting as u64;
+        }
+        conn.taken_msgs += messages;
+        self.latencies.on_taken(stamp.unwrap_or_default(), messages, bytes as u64);
         if !conn.write_watched {
             conn.write_watched = true;
             self.timers.set(now.plus(deadline), Due::WriteDeadline(key));
@@ -241,7 +251,11 @@ impl Shard {
         let Tuning { drain_bytes_min, drain_trust_ns, drain_trust_behind_ns, .. } = self.tuning;
         let Some(conn) = self.connections.get_mut(key) else { return false };
         let was_behind = conn.outbound.owed() > half;
-        if let Some(flush) = conn.outbound.on_sent(bytes, now)
+        let flushed = conn.outbound.on_sent(bytes, now);
+        if let Some(flush) = &flushed {
+            self.latencies.record(Stage::OutboundWait, now.since(flush.began));
+        }
+        if let Some(flush) = flushed
             && std::mem::take(&mut conn.is_slow)
         {
             let took = now.since(flush.began) as f64 / SECOND as f64;
@@ -301,6 +315,7 @@ impl Shard {
         let asks_again = listed.as_ref().is_none_or(|it| {
             now.since(it.asked) >= STALL_NS_MAX && !mutation::active(Mutation::StallOnce)
         });
+        conn.counters.stalls_asked += u64::from(asks_again);
         match listed {
             Some(listed) if asks_again => listed.asked = now,
             Some(_) => {}

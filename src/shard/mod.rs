@@ -7,10 +7,12 @@
 //!   lifecycle  open, slow, stale, close   timers     when to look again
 //!   services   what the server answers    trace      what the log shows of it
 //!   turn       the fixed order of it all  observe, snapshot, survey   what the control thread sees
+//!   latency    how long things took       heat       who publishes most
 //! ```
 
 pub mod connections;
 pub mod effects;
+pub mod latency;
 pub mod lifecycle;
 pub mod services;
 pub mod snapshot;
@@ -22,6 +24,7 @@ mod commands;
 mod delivery;
 mod exchange;
 mod frame;
+mod heat;
 mod jetstream;
 mod observe;
 mod peer;
@@ -46,6 +49,7 @@ use crate::types::limits::{ROUTE_CACHE_SUBJECTS, Tuning};
 use crate::types::{ConnKey, Mono, Now, ShardId};
 use connections::Connections;
 use effects::{Effects, Wish};
+use latency::Latencies;
 use snapshot::Totals;
 
 pub use lifecycle::{Opened, Taken};
@@ -62,6 +66,8 @@ pub struct Shard {
     timers: timers::Timers,
     totals: Totals,
     closed: observe::ClosedLog,
+    pub latencies: Latencies,
+    heat: heat::Heat,
     /// For the runtime, emptied at the end of each turn.
     pub effects: Effects,
 
@@ -122,6 +128,8 @@ impl Shard {
             timers: timers::Timers::default(),
             totals: Totals { shard: seed.id, ..Totals::default() },
             closed: observe::ClosedLog::default(),
+            latencies: Latencies::default(),
+            heat: heat::Heat::default(),
             effects: Effects::default(),
             backlog: Vec::new(),
             inbox: exchange::Inbox::default(),
@@ -146,6 +154,13 @@ impl Shard {
         self.now = now;
         self.totals.turns += 1;
         self.effects.outbound_bytes = 0;
+        self.heat.begin_turn(self.totals.in_msgs, now.mono);
+    }
+
+    /// The sends of the turn that began last are with the kernel.
+    pub fn end_turn(&mut self, ended: Mono) {
+        let messages = self.totals.in_msgs + self.totals.out_msgs;
+        self.latencies.end_turn(self.now.mono, ended, messages);
     }
 
     /// Replaces the settings for what happens from now on.

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use super::Shard;
 #[cfg(feature = "testing")]
 use super::peer::Peer;
-use super::snapshot::ConnectionSnapshot;
+use super::snapshot::{ConnectionExtra, ConnectionSnapshot, LatencySnapshot, SlowSnapshot};
 use crate::connection::Connection;
+use crate::types::limits::{SLOW_SHOWN_NS_MIN, SLOW_SUBJECTS_SHOWN};
 use crate::types::{CloseReason, ConnKey};
 
 /// The last connections that ended.
@@ -60,6 +61,7 @@ impl Shard {
             out_msgs: conn.counters.out_msgs,
             out_bytes: conn.counters.out_bytes,
             stalls: conn.counters.stalls,
+            extra: self.extra(conn),
             subscription_count: conn.sids.len() as u64,
             name: conn.profile.options.name.to_string(),
             lang: conn.profile.options.lang.to_string(),
@@ -67,6 +69,57 @@ impl Shard {
             account: "$G".to_owned(),
             authorized_user: conn.profile.user().to_owned(),
             subscriptions: Vec::new(),
+        }
+    }
+
+    fn extra(&self, conn: &Connection) -> ConnectionExtra {
+        ConnectionExtra {
+            shard: self.id,
+            waiting_ns: self.waiting_ns(conn),
+            crowded_since: conn.is_crowded.then(|| self.now.wall_at(conn.crowded_since)),
+            stalls_asked: conn.counters.stalls_asked,
+        }
+    }
+
+    /// How long its oldest owed bytes have been with the kernel.
+    fn waiting_ns(&self, conn: &Connection) -> u64 {
+        let flush = conn.outbound.flush();
+        if flush.left > 0 { self.now.mono.since(flush.began) } else { 0 }
+    }
+
+    /// Whether a connection is behind, and how.
+    pub(super) fn slow_snapshot(&self, conn: &Connection) -> Option<SlowSnapshot> {
+        let waiting_ns = self.waiting_ns(conn);
+        if !conn.is_crowded && waiting_ns < SLOW_SHOWN_NS_MIN {
+            return None;
+        }
+        let extra = self.extra(conn);
+        let subs = conn.sids.iter().take(SLOW_SUBJECTS_SHOWN);
+        let subject = |sub| String::from_utf8_lossy(self.router.pattern_of(sub).1).into_owned();
+        Some(SlowSnapshot {
+            client: conn.client,
+            name: conn.profile.options.name.to_string(),
+            peer: conn.profile.peer,
+            pending_bytes: conn.outbound.owed(),
+            waiting_ns,
+            crowded_since: extra.crowded_since,
+            stalls_asked: extra.stalls_asked,
+            subjects: subs.map(subject).collect(),
+        })
+    }
+
+    /// The figures of a shard that stand ready.
+    pub(super) fn latency_snapshot(&self, counted: LatencySnapshot) -> LatencySnapshot {
+        LatencySnapshot {
+            shard: self.id,
+            busy_ns: self.latencies.busy_ns,
+            turns: self.totals.turns,
+            in_msgs: self.totals.in_msgs,
+            in_bytes: self.totals.in_bytes,
+            out_msgs: self.totals.out_msgs,
+            out_bytes: self.totals.out_bytes,
+            hot: self.heat.snapshot(self.now.mono),
+            ..counted
         }
     }
 

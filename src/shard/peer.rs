@@ -5,7 +5,7 @@
 
 use super::frame;
 use crate::types::limits::Tuning;
-use crate::types::{ConnKey, ShardId};
+use crate::types::{ConnKey, Mono, ShardId};
 
 #[derive(Debug)]
 pub struct Peer {
@@ -13,6 +13,9 @@ pub struct Peer {
     credit_bytes: u64,
     /// Frames that are not in the lane yet.
     pub data: Vec<u8>,
+    /// The lane was full: when the oldest message of `data` was read from a socket, and how long
+    /// `data` was with its times.
+    closed: Option<(Mono, usize)>,
     /// Encoded interest changes that are not in the lane yet.
     pub interest: Vec<u8>,
     /// Connections with messages in `data`.
@@ -30,12 +33,28 @@ impl Peer {
         Self {
             credit_bytes,
             data: Vec::new(),
+            closed: None,
             interest: Vec::new(),
             contributors: Vec::new(),
             outstanding: 0,
             waiting: Vec::new(),
             consumed: 0,
         }
+    }
+
+    /// Ends `data` with its times. `began`: when the messages of this turn were read.
+    pub fn close_batch(&mut self, began: Mono, now: Mono) {
+        let (began, closed_len) = self.closed.unwrap_or((began, 0));
+        if closed_len == self.data.len() {
+            self.data.truncate(closed_len - frame::TIMES_BYTES);
+        }
+        frame::push_times(&mut self.data, began, now);
+        self.closed = Some((began, self.data.len()));
+    }
+
+    /// The lane has taken `data`.
+    pub fn on_taken(&mut self) {
+        self.closed = None;
     }
 
     /// Counts a charged frame. Whether the publisher must wait now.
@@ -168,6 +187,25 @@ mod tests {
         assert_eq!(asks.on_nobody(id), None);
         assert_eq!(asks.on_nobody(id), Some(conn));
         assert_eq!(asks.on_nobody(id), None);
+    }
+
+    #[test]
+    fn a_batch_that_waits_keeps_its_first_time_and_does_not_grow() {
+        let mut peer = Peer::new(CREDIT);
+        frame::push_credit(&mut peer.data, 1);
+        peer.close_batch(Mono(1), Mono(2));
+        let len = peer.data.len();
+        peer.close_batch(Mono(5), Mono(6));
+        assert_eq!(peer.data.len(), len);
+        assert_eq!(frame::times(&peer.data), Some((Mono(1), Mono(6))));
+        frame::push_credit(&mut peer.data, 1);
+        peer.close_batch(Mono(8), Mono(9));
+        assert_eq!(frame::times(&peer.data), Some((Mono(1), Mono(9))));
+        peer.data.clear();
+        peer.on_taken();
+        frame::push_credit(&mut peer.data, 1);
+        peer.close_batch(Mono(10), Mono(11));
+        assert_eq!(frame::times(&peer.data), Some((Mono(10), Mono(11))));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Shard, trace};
 use crate::connection::Pauses;
 use crate::connection::inbound::Missing;
+use crate::connection::outbound::{Source, Stamp};
 use crate::protocol::{Command, Step, parser};
 use crate::types::ConnKey;
 use crate::types::mutation::{self, Mutation};
@@ -53,6 +54,19 @@ impl Shard {
         self.end_of_read(key);
     }
 
+    /// Bytes are read now, unless some that were read before still wait for the lanes.
+    pub fn on_obtain(&mut self, may_read: bool) {
+        if may_read {
+            self.latencies.obtained = self.now.mono;
+        }
+        self.begin_reads();
+    }
+
+    /// What follows comes from reads of this core's sockets.
+    pub fn begin_reads(&mut self) {
+        self.pool.stamp = Stamp { at: self.latencies.obtained, source: Source::Here };
+    }
+
     /// Where the rest of a large payload may be read to, and how many bytes of it are missing.
     pub fn direct_read(&mut self, key: ConnKey) -> Option<(&mut Vec<u8>, usize)> {
         let inbound = &mut self.connections.get_mut(key)?.inbound;
@@ -77,6 +91,7 @@ impl Shard {
             if conn.pauses.remove(Pauses::BUDGET) {
                 self.effects.resume.push(key);
             }
+            self.pool.stamp = Stamp { at: conn.stashed_at, source: Source::Here };
             self.run_stashed(key);
             self.end_of_read(key);
         }
@@ -163,6 +178,7 @@ impl Shard {
             self.effects.outbound_bytes > self.tuning.turn_outbound_bytes || conn.pauses.any();
         if cut_short && needed == 0 && !conn.pauses.contains(Pauses::BUDGET) {
             conn.pauses.add(Pauses::BUDGET);
+            conn.stashed_at = self.pool.stamp.at;
             if !conn.pauses.waits_for_others() {
                 self.backlog.push(key);
             }

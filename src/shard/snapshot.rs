@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use hdrhistogram::Histogram;
+
 use crate::jetstream::{Figures, FiguresQuery};
 pub use crate::routing::RoutingTotals;
 use crate::types::{ClientId, CloseReason, ShardId, Wall};
@@ -15,6 +17,7 @@ pub enum Query {
     Connections(ConnectionQuery),
     Subscriptions(SubscriptionQuery),
     JetStream(FiguresQuery),
+    Latencies,
 }
 
 #[derive(Clone, Debug)]
@@ -24,6 +27,7 @@ pub enum Answer {
     Subscriptions(Vec<SubscriptionSnapshot>),
     /// With JetStream off there are none.
     JetStream(Box<Figures>),
+    Latencies(Box<LatencySnapshot>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -80,6 +84,59 @@ pub struct Totals {
     pub turns: u64,
 }
 
+/// How long things took on one shard, and who keeps it busy.
+#[derive(Clone, Debug, Default)]
+pub struct LatencySnapshot {
+    pub shard: ShardId,
+    /// Since start, in the order of [`Stage::ALL`].
+    pub histograms: Vec<Histogram<u64>>,
+    /// Nanoseconds of the turns in which something was done, since start.
+    pub busy_ns: u64,
+    pub turns: u64,
+    pub connections: u64,
+    pub in_msgs: u64,
+    pub in_bytes: u64,
+    pub out_msgs: u64,
+    pub out_bytes: u64,
+    /// Who does not take what it is owed, at most [`SLOW_SHOWN_MAX`] of them, most owed first.
+    pub slow: Vec<SlowSnapshot>,
+    pub hot: HotSnapshot,
+}
+
+/// A connection that is behind: it owes an answer to a send for a while, or much.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlowSnapshot {
+    pub client: ClientId,
+    pub name: String,
+    pub peer: SocketAddr,
+    pub pending_bytes: u64,
+    /// Nanoseconds since its oldest owed bytes were to be sent first.
+    pub waiting_ns: u64,
+    /// Since it owed three quarters of its limit and not less than half since.
+    pub crowded_since: Option<Wall>,
+    /// Times that a producer was asked to wait for it.
+    pub stalls_asked: u64,
+    /// Subjects it is subscribed to, the first few.
+    pub subjects: Vec<String>,
+}
+
+/// Who published most, of about the last ten seconds, estimated from samples.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct HotSnapshot {
+    /// Nanoseconds that the counts are of.
+    pub window_ns: u64,
+    pub subjects: Vec<Hot<String>>,
+    pub publishers: Vec<Hot<ClientId>>,
+}
+
+/// Counts are too high by at most `error`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hot<T> {
+    pub what: T,
+    pub msgs: u64,
+    pub error: u64,
+}
+
 #[derive(Clone, Debug)]
 pub struct ConnectionSnapshot {
     pub client: ClientId,
@@ -96,6 +153,8 @@ pub struct ConnectionSnapshot {
     pub out_msgs: u64,
     pub out_bytes: u64,
     pub stalls: u64,
+    /// Not in the reference.
+    pub extra: ConnectionExtra,
     pub subscription_count: u64,
     /// From CONNECT; empty where the client gave none.
     pub name: String,
@@ -104,6 +163,16 @@ pub struct ConnectionSnapshot {
     pub account: String,
     pub authorized_user: String,
     pub subscriptions: Vec<SubscriptionSnapshot>,
+}
+
+/// What the reference does not tell of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ConnectionExtra {
+    pub shard: ShardId,
+    /// Nanoseconds since its oldest owed bytes were to be sent first; 0 where nothing is owed.
+    pub waiting_ns: u64,
+    pub crowded_since: Option<Wall>,
+    pub stalls_asked: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

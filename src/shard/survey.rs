@@ -6,15 +6,16 @@
 //! between two slices.
 
 use super::Shard;
+use super::latency::Stage;
 use super::room::ShardGate;
 use super::snapshot::{
-    Answer, ConnectionQuery, ConnectionState, Query, SubscriptionQuery, SubscriptionSnapshot,
-    Totals,
+    Answer, ConnectionQuery, ConnectionState, Query, SlowSnapshot, SubscriptionQuery,
+    SubscriptionSnapshot, Totals,
 };
 use crate::connection::Connection;
 use crate::jetstream::{Step, Walk};
 use crate::routing::SubKey;
-use crate::types::limits::ANSWER_SLICE_STEPS;
+use crate::types::limits::{ANSWER_SLICE_STEPS, SLOW_SHOWN_MAX};
 use crate::types::{ConnKey, Pattern};
 
 /// A question under way.
@@ -46,6 +47,7 @@ impl Survey {
             Query::Connections(_) => Answer::Connections(Vec::new()),
             Query::Subscriptions(_) => Answer::Subscriptions(Vec::new()),
             Query::JetStream(_) => Answer::JetStream(Box::default()),
+            Query::Latencies => Answer::Latencies(Box::default()),
         };
         let walk = match &query {
             Query::JetStream(query) => Walk::new(query.clone()),
@@ -58,6 +60,8 @@ impl Survey {
 /// What a slice is measured in: looking at something, and making a row of it.
 const LOOK: usize = 1;
 const ROW: usize = 4;
+/// A copy of some 26 KB.
+const HISTOGRAM: usize = 64;
 
 impl Shard {
     /// Takes one more slice. `true`: the answer is whole.
@@ -90,6 +94,9 @@ impl Shard {
             Answer::JetStream(_) => {
                 let found = self.jetstream.as_ref().map(|found| found.conclude(survey.walk));
                 Answer::JetStream(Box::new(found.unwrap_or_default()))
+            }
+            Answer::Latencies(counted) => {
+                Answer::Latencies(Box::new(self.latency_snapshot(*counted)))
             }
             found => found,
         }
@@ -130,6 +137,12 @@ impl Shard {
         {
             return None;
         }
+        if let Answer::Latencies(found) = &mut survey.found
+            && let Some(stage) = Stage::ALL.get(found.histograms.len())
+        {
+            found.histograms.push(self.latencies.of(*stage).clone());
+            return Some(HISTOGRAM);
+        }
         // The ended first: who ends later has its row, or gets none.
         if let Some(at) = survey.ended {
             let next = self.step_ended(survey, at);
@@ -154,6 +167,13 @@ impl Shard {
                 rows.push(self.snapshot(conn));
                 survey.list = query.with_subscriptions.then(|| List::of(conn));
                 return Some(ROW);
+            }
+            (Query::Latencies, Answer::Latencies(found)) => {
+                found.connections += 1;
+                if let Some(slow) = self.slow_snapshot(conn) {
+                    note_slow(&mut found.slow, slow);
+                    return Some(ROW);
+                }
             }
             (Query::Subscriptions(_), _) => survey.list = Some(List::of(conn)),
             _ => {}
@@ -240,6 +260,13 @@ fn wants(query: &ConnectionQuery, conn: &Connection) -> bool {
     query.state != ConnectionState::Closed && query.client.is_none_or(|only| only == conn.client)
 }
 
+/// Keeps those that owe most, in that order.
+fn note_slow(list: &mut Vec<SlowSnapshot>, slow: SlowSnapshot) {
+    let at = list.partition_point(|other| other.pending_bytes >= slow.pending_bytes);
+    list.insert(at, slow);
+    list.truncate(SLOW_SHOWN_MAX);
+}
+
 /// Takes back what was listed of a connection.
 fn forget_list(found: &mut Answer, conn: &Connection) {
     match found {
@@ -249,7 +276,7 @@ fn forget_list(found: &mut Answer, conn: &Connection) {
             }
         }
         Answer::Subscriptions(rows) => rows.retain(|row| row.client != conn.client),
-        Answer::Totals(_) | Answer::JetStream(_) => {}
+        Answer::Totals(_) | Answer::JetStream(_) | Answer::Latencies(_) => {}
     }
 }
 

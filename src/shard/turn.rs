@@ -31,6 +31,7 @@ pub fn turn(shard: &mut Shard, port: &mut Port, io: &mut impl TurnIo, now: Now) 
     shard.begin_turn(now);
     // Bytes read earlier may still wait for the lanes; then no more are read.
     let may_read = !shard.is_behind();
+    shard.on_obtain(may_read);
     io.obtain(shard, may_read);
     if mutation::active(Mutation::LookAfterProcessing) {
         io.hand_over(shard);
@@ -40,6 +41,7 @@ pub fn turn(shard: &mut Shard, port: &mut Port, io: &mut impl TurnIo, now: Now) 
     if current {
         shard.run_timers();
         shard.run_backlog();
+        shard.begin_reads();
         io.hand_over(shard);
     }
     shard.run_jetstream();

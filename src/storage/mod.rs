@@ -53,7 +53,7 @@ mod values;
 pub use append::Urgency;
 pub use batch::{BLOCK, Buffer};
 pub use effects::{Effect, Event, OpId};
-#[cfg(any(test, feature = "testing"))]
+#[cfg(test)]
 pub use fault::Operation;
 pub use fault::{Certainty, Damage, IoFault, Poison, ReadError, Refusal};
 pub use figures::{Counters, LogFigures};

@@ -78,6 +78,38 @@ pub const POOLED_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// The executor's reactor gets a pass this often; a core sleeps no longer than this.
 pub const REACTOR_PASS_NS: u64 = 100 * MILLISECOND;
 
+/// What a latency histogram tells apart at best, and at most: shorter and longer times count as
+/// these.
+pub const LATENCY_NS_MIN: u64 = 128;
+pub const LATENCY_NS_MAX: u64 = 1 << 38;
+/// The same for sizes, in bytes or messages.
+pub const SIZE_MAX: u64 = 1 << 32;
+
+/// Those whose last look at `/latencyz` is remembered; the one that did not look for longest is
+/// forgotten.
+pub const VIEWERS_MAX: usize = 16;
+/// A viewer's name; longer ones are cut.
+pub const VIEWER_NAME_BYTES_MAX: usize = 128;
+/// Rows of the busiest subjects, and publishers, on a page.
+pub const HOT_SHOWN_MAX: usize = 20;
+/// Connections of a shard that are named as slow; those that owe most.
+pub const SLOW_SHOWN_MAX: usize = 32;
+/// A connection that has owed bytes for so long is shown as slow.
+pub const SLOW_SHOWN_NS_MIN: u64 = 100 * MILLISECOND;
+/// Subjects named with it.
+pub const SLOW_SUBJECTS_SHOWN: usize = 4;
+/// Subjects, and publishers, of which a shard counts the messages; another takes the place of the
+/// one with the fewest.
+pub const HOT_COUNTED_MAX: usize = 64;
+/// Bytes of such a subject that are remembered.
+pub const HOT_SUBJECT_BYTES_MAX: usize = 128;
+/// Counts are of the last whole window of this length.
+pub const HOT_WINDOW_NS: u64 = 10 * SECOND;
+/// Samples a shard takes in a second, about.
+pub const HOT_SAMPLES_PER_SECOND: u64 = 2000;
+/// The most messages that one sample stands for.
+pub const HOT_GAP_MAX: u64 = 64 * 1024;
+
 /// Requests waiting at a shard from the control thread; more are refused with 503.
 pub const CONTROL_REQUESTS_MAX: usize = 1024;
 
@@ -97,6 +129,10 @@ pub const CONTROL_ANSWER_NS_MAX: u64 = 2 * SECOND;
 pub const CONTROL_ROWS_NS_MAX: u64 = 8 * SECOND;
 /// A slice of such an answer, in things looked at; a row costs four of them. About 0.1 ms.
 pub const ANSWER_SLICE_STEPS: usize = 1024;
+
+/// Bytes of one file in a debug bundle, and of the log's end; the rest is left out.
+pub const BUNDLE_ITEM_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub const BUNDLE_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Subjects of which a connection with permissions remembers whether it may publish them; then
 /// it forgets them all.

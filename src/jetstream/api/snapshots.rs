@@ -499,6 +499,7 @@ impl JetStream {
         self.after_change(slot);
         self.poll_again(slot);
         let request = Request {
+            came_ns: now.mono.0,
             account: end.account.0,
             subject: format!("$JS.API.STREAM.RESTORE.{}", end.name).into_bytes(),
             reply: end.last_reply.to_vec(),

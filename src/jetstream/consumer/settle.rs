@@ -85,9 +85,12 @@ impl Consumer {
             return true;
         }
         let Some(held) = self.state.pending.get(seq) else { return true };
+        let wait = self.settings.wait(held.deliveries);
+        let since = Mono(held.due.0.saturating_sub(wait));
+        if is_success && !held.is_spent {
+            ctx.out.on_acknowledged(since);
+        }
         if is_success && !held.is_spent && self.is_sampled() {
-            let wait = self.settings.wait(held.deliveries);
-            let since = Mono(held.due.0.saturating_sub(wait));
             let told = ConsumerAdvisory::Acked {
                 consumer_seq: tokens.consumer_seq.0,
                 stream_seq: seq.0,

@@ -165,6 +165,7 @@ impl Desk {
 
 fn request(body: &str) -> Request {
     Request {
+        came_ns: 0,
         account: 0,
         subject: vec![],
         reply: vec![],

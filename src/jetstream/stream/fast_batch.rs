@@ -14,7 +14,7 @@ use super::expectations::number;
 use super::intake::{Incoming, Outcome, Taken};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
-use crate::jetstream::outbox::Outgoing;
+use crate::jetstream::outbox::{Outgoing, Timed};
 use crate::storage::{Lsn, Seq};
 use crate::types::limits::{
     BATCH_ID_BYTES_MAX, FAST_BATCH_IDLE_NS, FAST_BATCHES_OPEN_MAX, FAST_WINDOW_DEFAULT,
@@ -253,7 +253,7 @@ impl Stream {
         if !self.config.no_ack {
             let at = self.rules.settle(at);
             let message = Outgoing::plain(reply, text.as_bytes());
-            ctx.out.publish_when(self.account, at, message);
+            ctx.out.publish_timed(self.account, at, message, Timed::Publish(ctx.now.mono));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::jetstream::config::{PersistMode, Retention, Storage};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::PubAck;
-use crate::jetstream::outbox::Outgoing;
+use crate::jetstream::outbox::{Outgoing, Timed};
 use crate::jetstream::store::NewMessage;
 use crate::storage::{Health, Lsn, Refusal, Seq, Urgency};
 use crate::types::limits::STORED_HEADER_BYTES_MAX;
@@ -340,7 +340,8 @@ impl Stream {
         // A log that failed settles nothing any more, and what is told then rests on nothing new.
         let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
         let at = if is_poisoned { Lsn(0) } else { self.rules.settle(self.appended) };
-        ctx.out.publish_when(self.account, at, Outgoing::plain(reply, &self.answer));
+        let timed = Timed::Publish(ctx.now.mono);
+        ctx.out.publish_timed(self.account, at, Outgoing::plain(reply, &self.answer), timed);
     }
 
     /// Too much waits already: the publisher should come again.

@@ -225,6 +225,7 @@ impl Stream {
         hash_of(&rfc3339(self.created))
     }
 
+    #[cfg(test)]
     pub fn created(&self) -> Wall {
         self.created
     }

@@ -13,7 +13,7 @@ use crate::jetstream::{
     StreamInfo, Usage,
 };
 use crate::monitor::facts::{DiskFacts, JetStreamFacts, ServerFacts};
-use crate::shard::snapshot::{ConnectionSnapshot, RoutingTotals, Totals};
+use crate::shard::snapshot::{ConnectionExtra, ConnectionSnapshot, RoutingTotals, Totals};
 use crate::types::{ClientId, ShardId, Wall};
 
 pub const NOW: Wall = Wall(1_795_301_227_806_149_376);
@@ -147,6 +147,7 @@ pub fn connection(cid: u64) -> ConnectionSnapshot {
         out_msgs: 0,
         out_bytes: 0,
         stalls: 0,
+        extra: ConnectionExtra::default(),
         subscription_count: 0,
         name: String::new(),
         lang: String::new(),

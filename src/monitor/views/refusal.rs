@@ -15,6 +15,12 @@ pub enum Refusal {
     Sort(String),
     /// An order that needs an end of the connection, asked of connections that may be open.
     SortOfOpen(Sort),
+    /// An argument of a page of ours that is none of those it knows.
+    Choice {
+        key: &'static str,
+        raw: String,
+        known: &'static str,
+    },
     /// `test=` has an empty token or a wildcard.
     TestSubject(String),
     UnknownAccount(String),
@@ -47,6 +53,7 @@ impl fmt::Display for Refusal {
             Self::SortOfOpen(sort) => {
                 write!(f, "sort by {} only valid on closed connections", sort.key())
             }
+            Self::Choice { key, raw, known } => write!(f, "{key} is {known}, not {raw:?}"),
             Self::TestSubject(raw) => {
                 write!(f, "invalid test subject, must be valid publish subject: {raw}")
             }

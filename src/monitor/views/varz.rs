@@ -402,7 +402,7 @@ mod tests {
     fn numbers_are_the_servers_and_the_shards_stand_beside() {
         let (facts, requests) = (facts(), requests());
         let shards = [totals_of_shard(0), totals_of_shard(1)];
-        let process = ProcessFacts { mem: 1 << 20, cpu: 1.5, cores: 4 };
+        let process = ProcessFacts { mem: 1 << 20, cpu: 1.5, cpu_seconds: 2.0, cores: 4 };
         let view =
             serde_json::to_value(varz(&facts, process, &requests, &shards, &[], NOW)).unwrap();
         let rows = [

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::jetstream::{Figures, FiguresQuery};
 use crate::runtime::core::Request;
 use crate::shard::snapshot::{
-    Answer, ConnectionQuery, ConnectionSnapshot, Query, SubscriptionQuery, SubscriptionSnapshot,
-    Totals,
+    Answer, ConnectionQuery, ConnectionSnapshot, LatencySnapshot, Query, SubscriptionQuery,
+    SubscriptionSnapshot, Totals,
 };
 use crate::types::ShardId;
 use crate::types::limits::{CONTROL_ANSWER_NS_MAX, CONTROL_ROWS_NS_MAX};
@@ -72,9 +72,10 @@ impl ShardHandles {
     pub async fn ask(&self, query: Query) -> Result<Vec<Answer>, Unanswered> {
         let limit = match query {
             Query::Totals | Query::JetStream(FiguresQuery::Logs) => CONTROL_ANSWER_NS_MAX,
-            Query::Connections(_) | Query::Subscriptions(_) | Query::JetStream(_) => {
-                CONTROL_ROWS_NS_MAX
-            }
+            Query::Connections(_)
+            | Query::Subscriptions(_)
+            | Query::JetStream(_)
+            | Query::Latencies => CONTROL_ROWS_NS_MAX,
         };
         let patience = self.patience.unwrap_or(Duration::from_nanos(limit));
         let deadline = Instant::now() + patience;
@@ -130,6 +131,14 @@ impl ShardHandles {
             _ => None,
         };
         Ok(self.ask(Query::JetStream(query)).await?.into_iter().filter_map(pick).collect())
+    }
+
+    pub async fn latencies(&self) -> Result<Vec<LatencySnapshot>, Unanswered> {
+        let pick = |answer| match answer {
+            Answer::Latencies(latencies) => Some(*latencies),
+            _ => None,
+        };
+        Ok(self.ask(Query::Latencies).await?.into_iter().filter_map(pick).collect())
     }
 
     fn send(

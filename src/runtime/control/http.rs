@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::pages::{Pages, ROUTES, Reply};
+use crate::monitor::views::metrics::CONTENT_TYPE as CONTENT_TYPE_METRICS;
 use crate::types::limits::{
     MONITOR_CONNECTION_NS_MAX, MONITOR_CONNECTIONS_MAX, MONITOR_HEADER_BYTES_MAX,
     MONITOR_REQUEST_NS_MAX,
@@ -103,6 +104,9 @@ fn response(reply: Reply) -> Response<Body> {
         }
         Reply::Html(body) => {
             with_type(200, HeaderValue::from_static("text/html; charset=utf-8"), body)
+        }
+        Reply::Metrics(body) => {
+            with_type(200, HeaderValue::from_static(CONTENT_TYPE_METRICS), body)
         }
         Reply::Text { status, body } => with_type(status, TEXT, body),
     }

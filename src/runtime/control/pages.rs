@@ -17,10 +17,13 @@ use super::ask::{ShardHandles, Unanswered};
 use super::process_facts::ProcessReader;
 use crate::jetstream::{Figures, FiguresQuery};
 use crate::monitor::ServerFacts;
+use crate::monitor::looks::{Looks, Span};
 use crate::monitor::views::accounts::Accstatz;
 use crate::monitor::views::connz::{ConnzOptions, connz};
 use crate::monitor::views::healthz::{Health, HealthzOptions, healthz};
 use crate::monitor::views::jsz::{JszOptions, jsz};
+use crate::monitor::views::latencyz::{Format, LatencyzOptions, hlog, latencyz};
+use crate::monitor::views::metrics::{Metrics, metrics};
 use crate::monitor::views::requests::RequestOptions;
 use crate::monitor::views::subsz::{SubszOptions, subsz};
 use crate::monitor::views::{Args, Refusal, accounts, index, json, standalone, varz};
@@ -44,6 +47,9 @@ pub enum Page {
     Gatewayz,
     Raftz,
     IpQueuesz,
+    Latencyz,
+    LatencyzLog,
+    Metrics,
 }
 
 /// A path of the port.
@@ -62,7 +68,7 @@ const fn route(path: &'static str, page: Page, title: &'static str) -> Route {
 }
 
 /// A new page is a line here, a variant, and an arm in [`Pages::show`].
-pub const ROUTES: [Route; 14] = [
+pub const ROUTES: [Route; 17] = [
     route("/", Page::Index, ""),
     route("/varz", Page::Varz, "General"),
     route("/jsz", Page::Jsz, "JetStream"),
@@ -77,14 +83,25 @@ pub const ROUTES: [Route; 14] = [
     Route { counted: None, ..route("/raftz", Page::Raftz, "Raft Groups") },
     Route { counted: None, ..route("/ipqueuesz", Page::IpQueuesz, "") },
     route("/healthz", Page::Healthz, "Health Probe"),
+    route("/latencyz", Page::Latencyz, "Latency"),
+    Route { counted: Some("/latencyz"), ..route("/latencyz.hlog", Page::LatencyzLog, "") },
+    route("/metrics", Page::Metrics, "Metrics"),
 ];
 
 /// What a page is made of, before it is a response.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
-    Json { status: u16, body: Vec<u8> },
+    Json {
+        status: u16,
+        body: Vec<u8>,
+    },
     Html(String),
-    Text { status: u16, body: String },
+    /// For Prometheus.
+    Metrics(String),
+    Text {
+        status: u16,
+        body: String,
+    },
 }
 
 /// Why there is no page.
@@ -100,6 +117,7 @@ pub struct Pages {
     facts: watch::Receiver<Arc<ServerFacts>>,
     clock: fn() -> Wall,
     process: Mutex<ProcessReader>,
+    looks: Mutex<Looks>,
     /// Beside [`ROUTES`].
     requests: [AtomicU64; ROUTES.len()],
     turns: Semaphore,
@@ -116,6 +134,7 @@ impl Pages {
             facts,
             clock,
             process: Mutex::new(ProcessReader::start()),
+            looks: Mutex::default(),
             requests: Default::default(),
             turns: Semaphore::new(MONITOR_PAGES_MAX),
         }
@@ -214,6 +233,11 @@ impl Pages {
             Page::Gatewayz => document(&standalone::gatewayz(facts, args, self.now())?),
             Page::Raftz => Err(standalone::raftz().into()),
             Page::IpQueuesz => document(&standalone::ipqueuesz(args)?),
+            Page::Latencyz => self.latencyz(facts, LatencyzOptions::parse(args)?).await,
+            Page::LatencyzLog => {
+                self.latencyz(facts, LatencyzOptions::parse(args)?.as_hlog()).await
+            }
+            Page::Metrics => self.metrics().await,
         }
     }
 
@@ -283,6 +307,30 @@ impl Pages {
         };
         let view = healthz(&options, health);
         Ok(Reply::Json { status: view.code(), body: json::compact(&view) })
+    }
+
+    async fn latencyz(
+        &self,
+        facts: &ServerFacts,
+        options: LatencyzOptions,
+    ) -> Result<Reply, Failure> {
+        let shards = self.shards.latencies().await?;
+        let mut looks = self.looks.lock().await;
+        let spans = looks.look(&options.viewer, options.reset, facts.start, self.now(), shards);
+        match options.format {
+            Format::Json => document(&latencyz(facts, &options, &spans)),
+            Format::Hlog => Ok(Reply::Text { status: 200, body: hlog(facts, &options, &spans) }),
+        }
+    }
+
+    async fn metrics(&self) -> Result<Reply, Failure> {
+        let facts = self.facts();
+        let totals = self.shards.totals().await?;
+        let shards = self.shards.latencies().await?;
+        let latencies = Span { from: facts.start, to: self.now(), shards };
+        let process = self.process.lock().await.read();
+        let requests = self.requests_by_path();
+        Ok(Reply::Metrics(metrics(Metrics { facts, process, requests, totals, latencies })))
     }
 
     fn now(&self) -> Wall {

@@ -32,12 +32,13 @@ impl ProcessReader {
     pub fn read(&mut self) -> ProcessFacts {
         let now = Instant::now();
         let span = now - self.read_at;
+        let ticks = cpu_ticks();
         if span >= SPAN_MIN {
-            let ticks = cpu_ticks();
             self.cpu = percent(ticks.saturating_sub(self.ticks), span);
             (self.read_at, self.ticks) = (now, ticks);
         }
-        ProcessFacts { mem: resident_bytes(), cpu: self.cpu, cores: self.cores }
+        let cpu_seconds = ticks as f64 / TICKS_PER_SECOND;
+        ProcessFacts { mem: resident_bytes(), cpu: self.cpu, cpu_seconds, cores: self.cores }
     }
 }
 

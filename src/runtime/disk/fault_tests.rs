@@ -135,7 +135,7 @@ impl Bench {
             Found::Absent => panic!("{seq:?} is gone"),
             Found::OnDisk(_) => {}
         }
-        let op = self.log.read(STREAM, seq).unwrap().unwrap();
+        let op = self.log.read(STREAM, seq, 1 << 14).unwrap().unwrap();
         self.until("a read", |bench| bench.log.has_read(op));
         let run = self.log.take_read(op).unwrap()?;
         let message = run.message(&run.entries()[0])?;

@@ -67,6 +67,23 @@ impl Done {
     }
 }
 
+/// An operation that has succeeded, for histograms.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    pub kind: MeasuredKind,
+    /// Read or written; 0 for a flush alone.
+    pub bytes: usize,
+    /// When the kernel got it.
+    pub began: Mono,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MeasuredKind {
+    Write,
+    Flush,
+    Read,
+}
+
 /// One log's files, and what is being done to them.
 pub struct Disk {
     directory: Directory,
@@ -79,6 +96,10 @@ pub struct Disk {
     ready: VecDeque<u32>,
     done: VecDeque<Done>,
     in_ring: usize,
+    /// Work whose first step was queued since [`Disk::on_handed_over`].
+    fresh: Vec<u32>,
+    /// For the caller to empty.
+    pub measured: Vec<Measured>,
 }
 
 impl Disk {
@@ -91,6 +112,8 @@ impl Disk {
             ready: VecDeque::new(),
             done: VecDeque::new(),
             in_ring: 0,
+            fresh: Vec::new(),
+            measured: Vec::new(),
         }
     }
 
@@ -126,8 +149,20 @@ impl Disk {
             if !push(&entry) {
                 return;
             }
+            if work.began.is_none() {
+                self.fresh.push(at);
+            }
             self.in_ring += 1;
             self.ready.pop_front();
+        }
+    }
+
+    /// What was queued is with the kernel now.
+    pub fn on_handed_over(&mut self, now: Mono) {
+        for at in self.fresh.drain(..) {
+            if let Some(work) = self.running[at as usize].as_mut() {
+                work.began = Some(now);
+            }
         }
     }
 
@@ -147,6 +182,7 @@ impl Disk {
                 let work = self.running[at as usize].take();
                 self.free.push(at);
                 if let Some(work) = work {
+                    self.measured.extend(work.measured());
                     self.done.push_back(work.into_done(&mut self.directory));
                 }
             }

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 
-use super::Done;
 use super::directory::Directory;
+use super::{Done, Measured, MeasuredKind};
 use crate::storage::{Buffer, Effect, IoFault, OpId, SlotId};
+use crate::types::Mono;
 
 /// What a file is overwritten with at a time while it is prepared: the log's own writes do not
 /// wait for more than this.
@@ -22,6 +23,8 @@ pub(super) enum Progress {
 
 /// An effect under way, with the memory its entry points to.
 pub(super) struct Work {
+    /// When the kernel got its first step; `None` until then.
+    pub began: Option<Mono>,
     op: OpId,
     job: Job,
     fault: Option<IoFault>,
@@ -118,7 +121,7 @@ impl Work {
                 (op, Job::Prepare(Prepare { fd, slot, len, header, zeros, fresh, step }))
             }
         };
-        Ok(Some(Self { op, job, fault: None }))
+        Ok(Some(Self { began: None, op, job, fault: None }))
     }
 
     #[cfg(test)]
@@ -135,6 +138,19 @@ impl Work {
                 PrepareStep::Flush => StepKind::Sync,
             },
         }
+    }
+
+    /// What histograms are told of it, where it is of interest and did not fail.
+    pub fn measured(&self) -> Option<Measured> {
+        let began = self.began.filter(|_| self.fault.is_none())?;
+        let (kind, bytes) = match &self.job {
+            Job::Write { bytes, flush: false, .. } => (MeasuredKind::Write, bytes.len()),
+            Job::Write { bytes, flush: true, .. } => (MeasuredKind::Flush, bytes.len()),
+            Job::Sync { .. } => (MeasuredKind::Flush, 0),
+            Job::Read { bytes, .. } => (MeasuredKind::Read, bytes.len()),
+            Job::SyncDirectory | Job::Prepare(_) => return None,
+        };
+        Some(Measured { kind, bytes, began })
     }
 
     /// The entry of the next step.

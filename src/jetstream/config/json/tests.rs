@@ -1,7 +1,6 @@
 //! Texts against what nats-server 2.15.1 said of them in `$JS.API.STREAM.CREATE` and
 //! `$JS.API.CONSUMER.CREATE`.
 
-use super::*;
 use crate::jetstream::config::{ConsumerRequest, Mode, StreamRequest};
 
 fn stream(text: &str) -> Result<StreamRequest, String> {

@@ -8,7 +8,7 @@ use super::{ConnzOptions, Subs};
 use crate::monitor::facts::GLOBAL_ACCOUNT;
 use crate::monitor::views::go_text::{round_trip, timestamp, uptime};
 use crate::monitor::views::subsz::SubscriptionRow;
-use crate::shard::snapshot::ConnectionSnapshot;
+use crate::shard::snapshot::{ConnectionExtra, ConnectionSnapshot};
 use crate::types::Wall;
 
 #[derive(Serialize, Debug)]
@@ -52,6 +52,38 @@ pub struct Row<'a> {
     subscriptions_list_detail: Vec<SubscriptionRow<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     name_tag: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weft: Option<Extra>,
+}
+
+/// What the reference has no field for, of an open connection.
+#[derive(Serialize, Debug)]
+struct Extra {
+    shard: u16,
+    /// It is owed so much that its producers are asked to wait, since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crowded_since: Option<String>,
+    /// How long the oldest bytes it is owed have been on their way.
+    #[serde(skip_serializing_if = "is_zero")]
+    waiting_ns: u64,
+    /// How often a producer was asked to wait for it.
+    #[serde(skip_serializing_if = "is_zero")]
+    stalls_asked: u64,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+impl Extra {
+    fn of(extra: &ConnectionExtra) -> Self {
+        Self {
+            shard: extra.shard.0,
+            crowded_since: extra.crowded_since.map(timestamp),
+            waiting_ns: extra.waiting_ns,
+            stalls_asked: extra.stalls_asked,
+        }
+    }
 }
 
 impl<'a> Row<'a> {
@@ -104,6 +136,7 @@ impl<'a> Row<'a> {
                 _ => Vec::new(),
             },
             name_tag: show(row.closed.is_none() || !is_global, &row.account),
+            weft: row.closed.is_none().then(|| Extra::of(&row.extra)),
         }
     }
 }

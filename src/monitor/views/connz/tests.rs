@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::monitor::views::fixtures::{NOW, connection, facts, shape, totals_of_shard};
-use crate::shard::snapshot::SubscriptionSnapshot;
-use crate::types::CloseReason;
+use crate::shard::snapshot::{ConnectionExtra, SubscriptionSnapshot};
 use crate::types::time::{MILLISECOND, SECOND};
+use crate::types::{CloseReason, ShardId};
 
 const SUBSCRIPTION: &str = "subject:str qgroup:str sid:str msgs:num max:num cid:num";
 
@@ -190,7 +190,7 @@ fn a_bare_connection_shows_the_fixed_fields() {
         "server_id:str now:str num_connections:num total:num offset:num limit:num connections:[{\
          cid:num kind:str type:str ip:str port:num start:str last_activity:str rtt:str uptime:str \
          idle:str pending_bytes:num in_msgs:num out_msgs:num in_bytes:num out_bytes:num \
-         subscriptions:num}]"
+         subscriptions:num weft:{shard:num}}]"
     );
     let row = &document("", connection(5))["connections"][0];
     assert_eq!(row["rtt"], "442µs");
@@ -202,6 +202,12 @@ fn a_full_connection_shows_every_field_in_order() {
     let full = |closed| ConnectionSnapshot {
         closed,
         stalls: 2,
+        extra: ConnectionExtra {
+            shard: ShardId(1),
+            waiting_ns: 1,
+            crowded_since: Some(NOW),
+            stalls_asked: 1,
+        },
         name: "n".into(),
         lang: "rust".into(),
         version: "1".into(),
@@ -214,11 +220,14 @@ fn a_full_connection_shows_every_field_in_order() {
     let numbers = "rtt:str uptime:str idle:str pending_bytes:num in_msgs:num out_msgs:num \
                    in_bytes:num out_bytes:num stalls:num subscriptions:num name:str lang:str version:str";
     let detail = "subscriptions_list_detail";
+    let ours = "weft:{shard:num crowded_since:str waiting_ns:num stalls_asked:num}";
     let rows = [
         (
             "subs=1&auth=1",
             None,
-            format!("{head}{numbers} authorized_user:str subscriptions_list:[str] name_tag:str}}"),
+            format!(
+                "{head}{numbers} authorized_user:str subscriptions_list:[str] name_tag:str {ours}}}"
+            ),
         ),
         (
             "subs=1&auth=1",
@@ -227,7 +236,7 @@ fn a_full_connection_shows_every_field_in_order() {
                 "{head}stop:str reason:str {numbers} authorized_user:str subscriptions_list:[str]}}"
             ),
         ),
-        ("subs=Detail", None, format!("{head}{numbers} {detail}:[{{{SUBSCRIPTION}}}]}}")),
+        ("subs=Detail", None, format!("{head}{numbers} {detail}:[{{{SUBSCRIPTION}}}] {ours}}}")),
         (
             "subs=detail",
             ended,
@@ -235,7 +244,7 @@ fn a_full_connection_shows_every_field_in_order() {
                 "{head}stop:str reason:str {numbers} {detail}:[{{account:str account_tag:str {SUBSCRIPTION}}}]}}"
             ),
         ),
-        ("", None, format!("{head}{numbers}}}")),
+        ("", None, format!("{head}{numbers} {ours}}}")),
     ];
     let facts = facts();
     for (query, closed, expected) in rows {
@@ -243,8 +252,8 @@ fn a_full_connection_shows_every_field_in_order() {
         let options = ConnzOptions::parse(&Args::parse(&query)).unwrap();
         let all = [full(closed)];
         let got = shape(&connz(&facts, &options, &[], &all, NOW));
-        let row = got.split_once("connections:[").unwrap().1.trim_end_matches(']');
-        assert_eq!(row, expected.trim_end_matches('}').to_owned() + "}", "{query} {closed:?}");
+        let row = got.split_once("connections:[").unwrap().1.strip_suffix(']').unwrap();
+        assert_eq!(row, expected, "{query} {closed:?}");
     }
 }
 

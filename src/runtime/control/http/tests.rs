@@ -10,7 +10,11 @@ use super::*;
 use crate::monitor::ServerFacts;
 use crate::runtime::control::ask::{ShardHandle, ShardHandles};
 use crate::runtime::core::Request;
-use crate::shard::snapshot::{Answer, ConnectionSnapshot, Query, SubscriptionSnapshot, Totals};
+use crate::shard::latency::{Stage, histogram};
+use crate::shard::snapshot::{
+    Answer, ConnectionExtra, ConnectionSnapshot, LatencySnapshot, Query, SubscriptionSnapshot,
+    Totals,
+};
 use crate::types::limits::CONTROL_REQUESTS_MAX;
 use crate::types::{ClientId, ShardId, Wall};
 
@@ -45,6 +49,7 @@ async fn fake_shard(shard: u16, mut inbox: mpsc::Receiver<Request>) {
                 out_msgs: 0,
                 out_bytes: 0,
                 stalls: 0,
+                extra: ConnectionExtra::default(),
                 subscription_count: 1,
                 name: "<n>".into(),
                 lang: String::new(),
@@ -53,6 +58,12 @@ async fn fake_shard(shard: u16, mut inbox: mpsc::Receiver<Request>) {
                 authorized_user: String::new(),
                 subscriptions: Vec::new(),
             }]),
+            Query::JetStream(_) => Answer::JetStream(Box::default()),
+            Query::Latencies => Answer::Latencies(Box::new(LatencySnapshot {
+                shard: ShardId(shard),
+                histograms: Stage::ALL.iter().map(|stage| histogram(stage.unit())).collect(),
+                ..LatencySnapshot::default()
+            })),
             Query::Subscriptions(_) => Answer::Subscriptions(vec![SubscriptionSnapshot {
                 account: "$G".into(),
                 subject: "a.>".into(),
@@ -149,6 +160,12 @@ fn every_page_answers() {
             match route.path {
                 "/raftz" => assert_eq!((status, body.as_str()), (404, "No Raft nodes registered")),
                 "/" => assert!(head.contains("content-type: text/html") && status == 200),
+                "/metrics" => assert!(
+                    head.contains("content-type: application/openmetrics-text") && status == 200
+                ),
+                "/latencyz.hlog" => {
+                    assert!(body.starts_with("#") && head.contains("text/plain") && status == 200);
+                }
                 path => {
                     assert_eq!(status, 200, "{path}");
                     assert!(head.contains("content-type: application/json\r\n"), "{head}");
