@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::affinity::Cpus;
 use crate::compare::Compare;
 use crate::load::Load;
+use crate::openloop::OpenLoop;
 use crate::server::Spec;
 use crate::workload::Workload;
 
@@ -34,6 +35,8 @@ pub enum Command {
     Run(Workload),
     /// The standard comparison of all servers given.
     Compare(Compare),
+    /// Latency of all servers given at shares of their saturation.
+    Openloop(OpenLoop),
 }
 
 #[derive(Args)]
@@ -54,6 +57,13 @@ pub struct Servers {
     /// Further arguments of one server, like `weft=--shards 2`.
     #[arg(long, global = true, value_name = "NAME=ARGS", value_parser = parse_args)]
     pub server_args: Vec<(String, String)>,
+    /// Servers that sync each message before they acknowledge it (`sync_interval: always`).
+    #[arg(long, global = true, value_name = "NAME")]
+    pub always: Vec<String>,
+    /// Where folders for streams are made, and removed again [default: the system's for
+    /// temporary files].
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub stores: Option<PathBuf>,
     /// Short for --server-args 'weft=--shards N'.
     #[arg(long, global = true)]
     pub shards: Option<usize>,

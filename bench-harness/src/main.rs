@@ -14,6 +14,8 @@ mod failure;
 #[cfg(test)]
 mod fake;
 mod load;
+mod open;
+mod openloop;
 mod payload;
 mod report;
 mod rival;
@@ -70,6 +72,7 @@ fn run(cli: &Cli) -> Outcome<u64> {
     };
     match &cli.command {
         Command::Compare(compare) => compare.run(&rivals, &cli.load, &mut show)?,
+        Command::Openloop(openloop) => openloop.run(&rivals, &cli.load, &mut show)?,
         Command::Run(workload) => {
             for &size in &cli.load.size {
                 let load = cli.load.at_size(size);
@@ -99,7 +102,12 @@ fn rivals(servers: &Servers) -> Outcome<Rivals> {
     let usual = if servers.servers.len() > 1 { 3 } else { 1 };
     Ok(Rivals {
         specs: servers.servers.clone(),
-        launch: Launch { cpus: Some(cpus), args },
+        launch: Launch {
+            cpus: Some(cpus),
+            args,
+            always: servers.always.clone(),
+            stores: servers.stores.clone(),
+        },
         rounds: servers.rounds.unwrap_or(usual),
     })
 }

@@ -16,10 +16,21 @@ pub struct Rivals {
 impl Rivals {
     /// One row, or several where the workload has several results.
     pub fn compete(&self, workload: &Workload, load: &Load) -> Outcome<Vec<Row>> {
+        let all = vec![workload.clone(); self.specs.len()];
+        self.compete_each(&workload.label(), &all, load)
+    }
+
+    /// Where each server, in the order of `specs`, has a workload of its own.
+    pub fn compete_each(
+        &self,
+        label: &str,
+        workloads: &[Workload],
+        load: &Load,
+    ) -> Outcome<Vec<Row>> {
         // By result, then by server.
         let mut samples: Vec<Vec<Vec<Sample>>> = Vec::new();
         for _ in 0..self.rounds {
-            for (nth, spec) in self.specs.iter().enumerate() {
+            for (nth, (spec, workload)) in self.specs.iter().zip(workloads).enumerate() {
                 let results = self.run_once(spec, workload, load).context(&spec.name)?;
                 samples.resize_with(results.len(), || vec![Vec::new(); self.specs.len()]);
                 for (by_server, sample) in samples.iter_mut().zip(results) {
@@ -28,7 +39,7 @@ impl Rivals {
             }
         }
         let row = |by_server: Vec<Vec<Sample>>| Row {
-            workload: workload.label(),
+            workload: label.to_owned(),
             size: load.payload(),
             servers: self.server_rows(by_server),
         };
@@ -36,7 +47,7 @@ impl Rivals {
     }
 
     fn run_once(&self, spec: &Spec, workload: &Workload, load: &Load) -> Outcome<Vec<Sample>> {
-        let mut server = Server::start(spec, &self.launch)?;
+        let mut server = Server::start(spec, &self.launch, workload.wants_streams())?;
         let mut samples = workload.run(&Bench { server: &server, load })?;
         if !server.is_running()
             && let Some(last) = samples.last_mut()
@@ -48,7 +59,7 @@ impl Rivals {
         Ok(samples)
     }
 
-    fn server_rows(&self, by_server: Vec<Vec<Sample>>) -> Vec<ServerRow> {
+    pub fn server_rows(&self, by_server: Vec<Vec<Sample>>) -> Vec<ServerRow> {
         let named = self.specs.iter().zip(by_server);
         named.map(|(spec, samples)| ServerRow::new(spec.name.clone(), samples)).collect()
     }

@@ -5,15 +5,21 @@
 //! Running → Draining (publishers stop, the rest arrives) → Stopped
 //! ```
 
+mod acks;
 mod churner;
+mod edge;
 mod group;
+mod intake;
 mod publisher;
 mod subscriber;
 mod turn;
 mod window;
 
+pub use acks::{Ack, Acks};
 pub use churner::Churner;
+pub use edge::{Edge, Span};
 pub use group::{Delivery, Group};
+pub use intake::{Heard, Intake};
 pub use publisher::{Flow, Publisher};
 pub use subscriber::{Subscriber, Subscription};
 pub use turn::{Account, Actor, Next, Phase, Turn};

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::clock;
@@ -14,7 +14,7 @@ use crate::server::{Server, Usage, UsageDelta};
 /// A thread busier than this may be what limits the rate.
 const BUSY_MAX: f64 = 0.80;
 
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct HarnessUse {
     pub cpu_seconds: f64,
     /// Share of the window that the busiest thread was on a CPU.

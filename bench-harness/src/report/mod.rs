@@ -5,17 +5,17 @@ mod sample;
 mod table;
 
 pub use environment::Environment;
-pub use sample::{Figure, Latency, Sample};
+pub use sample::{Figure, Latency, Sample, Slice};
 pub use table::heading;
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Context, Outcome};
 
 /// One workload at one size, on every server.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct Row {
     pub workload: String,
     pub size: usize,
@@ -23,14 +23,14 @@ pub struct Row {
 }
 
 /// All rounds of one server, in the order they were run.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct ServerRow {
     pub name: String,
     pub samples: Vec<Sample>,
     pub median: Medians,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Medians {
     pub per_second: f64,
     /// Server CPU seconds per million; `None` where the server isn't measured.
@@ -42,7 +42,7 @@ pub struct Medians {
     pub p999_us: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct Report {
     pub environment: Environment,
     pub rows: Vec<Row>,

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
 use crate::client::{Connection, Greeting};
 use crate::clock;
@@ -30,6 +31,8 @@ pub struct Server {
     /// The server's INFO, as it came.
     pub info: String,
     process: Option<Process>,
+    /// Removed after the process has ended: fields are dropped in this order.
+    store: Option<TempDir>,
 }
 
 struct Process {
@@ -39,16 +42,19 @@ struct Process {
 }
 
 impl Server {
-    pub fn start(spec: &Spec, launch: &Launch) -> Outcome<Self> {
+    pub fn start(spec: &Spec, launch: &Launch, wants_streams: bool) -> Outcome<Self> {
+        let store = wants_streams.then(|| make_store(spec, launch)).transpose()?;
         let (address, process) = match spec.attached() {
             Some(address) => (address, None),
             None => {
                 let port = free_port()?;
                 let address = SocketAddr::from(([127, 0, 0, 1], port));
-                (address, Some(spawn(spec, launch, port)?))
+                let line = spec.command_line(launch, port, store.as_ref().map(TempDir::path));
+                (address, Some(spawn(&line, launch, port)?))
             }
         };
-        let mut server = Self { name: spec.name.clone(), address, info: String::new(), process };
+        let (name, info) = (spec.name.clone(), String::new());
+        let mut server = Self { name, address, info, process, store };
         guard::set_running(server.process.as_ref().map(|process| pid_of(&process.child)));
         server.info = server.wait_until_ready()?;
         Ok(server)
@@ -123,8 +129,18 @@ impl Drop for Server {
     }
 }
 
-fn spawn(spec: &Spec, launch: &Launch, port: u16) -> Outcome<Process> {
-    let line = spec.command_line(launch, port);
+fn make_store(spec: &Spec, launch: &Launch) -> Outcome<TempDir> {
+    let parent = launch.stores.clone().unwrap_or_else(std::env::temp_dir);
+    let store = TempDir::with_prefix_in("bench-harness-", &parent).context(parent.display())?;
+    if spec.is_always(launch) {
+        let folder = store.path().display();
+        let text = format!("jetstream {{ store_dir: \"{folder}\", sync_interval: always }}\n");
+        std::fs::write(store.path().join("always.conf"), text)?;
+    }
+    Ok(store)
+}
+
+fn spawn(line: &[String], launch: &Launch, port: u16) -> Outcome<Process> {
     let own = std::process::id();
     let path = std::env::temp_dir().join(format!("bench-harness-{own}-{port}.log"));
     let log = File::options().create(true).read(true).append(true).open(&path);

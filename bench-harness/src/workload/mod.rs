@@ -5,6 +5,7 @@ mod bench;
 mod churn;
 mod connections;
 mod fanout;
+mod latency;
 mod pair;
 mod pairs;
 mod publish;
@@ -21,6 +22,7 @@ mod witness;
 mod tests;
 
 pub use bench::Bench;
+pub use latency::Latency;
 
 use clap::Subcommand;
 
@@ -41,6 +43,8 @@ pub enum Workload {
     Queue(queue::Queue),
     /// Request and reply, closed loop: latency.
     Request(request::Request),
+    /// Latency at a fixed rate, open loop.
+    Latency(Latency),
     /// One publisher, one subscriber, and interest that comes and goes beside them.
     Churn(churn::Churn),
     /// Many wildcard subscriptions, each message matches one.
@@ -67,6 +71,7 @@ impl Workload {
             Self::Pairs(workload) => one(workload.run(bench)),
             Self::Queue(workload) => one(workload.run(bench)),
             Self::Request(workload) => one(workload.run(bench)),
+            Self::Latency(workload) => one(workload.run(bench)),
             Self::Churn(workload) => one(workload.run(bench)),
             Self::Wildcards(workload) => one(workload.run(bench)),
             Self::Connections(workload) => one(workload.run(bench)),
@@ -74,6 +79,14 @@ impl Workload {
             Self::Slow(workload) => one(workload.run(bench)),
             Self::Soak(workload) => one(workload.run(bench)),
             Self::Visibility(workload) => workload.run(bench),
+        }
+    }
+
+    /// Whether the server must be able to keep streams.
+    pub fn wants_streams(&self) -> bool {
+        match self {
+            Self::Latency(workload) => workload.wants_streams(),
+            _ => false,
         }
     }
 
@@ -86,6 +99,7 @@ impl Workload {
             Self::Pairs(w) => format!("{} pairs", w.pairs),
             Self::Queue(w) => format!("queue of {}", w.members),
             Self::Request(w) => w.label(),
+            Self::Latency(w) => w.label(),
             Self::Churn(w) => format!("1 → 1, {} SUB+UNSUB/s beside", w.rate),
             Self::Wildcards(w) => format!("{} wildcard subscriptions", w.subscriptions),
             Self::Connections(w) => format!("{} idle connections", w.count),

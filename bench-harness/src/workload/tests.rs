@@ -15,6 +15,8 @@ const STREAMS: &[&str] = &[
     "queue --members 3",
     "churn",
     "wildcards --subscriptions 200",
+    "latency --rate 20000",
+    "latency --rate 20000 --shape request --lanes 2",
 ];
 
 fn run(line: &str, fault: Fault) -> Vec<Sample> {
@@ -29,7 +31,9 @@ fn run(line: &str, fault: Fault) -> Vec<Sample> {
 }
 
 fn run_on(cli: &Cli, workload: &Workload) -> Vec<Sample> {
-    let server = Server::start(&cli.servers.servers[0], &Launch::default()).unwrap();
+    let server =
+        Server::start(&cli.servers.servers[0], &Launch::default(), workload.wants_streams())
+            .unwrap();
     workload.run(&Bench { server: &server, load: &cli.load }).unwrap()
 }
 
