@@ -180,9 +180,10 @@ impl Lane {
             ledger.on_message(stamp);
         };
         let hears = &end.hears;
-        let drained = end
-            .connection
-            .receive(scratch, |bytes| hears.take(bytes, &mut heard, &mut answers, &mut done));
+        let refuse = || refused.set(refused.get() + 1);
+        let drained = end.connection.receive(scratch, |bytes| {
+            hears.take(bytes, &mut heard, &mut answers, &mut done, refuse)
+        });
         end.owes_pong |= heard.pinged;
         heard.report_to(ledger.faults());
         if nth > 0 && std::mem::take(&mut end.owes_pong) {
