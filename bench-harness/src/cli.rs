@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::affinity::Cpus;
 use crate::compare::Compare;
+use crate::fake::Null;
 use crate::load::Load;
 use crate::openloop::OpenLoop;
 use crate::server::Spec;
@@ -37,11 +38,13 @@ pub enum Command {
     Compare(Compare),
     /// Latency of all servers given at shares of their saturation.
     Openloop(OpenLoop),
+    /// Serves as `--server null=null` does: the least the workloads need, on one thread.
+    NullServer(Null),
 }
 
 #[derive(Args)]
 pub struct Servers {
-    /// weft=<path>, nats=<path>, <name>=<command line with {port}>, or <name>=@<ip:port>. Several
+    /// null=null (the harness' own server), weft=<path>, nats=<path>, <name>=<command line with {port}>, or <name>=@<ip:port>. Several
     /// are run in turn, and compared with the first.
     #[arg(long = "server", global = true, required = false, value_name = "NAME=WHAT")]
     pub servers: Vec<Spec>,

@@ -11,7 +11,6 @@ mod clock;
 mod compare;
 mod engine;
 mod failure;
-#[cfg(test)]
 mod fake;
 mod load;
 mod open;
@@ -57,6 +56,9 @@ fn main() -> ExitCode {
 /// Gives back how many faults the servers made.
 fn run(cli: &Cli) -> Outcome<u64> {
     raise_open_files()?;
+    if let Command::NullServer(null) = &cli.command {
+        return null.run().map(|()| 0);
+    }
     server::guard::install()?;
     let rivals = rivals(&cli.servers)?;
     if let Some(cpus) = &cli.servers.harness_cpus {
@@ -73,6 +75,7 @@ fn run(cli: &Cli) -> Outcome<u64> {
     match &cli.command {
         Command::Compare(compare) => compare.run(&rivals, &cli.load, &mut show)?,
         Command::Openloop(openloop) => openloop.run(&rivals, &cli.load, &mut show)?,
+        Command::NullServer(_) => {}
         Command::Run(workload) => {
             for &size in &cli.load.size {
                 let load = cli.load.at_size(size);

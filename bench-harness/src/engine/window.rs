@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
+use super::{Engine, Progress};
 use crate::clock;
 use crate::failure::Outcome;
 use crate::server::{Server, Usage, UsageDelta};
 
 /// A thread busier than this may be what limits the rate.
 const BUSY_MAX: f64 = 0.80;
+
+/// How exact the end of a counted run is.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct HarnessUse {
@@ -71,6 +74,26 @@ impl Window {
         clock::pause(length);
         let after = Moment::take(engine, server)?;
         Ok(Self::between(&before, &after))
+    }
+
+    /// From just before `start` until everything has arrived, or nothing more does. The engine
+    /// comes back to be finished.
+    pub fn until_over(
+        server: &Server,
+        start: impl FnOnce() -> Outcome<Engine>,
+    ) -> Outcome<(Self, Engine)> {
+        let usage = server.usage()?;
+        let harness = clock::process_cpu(Pid::this())?;
+        let at = clock::now();
+        let engine = start()?;
+        let threads = vec![Duration::ZERO; engine.threads_cpu()?.len()];
+        let before = Moment { at, published: 0, delivered: 0, server: usage, harness, threads };
+        let mut progress = Progress::begin();
+        while engine.is_over(&mut progress).is_none() {
+            clock::pause(LOOK_EVERY);
+        }
+        let after = Moment::take(&engine, server)?;
+        Ok((Self::between(&before, &after), engine))
     }
 
     fn between(before: &Moment, after: &Moment) -> Self {

@@ -101,7 +101,12 @@ impl FromStr for Spec {
             let address = address.parse().map_err(|e| format!("{address:?}: {e}"))?;
             return Ok(Self { name, run: Run::Attached(address) });
         }
-        let run = if what.contains("{port}") {
+        let run = if let Some(fault) = null_with(what) {
+            let own = std::env::current_exe().map_err(|error| error.to_string())?;
+            let mut line = vec![own.display().to_string()];
+            line.extend(words(&format!("null-server --port {{port}} --fault {fault}")));
+            Run::Line(line)
+        } else if what.contains("{port}") {
             Run::Line(words(what))
         } else if Path::new(what).exists() {
             Run::Program(what.to_string())
@@ -110,6 +115,12 @@ impl FromStr for Spec {
         };
         Ok(Self { name, run })
     }
+}
+
+/// `null` and `null:<fault>`: the harness' own server.
+fn null_with(what: &str) -> Option<&str> {
+    let fault = what.strip_prefix("null")?;
+    if fault.is_empty() { Some("none") } else { fault.strip_prefix(':') }
 }
 
 fn words(line: &str) -> Vec<String> {

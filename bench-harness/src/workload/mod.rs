@@ -5,6 +5,7 @@ mod bench;
 mod churn;
 mod connections;
 mod fanout;
+mod jetstream;
 mod latency;
 mod pair;
 mod pairs;
@@ -57,6 +58,22 @@ pub enum Workload {
     Slow(slow::Slow),
     /// Varying load for a long time: stalls, memory.
     Soak(soak::Soak),
+    /// Publish to streams and wait for the acknowledgements.
+    JsPublish(jetstream::Publish),
+    /// Take a full stream in: pushed, pulled, fetched.
+    JsConsume(jetstream::Consume),
+    /// Single messages of a stream through direct get: latency.
+    JsGet(jetstream::Get),
+    /// Key-value bucket: put, update, get, watch.
+    Kv(jetstream::Kv),
+    /// Object store: put, get.
+    Object(jetstream::Object),
+    /// Idle consumers: creation, memory.
+    Consumers(jetstream::Consumers),
+    /// Stop or kill a server with a full stream, and start it again.
+    Restart(jetstream::Restart),
+    /// Core, stream and churn at once.
+    Mixed(jetstream::Mixed),
     /// Interest is visible when it must be, and a queue message has exactly one taker.
     Visibility(visibility::Visibility),
 }
@@ -78,6 +95,14 @@ impl Workload {
             Self::Subscriptions(workload) => one(workload.run(bench)),
             Self::Slow(workload) => one(workload.run(bench)),
             Self::Soak(workload) => one(workload.run(bench)),
+            Self::JsPublish(workload) => one(workload.run(bench)),
+            Self::JsConsume(workload) => one(workload.run(bench)),
+            Self::JsGet(workload) => one(workload.run(bench)),
+            Self::Kv(workload) => one(workload.run(bench)),
+            Self::Object(workload) => one(workload.run(bench)),
+            Self::Consumers(workload) => one(workload.run(bench)),
+            Self::Restart(workload) => one(workload.run(bench)),
+            Self::Mixed(workload) => one(workload.run(bench)),
             Self::Visibility(workload) => workload.run(bench),
         }
     }
@@ -86,6 +111,14 @@ impl Workload {
     pub fn wants_streams(&self) -> bool {
         match self {
             Self::Latency(workload) => workload.wants_streams(),
+            Self::JsPublish(_)
+            | Self::JsConsume(_)
+            | Self::JsGet(_)
+            | Self::Kv(_)
+            | Self::Object(_)
+            | Self::Consumers(_)
+            | Self::Restart(_)
+            | Self::Mixed(_) => true,
             _ => false,
         }
     }
@@ -106,6 +139,14 @@ impl Workload {
             Self::Subscriptions(w) => format!("{} subscriptions", w.count),
             Self::Slow(_) => "a stopped subscriber beside a healthy one".into(),
             Self::Soak(w) => format!("soak of {} min", w.minutes),
+            Self::JsPublish(w) => w.label(),
+            Self::JsConsume(w) => w.label(),
+            Self::JsGet(w) => w.label(),
+            Self::Kv(w) => w.label(),
+            Self::Object(w) => w.label(),
+            Self::Consumers(w) => w.label(),
+            Self::Restart(w) => w.label(),
+            Self::Mixed(w) => w.label(),
             Self::Visibility(_) => "visibility".into(),
         }
     }
