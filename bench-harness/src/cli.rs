@@ -9,6 +9,7 @@ use crate::compare::Compare;
 use crate::fake::Null;
 use crate::load::Load;
 use crate::openloop::OpenLoop;
+use crate::scaling::Scaling;
 use crate::server::Spec;
 use crate::workload::Workload;
 
@@ -22,7 +23,7 @@ pub struct Cli {
     pub servers: Servers,
     #[command(flatten)]
     pub load: Load,
-    /// Where the report goes as JSON.
+    /// Where the report goes as JSON; beside it, by the same name, it goes as .csv, .hlog and .html.
     #[arg(long, global = true)]
     pub json: Option<PathBuf>,
     /// The same, by name, in bench-harness/results/.
@@ -38,6 +39,13 @@ pub enum Command {
     Compare(Compare),
     /// Latency of all servers given at shares of their saturation.
     Openloop(OpenLoop),
+    /// How one workload scales: with connections, with CPUs of the server, with payload.
+    Scale(Scaling),
+    /// Draws a report that was kept as JSON again.
+    Draw {
+        /// The JSON; the page goes beside it.
+        report: PathBuf,
+    },
     /// Serves as `--server null=null` does: the least the workloads need, on one thread.
     NullServer(Null),
 }
@@ -51,6 +59,9 @@ pub struct Servers {
     /// Turns of each server [default: 3 for several servers, otherwise 1].
     #[arg(long, global = true)]
     pub rounds: Option<usize>,
+    /// Runs each workload against the harness' own server as well: what the harness can do.
+    #[arg(long, global = true)]
+    pub ceiling: bool,
     /// CPUs of the servers, like 0-3,6.
     #[arg(long, global = true)]
     pub server_cpus: Option<Cpus>,

@@ -18,6 +18,7 @@ mod openloop;
 mod payload;
 mod report;
 mod rival;
+mod scaling;
 mod server;
 mod verify;
 mod workload;
@@ -59,6 +60,11 @@ fn run(cli: &Cli) -> Outcome<u64> {
     if let Command::NullServer(null) = &cli.command {
         return null.run().map(|()| 0);
     }
+    if let Command::Draw { report } = &cli.command {
+        let page = Report::load(report)?.draw(report)?;
+        println!("drawn as {}", page.display());
+        return Ok(0);
+    }
     server::guard::install()?;
     let rivals = rivals(&cli.servers)?;
     if let Some(cpus) = &cli.servers.harness_cpus {
@@ -69,24 +75,31 @@ fn run(cli: &Cli) -> Outcome<u64> {
     println!("{}\n\n{}", environment.summary(), report::heading());
     let mut rows = Vec::new();
     let mut show = |row: Row| {
-        print!("{}", row.table());
+        rivals.bar.suspend(|| print!("{}", row.table()));
         rows.push(row);
     };
     match &cli.command {
         Command::Compare(compare) => compare.run(&rivals, &cli.load, &mut show)?,
         Command::Openloop(openloop) => openloop.run(&rivals, &cli.load, &mut show)?,
-        Command::NullServer(_) => {}
+        Command::Scale(scaling) => scaling.run(&rivals, &cli.load, &mut show)?,
+        Command::NullServer(_) | Command::Draw { .. } => {}
         Command::Run(workload) => {
+            rivals.expect(cli.load.size.len());
             for &size in &cli.load.size {
                 let load = cli.load.at_size(size);
                 rivals.compete(workload, &load)?.into_iter().for_each(&mut show);
             }
         }
     }
+    rivals.bar.finish_and_clear();
     let report = Report { environment, rows };
     if let Some(path) = destination(cli) {
-        report.save(&path)?;
-        println!("\nwritten to {}", path.display());
+        let page = report.save(&path)?;
+        println!(
+            "\nwritten to {} and beside it; the page with plots: {}",
+            path.display(),
+            page.display()
+        );
     }
     Ok(report.faults())
 }
@@ -112,6 +125,8 @@ fn rivals(servers: &Servers) -> Outcome<Rivals> {
             stores: servers.stores.clone(),
         },
         rounds: servers.rounds.unwrap_or(usual),
+        ceiling: servers.ceiling,
+        bar: rival::bar(),
     })
 }
 

@@ -8,7 +8,7 @@ use crate::load::Load;
 use crate::open::{self, Saturation, Shape};
 use crate::report::Row;
 use crate::rival::Rivals;
-use crate::server::Server;
+use crate::server::{Server, guard};
 use crate::workload::{Bench, Latency, Workload};
 
 #[derive(Args, Clone, Debug)]
@@ -36,29 +36,49 @@ pub enum Of {
 }
 
 impl OpenLoop {
+    /// As part of the standard comparison.
+    pub fn standard() -> Self {
+        Self {
+            shapes: vec![Shape::Core, Shape::Durable],
+            shares: vec![10, 50, 70, 90],
+            of: Of::Own,
+            rates: Vec::new(),
+            lanes: 1,
+        }
+    }
+
+    pub fn label(&self) -> &'static str {
+        "open loop"
+    }
+
     /// Hands each row to `each` as soon as it is there.
     pub fn run(&self, rivals: &Rivals, load: &Load, mut each: impl FnMut(Row)) -> Outcome<()> {
+        let points = if self.rates.is_empty() { self.shares.len() } else { self.rates.len() };
+        rivals.expect(self.shapes.len() * points);
         for &shape in &self.shapes {
             if !self.rates.is_empty() {
                 for &rate in &self.rates {
-                    let label = format!("{} at {rate:.0}/s", self.label(shape));
+                    let label = format!("{} at {rate:.0}/s", self.label_of(shape));
                     let all = vec![rate; rivals.specs.len()];
                     self.race(&label, shape, &all, rivals, load)?.into_iter().for_each(&mut each);
                 }
                 continue;
             }
+            if guard::is_asked_to_end() {
+                return Ok(());
+            }
             let found = self.saturations(shape, rivals, load)?;
             for share in &self.shares {
                 let rates: Vec<f64> =
                     found.iter().map(|it| it.rate * f64::from(*share) / 100.0).collect();
-                let label = format!("{} at {share} %", self.label(shape));
+                let label = format!("{} at {share} %", self.label_of(shape));
                 self.race(&label, shape, &rates, rivals, load)?.into_iter().for_each(&mut each);
             }
         }
         Ok(())
     }
 
-    fn label(&self, shape: Shape) -> String {
+    fn label_of(&self, shape: Shape) -> String {
         match self.of {
             Of::Lowest if self.rates.is_empty() => format!("{}, equal rates,", shape.label()),
             _ => shape.label().to_owned(),
@@ -68,16 +88,19 @@ impl OpenLoop {
     fn saturations(&self, shape: Shape, rivals: &Rivals, load: &Load) -> Outcome<Vec<Saturation>> {
         let mut found = Vec::new();
         for spec in &rivals.specs {
+            rivals.bar.set_message(format!(
+                "{}: {}, looking for saturation",
+                spec.name,
+                shape.label()
+            ));
             let server = Server::start(spec, &rivals.launch, shape == Shape::Durable)?;
             let saturation = open::find(&Bench { server: &server, load }, shape, self.lanes);
             let saturation = saturation.context(&spec.name)?;
             let bound = if saturation.is_harness_bound { " (bound by the harness)" } else { "" };
-            println!(
-                "{}: {} saturates at {:.0}/s{bound}",
-                shape.label(),
-                spec.name,
-                saturation.rate
-            );
+            let (what, rate) = (shape.label(), saturation.rate);
+            rivals
+                .bar
+                .suspend(|| println!("{what}: {} saturates at {rate:.0}/s{bound}", spec.name));
             found.push(saturation);
         }
         let lowest = found.iter().map(|it| it.rate).fold(f64::INFINITY, f64::min);

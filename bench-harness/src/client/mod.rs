@@ -8,7 +8,7 @@ mod poller;
 mod protocol;
 mod switchboard;
 
-pub use api::{Api, ConsumerState, StreamState};
+pub use api::Api;
 pub use batch::Batch;
 pub use connection::{Connection, Drained, Greeting, Scratch};
 pub use poller::{Poller, Ready};

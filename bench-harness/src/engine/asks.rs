@@ -74,7 +74,7 @@ pub struct Answers<E> {
 }
 
 impl<'a, E: Exchange> Asks<'a, E> {
-    /// `connection` hears nothing yet but answers.
+    /// `connection` may hear things of its own; answers come to its sid 2.
     pub fn run(
         exchange: E,
         mut connection: Connection,
@@ -83,7 +83,7 @@ impl<'a, E: Exchange> Asks<'a, E> {
         outstanding: usize,
         until: Until,
     ) -> Outcome<Answers<E>> {
-        connection.settle(format!("SUB {INBOX}> 1\r\n").as_bytes()).context("subscribing")?;
+        connection.settle(format!("SUB {INBOX}> 2\r\n").as_bytes()).context("subscribing")?;
         let now = clock::now();
         let slot = |_| Slot { nth: 0, sent: now, is_waiting: false };
         let (begins, ends, limit) = match until {

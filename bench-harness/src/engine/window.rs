@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::{Engine, Progress};
 use crate::clock;
 use crate::failure::Outcome;
-use crate::server::{Server, Usage, UsageDelta};
+use crate::server::{Server, Usage, UsageDelta, guard};
 
 /// A thread busier than this may be what limits the rate.
 const BUSY_MAX: f64 = 0.80;
 
+/// How soon a window ends when somebody wants it to.
+const ASK_EVERY: Duration = Duration::from_millis(200);
 /// How exact the end of a counted run is.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
 
@@ -62,6 +64,18 @@ impl Moment {
     }
 }
 
+/// Shorter when somebody wants the run to end.
+fn pause_unless_ended(length: Duration) {
+    let start = clock::now();
+    while !guard::is_asked_to_end() {
+        let left = length.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        clock::pause(left.min(ASK_EVERY));
+    }
+}
+
 impl Window {
     pub fn measure(
         engine: &Engine,
@@ -71,7 +85,7 @@ impl Window {
     ) -> Outcome<Self> {
         clock::pause(warmup);
         let before = Moment::take(engine, server)?;
-        clock::pause(length);
+        pause_unless_ended(length);
         let after = Moment::take(engine, server)?;
         Ok(Self::between(&before, &after))
     }

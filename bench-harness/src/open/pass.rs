@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
 
     fn is_overwhelmed(&self, now_ns: u64, received: u64) -> bool {
         let due_before = now_ns.saturating_sub(BEHIND_MAX_NS);
-        if due_before == 0 || now_ns > self.ends_ns + BEHIND_MAX_NS {
+        if due_before == 0 || now_ns > self.ends_ns {
             return false;
         }
         received < self.lanes.iter().map(|lane| lane.due_count(due_before)).sum()

@@ -123,6 +123,11 @@ impl Workload {
         }
     }
 
+    /// Whether the harness' own server can do it: it forgets everything when it ends.
+    pub fn suits_null(&self) -> bool {
+        !matches!(self, Self::Restart(_) | Self::Latency(_) | Self::Slow(_) | Self::Soak(_))
+    }
+
     /// What the table calls this line.
     pub fn label(&self) -> String {
         match self {

@@ -15,6 +15,9 @@ use crate::workload::Bench;
 /// For the server to come to rest before it is looked at.
 const SETTLE: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// nats-server has no more consumers on a stream.
+const PER_STREAM: u64 = 1000;
+
 #[derive(Args, Clone, Debug)]
 pub struct Consumers {
     #[arg(long, default_value_t = 100_000)]
@@ -32,14 +35,14 @@ impl Consumers {
     }
 
     pub fn run(&self, bench: &Bench<'_>) -> Outcome<Sample> {
-        let stream = Stream { id: 0 };
-        stream.create(bench, self.keeping.storage)?;
+        for id in 0..self.count.div_ceil(PER_STREAM).max(1) {
+            Stream { id: id as u32 }.create(bench, self.keeping.storage)?;
+        }
         let before = bench.server.usage()?;
-        let creations = Creations { stream: stream.name() };
         let connection = bench.connect(Greeting::default())?;
         let until = Until::Count(self.count);
         let answers =
-            Asks::run(creations, connection, bench.server, bench.load, self.outstanding, until)?;
+            Asks::run(Creations, connection, bench.server, bench.load, self.outstanding, until)?;
         let mut sample = sample_of(answers).1;
         clock::pause(SETTLE);
         let resting = bench.server.usage()?;
@@ -58,13 +61,15 @@ impl Consumers {
     }
 }
 
-struct Creations {
-    stream: String,
+struct Creations;
+
+fn stream_of(nth: u64) -> String {
+    Stream { id: (nth / PER_STREAM) as u32 }.name()
 }
 
 impl Exchange for Creations {
     fn ask(&mut self, _slot: usize, nth: u64, reply: &str, out: &mut Vec<u8>) {
-        let stream = &self.stream;
+        let stream = stream_of(nth);
         let config = json!({ "durable_name": format!("c{nth}"), "ack_policy": "explicit" });
         let body = json!({ "stream_name": stream, "config": config }).to_string();
         let size = body.len();
@@ -77,7 +82,7 @@ impl Exchange for Creations {
         let Ok(said) = serde_json::from_slice::<Value>(answer.payload) else {
             return Judged::Wrong("not JSON".into());
         };
-        if said["name"] == format!("c{nth}") && said["stream_name"] == self.stream {
+        if said["name"] == format!("c{nth}") && said["stream_name"] == stream_of(nth) {
             Judged::Done
         } else {
             Judged::Wrong(format!("not consumer c{nth}: {}", said["error"]))

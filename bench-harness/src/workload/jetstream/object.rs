@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::sample_of;
 use super::stream::{Keeping, Stream};
-use crate::client::{Greeting, Message};
+use crate::client::Message;
 use crate::engine::{Ack, Acks, Asks, Exchange, Judged, Until};
 use crate::failure::Outcome;
 use crate::payload::{self, Stamp};
@@ -16,6 +16,8 @@ use crate::report::{Figure, Sample};
 use crate::workload::Bench;
 
 const STREAM: &str = "OBJ_bench";
+/// Where chunks are delivered.
+const CHUNKS: &str = "read.chunks";
 /// What clients cut objects into.
 const CHUNK: usize = 128 * 1024;
 
@@ -58,7 +60,8 @@ impl Object {
             }),
         )?;
         let ask = |store: Store| {
-            let connection = bench.connect(Greeting::default())?;
+            // Literally: below a wildcard nats-server finds nobody to deliver to.
+            let connection = bench.subscribed(CHUNKS)?;
             let until = Until::Count(self.objects);
             Asks::run(store, connection, bench.server, bench.load, 1, until)
         };
@@ -85,6 +88,9 @@ struct Store {
     acks: Acks,
     last_seq: u64,
     chunks_seen: u64,
+    /// The description, and the word that the consumer is made: they may come after the chunks.
+    is_described: bool,
+    is_made: bool,
 }
 
 impl Store {
@@ -109,6 +115,8 @@ impl Store {
             acks: Acks::of(STREAM),
             last_seq: 0,
             chunks_seen: 0,
+            is_described: false,
+            is_made: false,
         }
     }
 
@@ -129,12 +137,12 @@ impl Store {
     }
 
     fn ask_get(&mut self, nth: u64, reply: &str, out: &mut Vec<u8>) {
-        self.chunks_seen = 0;
+        (self.chunks_seen, self.is_described, self.is_made) = (0, false, false);
         let subject = description_subject(nth);
         let line = format!("PUB $JS.API.DIRECT.GET.{STREAM}.{subject} {reply} 0\r\n\r\n");
         out.extend_from_slice(line.as_bytes());
         let config = json!({
-            "deliver_subject": format!("{reply}.chunks"), "ack_policy": "none", "max_deliver": 1,
+            "deliver_subject": CHUNKS, "ack_policy": "none", "max_deliver": 1,
             "filter_subject": format!("$O.bench.C.{}", nuid(nth)), "mem_storage": true,
             "inactive_threshold": 5_000_000_000u64,
         });
@@ -163,32 +171,24 @@ impl Store {
     fn judge_part(&mut self, nth: u64, answer: &Message<'_>) -> Judged {
         if answer.subject.ends_with(b".made") {
             let said: Value = serde_json::from_slice(answer.payload).unwrap_or_default();
-            let is_made = said["name"] == format!("get{nth}");
-            return if is_made {
-                self.progress()
-            } else {
-                Judged::Wrong(format!("no consumer: {said}"))
-            };
+            self.is_made = said["name"] == format!("get{nth}");
+            if !self.is_made {
+                return Judged::Wrong(format!("no consumer: {said}"));
+            }
+        } else if answer.subject.starts_with(b"_INBOX.") {
+            self.is_described = answer.payload == self.descriptions[nth as usize].as_bytes();
+            if !self.is_described {
+                return Judged::Wrong("another description".into());
+            }
+        } else {
+            let chunk = self.chunks_seen;
+            if answer.payload != chunk_of(nth, chunk) {
+                return Judged::Wrong(format!("not chunk {chunk} of object {nth}"));
+            }
+            self.chunks_seen += 1;
         }
-        if answer.subject.starts_with(b"_INBOX.") {
-            let is_right = answer.payload == self.descriptions[nth as usize].as_bytes();
-            return if is_right {
-                self.progress()
-            } else {
-                Judged::Wrong("another description".into())
-            };
-        }
-        let due = Stamp { publisher: nth as u32, seq: self.chunks_seen };
-        if answer.payload.len() != CHUNK || answer.payload != chunk_of(nth, due.seq) {
-            return Judged::Wrong(format!("not chunk {} of object {nth}", due.seq));
-        }
-        self.chunks_seen += 1;
-        self.progress()
-    }
-
-    /// Descriptions and answers come well before the last chunk.
-    fn progress(&self) -> Judged {
-        if self.chunks_seen == self.chunks { Judged::Done } else { Judged::More }
+        let is_whole = self.is_made && self.is_described && self.chunks_seen == self.chunks;
+        if is_whole { Judged::Done } else { Judged::More }
     }
 }
 
