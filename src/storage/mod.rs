@@ -50,6 +50,8 @@ mod values;
 
 pub use append::Urgency;
 pub use batch::{BLOCK, Buffer};
+#[cfg(feature = "testing")]
+pub use checksum::of as checksum_of;
 pub use effects::{Effect, Event, OpId};
 pub use fault::{Certainty, Damage, IoFault, Operation, Poison, ReadError, Refusal};
 pub use ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
@@ -60,5 +62,7 @@ pub use mutation::Mutation;
 pub use mutation::{is as is_mutated, set as set_mutation};
 pub use reads::{Found, ReadRun};
 pub use record::Message;
+#[cfg(feature = "testing")]
+pub use record::Record;
 pub use recovery::{Recovery, Report, SlotFile, Step};
 pub use values::{KeyValue, load_values};
