@@ -83,7 +83,7 @@ impl Plot<'_> {
         let text = ("sans-serif", TEXT).into_font().color(&palette::INK);
         let across = |value: &f64| match self.across {
             Across::Percentiles => percent(*value),
-            Across::Time => format!("{value:.1}"),
+            Across::Time => format!("{value:.2}"),
             Across::Doubling => short(*value),
         };
         let up = |value: &f64| short(*value);
