@@ -74,7 +74,7 @@ run() { # NAME BINARY
   bench js pub async bench.async --stream async --create --msgs "$messages" | report "$name" 'js pub async'
   bench js ordered --stream async --msgs "$messages" | report "$name" 'js ordered'
   bench js consume --stream async --msgs "$messages" | report "$name" 'js consume'
-  bench js fetch --stream async --consumer fetch --msgs "$messages" | report "$name" 'js fetch'
+  bench js fetch --stream async --msgs "$messages" | report "$name" 'js fetch'
   bench kv put --msgs "$few" | report "$name" 'kv put'
   bench kv get --msgs "$few" | report "$name" 'kv get'
   stop
