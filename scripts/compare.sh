@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# The standard comparison of weft with nats-server, in turn on this machine: builds both the
-# broker and the harness, and takes under ten minutes. Further arguments go to `compare`:
+# The standard comparison of weft with nats-server, in turn on this machine: core, streams and
+# latency under an open loop. Builds both the broker and the harness; the runs take under ten
+# minutes on two cores. The last line names the page with plots, to be opened in a browser; the
+# same as JSON, CSV and .hlog lies beside it. Further arguments go to `compare`:
 #
 #   scripts/compare.sh --save 2-cores --server-cpus 0 --harness-cpus 1
 #   scripts/compare.sh --only 'request' --shards 2
@@ -33,4 +35,9 @@ if [ -z "${WEFT:-}" ]; then
   cargo build --release
   WEFT=target/release/weft
 fi
+# Where the report goes, unless the arguments say so.
+case " $* " in
+  *" --json"* | *" --save"*) ;;
+  *) set -- --json "target/compare/$(date -u +%Y%m%dT%H%M%SZ).json" "$@" ;;
+esac
 exec target/release/bench-harness compare --server "weft=$WEFT" --server "nats=$nats" "$@"

@@ -12,6 +12,7 @@ die() { echo "install-ci-tools: $*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || die "$1 is not installed: $2"; }
 
 need python3 "the nats-py checks and the reference server come from PyPI"
+need valgrind "the hot path's instructions are counted with callgrind (on Debian: apt-get install valgrind)"
 need go "the nats CLI is built from source (go 1.25 or newer)"
 mkdir -p .cache/bin
 

@@ -19,6 +19,10 @@ impl Cpus {
         Ok(Self((0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()))
     }
 
+    pub fn of(cpus: &[usize]) -> Self {
+        Self(cpus.to_vec())
+    }
+
     pub fn one(cpu: usize) -> Self {
         Self(vec![cpu])
     }

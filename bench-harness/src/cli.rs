@@ -6,7 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::affinity::Cpus;
 use crate::compare::Compare;
+use crate::fake::Null;
 use crate::load::Load;
+use crate::openloop::OpenLoop;
+use crate::scaling::Scaling;
 use crate::server::Spec;
 use crate::workload::Workload;
 
@@ -20,7 +23,7 @@ pub struct Cli {
     pub servers: Servers,
     #[command(flatten)]
     pub load: Load,
-    /// Where the report goes as JSON.
+    /// Where the report goes as JSON; beside it, by the same name, it goes as .csv, .hlog and .html.
     #[arg(long, global = true)]
     pub json: Option<PathBuf>,
     /// The same, by name, in bench-harness/results/.
@@ -34,17 +37,31 @@ pub enum Command {
     Run(Workload),
     /// The standard comparison of all servers given.
     Compare(Compare),
+    /// Latency of all servers given at shares of their saturation.
+    Openloop(OpenLoop),
+    /// How one workload scales: with connections, with CPUs of the server, with payload.
+    Scale(Scaling),
+    /// Draws a report that was kept as JSON again.
+    Draw {
+        /// The JSON; the page goes beside it.
+        report: PathBuf,
+    },
+    /// Serves as `--server null=null` does: the least the workloads need, on one thread.
+    NullServer(Null),
 }
 
 #[derive(Args)]
 pub struct Servers {
-    /// weft=<path>, nats=<path>, <name>=<command line with {port}>, or <name>=@<ip:port>. Several
+    /// null=null (the harness' own server), weft=<path>, nats=<path>, <name>=<command line with {port}>, or <name>=@<ip:port>. Several
     /// are run in turn, and compared with the first.
     #[arg(long = "server", global = true, required = false, value_name = "NAME=WHAT")]
     pub servers: Vec<Spec>,
     /// Turns of each server [default: 3 for several servers, otherwise 1].
     #[arg(long, global = true)]
     pub rounds: Option<usize>,
+    /// Runs each workload against the harness' own server as well: what the harness can do.
+    #[arg(long, global = true)]
+    pub ceiling: bool,
     /// CPUs of the servers, like 0-3,6.
     #[arg(long, global = true)]
     pub server_cpus: Option<Cpus>,
@@ -54,6 +71,13 @@ pub struct Servers {
     /// Further arguments of one server, like `weft=--shards 2`.
     #[arg(long, global = true, value_name = "NAME=ARGS", value_parser = parse_args)]
     pub server_args: Vec<(String, String)>,
+    /// Servers that sync each message before they acknowledge it (`sync_interval: always`).
+    #[arg(long, global = true, value_name = "NAME")]
+    pub always: Vec<String>,
+    /// Where folders for streams are made, and removed again [default: the system's for
+    /// temporary files].
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub stores: Option<PathBuf>,
     /// Short for --server-args 'weft=--shards N'.
     #[arg(long, global = true)]
     pub shards: Option<usize>,

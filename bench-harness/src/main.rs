@@ -11,12 +11,14 @@ mod clock;
 mod compare;
 mod engine;
 mod failure;
-#[cfg(test)]
 mod fake;
 mod load;
+mod open;
+mod openloop;
 mod payload;
 mod report;
 mod rival;
+mod scaling;
 mod server;
 mod verify;
 mod workload;
@@ -55,6 +57,14 @@ fn main() -> ExitCode {
 /// Gives back how many faults the servers made.
 fn run(cli: &Cli) -> Outcome<u64> {
     raise_open_files()?;
+    if let Command::NullServer(null) = &cli.command {
+        return null.run().map(|()| 0);
+    }
+    if let Command::Draw { report } = &cli.command {
+        let page = Report::load(report)?.draw(report)?;
+        println!("drawn as {}", page.display());
+        return Ok(0);
+    }
     server::guard::install()?;
     let rivals = rivals(&cli.servers)?;
     if let Some(cpus) = &cli.servers.harness_cpus {
@@ -65,22 +75,31 @@ fn run(cli: &Cli) -> Outcome<u64> {
     println!("{}\n\n{}", environment.summary(), report::heading());
     let mut rows = Vec::new();
     let mut show = |row: Row| {
-        print!("{}", row.table());
+        rivals.bar.suspend(|| print!("{}", row.table()));
         rows.push(row);
     };
     match &cli.command {
         Command::Compare(compare) => compare.run(&rivals, &cli.load, &mut show)?,
+        Command::Openloop(openloop) => openloop.run(&rivals, &cli.load, &mut show)?,
+        Command::Scale(scaling) => scaling.run(&rivals, &cli.load, &mut show)?,
+        Command::NullServer(_) | Command::Draw { .. } => {}
         Command::Run(workload) => {
+            rivals.expect(cli.load.size.len());
             for &size in &cli.load.size {
                 let load = cli.load.at_size(size);
                 rivals.compete(workload, &load)?.into_iter().for_each(&mut show);
             }
         }
     }
+    rivals.bar.finish_and_clear();
     let report = Report { environment, rows };
     if let Some(path) = destination(cli) {
-        report.save(&path)?;
-        println!("\nwritten to {}", path.display());
+        let page = report.save(&path)?;
+        println!(
+            "\nwritten to {} and beside it; the page with plots: {}",
+            path.display(),
+            page.display()
+        );
     }
     Ok(report.faults())
 }
@@ -99,8 +118,15 @@ fn rivals(servers: &Servers) -> Outcome<Rivals> {
     let usual = if servers.servers.len() > 1 { 3 } else { 1 };
     Ok(Rivals {
         specs: servers.servers.clone(),
-        launch: Launch { cpus: Some(cpus), args },
+        launch: Launch {
+            cpus: Some(cpus),
+            args,
+            always: servers.always.clone(),
+            stores: servers.stores.clone(),
+        },
         rounds: servers.rounds.unwrap_or(usual),
+        ceiling: servers.ceiling,
+        bar: rival::bar(),
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::payload::Stamp;
 
@@ -12,7 +12,7 @@ use crate::payload::Stamp;
 const MISSING_MAX: usize = 4096;
 
 /// What a server did that it must not do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Faults {
     pub lost: u64,
     pub duplicated: u64,

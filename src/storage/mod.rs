@@ -52,6 +52,8 @@ mod values;
 
 pub use append::Urgency;
 pub use batch::{BLOCK, Buffer};
+#[cfg(feature = "testing")]
+pub use checksum::of as checksum_of;
 pub use effects::{Effect, Event, OpId};
 #[cfg(test)]
 pub use fault::Operation;
@@ -67,5 +69,7 @@ pub use mutation::{is as is_mutated, set as set_mutation};
 pub use reads::Found;
 pub use reads::ReadRun;
 pub use record::Message;
+#[cfg(feature = "testing")]
+pub use record::Record;
 pub use recovery::{Recovery, Report, SlotFile, Step};
 pub use values::{KeyValue, load_values};

@@ -1,5 +1,6 @@
-//! The one door for what tests the broker from outside: doors for fuzzers, and a simulator in
-//! which all shards, their sockets and their clients run in one thread from one seed.
+//! The one door for what tests the broker from outside: doors for fuzzers and for benchmarks of
+//! the hot path, and a simulator in which all shards, their sockets and their clients run in one
+//! thread from one seed.
 //!
 //! ```text
 //!   plan     what a seed decides         world    shards, time, parking, rest
@@ -11,6 +12,7 @@
 
 pub mod disk;
 pub mod fuzz;
+pub mod hot_path;
 pub mod log_sim;
 
 mod client;

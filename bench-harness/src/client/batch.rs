@@ -22,8 +22,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// One message for each subject in turn, and at least `bytes_min` in all. The subjects must
-    /// be equally long, so that every message has the same stride.
+    /// One message for each subject in turn, and at least `bytes_min` in all. The subjects, each
+    /// with a blank and a reply subject behind it where answers are wanted, must be equally long, so that every message has the same stride.
     pub fn new(publisher: u32, subjects: &[String], size: usize, bytes_min: usize) -> Self {
         let head = |subject: &String| format!("PUB {subject} {size}\r\n");
         let payload_at = head(&subjects[0]).len();
@@ -55,6 +55,10 @@ impl Batch {
     /// Messages of which at least the first byte is with the kernel.
     pub fn begun(&self) -> u64 {
         self.first_seq + self.written.div_ceil(self.stride) as u64
+    }
+
+    pub fn publisher(&self) -> u32 {
+        self.publisher
     }
 
     pub fn stride(&self) -> usize {

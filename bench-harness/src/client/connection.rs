@@ -44,6 +44,8 @@ pub struct Connection {
     /// The beginning of an operation whose end has not arrived.
     stash: Vec<u8>,
     info: String,
+    /// Reads wait, and one that waits in vain is an error.
+    blocks: bool,
 }
 
 impl Connection {
@@ -72,7 +74,7 @@ impl Connection {
         let stash = lines.buffer().to_vec();
         socket.set_read_timeout(None)?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, outbox: Vec::new(), sent: 0, stash, info })
+        Ok(Self { socket, outbox: Vec::new(), sent: 0, stash, info, blocks: false })
     }
 
     /// The server's first words.
@@ -124,7 +126,7 @@ impl Connection {
         let count = match (&self.socket).read(&mut scratch.0[kept..kept + READ_MAX]) {
             Ok(0) => return Ok(Drained::Closed),
             Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Drained::Empty),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return self.on_nothing(),
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Drained::NotYet),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Drained::Closed),
             Err(error) => return Err(error),
@@ -135,6 +137,20 @@ impl Connection {
         self.stash.clear();
         self.stash.extend_from_slice(&bytes[used..]);
         Ok(if count == READ_MAX { Drained::NotYet } else { Drained::Empty })
+    }
+
+    fn on_nothing(&self) -> io::Result<Drained> {
+        if self.blocks {
+            return Err(io::Error::new(ErrorKind::TimedOut, "the server said nothing"));
+        }
+        Ok(Drained::Empty)
+    }
+
+    /// From now on reads wait, for at most `longest`.
+    pub fn block(&mut self, longest: Duration) -> io::Result<()> {
+        self.blocks = true;
+        self.socket.set_read_timeout(Some(longest))?;
+        self.socket.set_nonblocking(false)
     }
 
     /// Sends and waits for the `PONG`: afterwards the server has processed all of `bytes`. Only

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 /// Events fetched per call; more wait in the kernel.
@@ -34,6 +35,23 @@ impl Poller {
             | EpollFlags::EPOLLRDHUP
             | EpollFlags::EPOLLET;
         Ok(self.epoll.add(socket, EpollEvent::new(flags, token as u64))?)
+    }
+
+    /// Like [`Self::wait`], with a timeout that is exact to the timer's slack (50 µs, or what
+    /// `prctl` says) instead of to the millisecond.
+    pub fn wait_precisely(
+        &mut self,
+        timeout: Duration,
+        each: impl FnMut(usize, Ready),
+    ) -> io::Result<()> {
+        if !timeout.is_zero() {
+            let mut watched = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+            match ppoll(&mut watched, Some(timeout.into()), None) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.wait(Duration::ZERO, each)
     }
 
     /// Waits for at most `timeout` and hands each event to `each`.

@@ -49,6 +49,16 @@ impl Broken {
     }
 }
 
+/// Hands every whole operation to `each` and gives back how many bytes they were.
+pub fn each_op(bytes: &[u8], mut each: impl FnMut(ServerOp<'_>)) -> Result<usize, Broken> {
+    let mut used = 0;
+    while let Step::Op { op, consumed } = next_op(&bytes[used..])? {
+        each(op);
+        used += consumed;
+    }
+    Ok(used)
+}
+
 pub fn next_op(bytes: &[u8]) -> Result<Step<'_>, Broken> {
     let Some(end) = memchr(b'\n', bytes) else {
         if bytes.len() > LINE_MAX {

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::protocol::{Broken, ServerOp, Step, next_op};
+use super::protocol::{ServerOp, each_op};
 use super::{Connection, Drained, Poller, Ready, Scratch};
 use crate::clock;
 use crate::failure::{Context, Failure, Outcome};
@@ -112,7 +112,7 @@ impl Switchboard {
         let mut refused = None;
         let out = &mut self.out;
         let drained = self.connections[who].receive(&mut self.scratch, |bytes| {
-            consume(bytes, |op| match op {
+            each_op(bytes, |op| match op {
                 ServerOp::Ping => out.to(who).extend_from_slice(b"PONG\r\n"),
                 op => {
                     if let Err(failure) = party.on_op(who, op, out) {
@@ -133,13 +133,4 @@ impl Switchboard {
         }
         Ok(())
     }
-}
-
-fn consume(bytes: &[u8], mut each: impl FnMut(ServerOp<'_>)) -> Result<usize, Broken> {
-    let mut used = 0;
-    while let Step::Op { op, consumed } = next_op(&bytes[used..])? {
-        each(op);
-        used += consumed;
-    }
-    Ok(used)
 }

@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use super::publisher::each_op;
 use super::{Account, Actor, Next, Phase, Turn};
-use crate::client::{Connection, Drained, ServerOp};
+use crate::client::{Connection, Drained, ServerOp, each_op};
 use crate::failure::{Context, Failure, Outcome};
 use crate::verify::Faults;
 

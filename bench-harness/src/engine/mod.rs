@@ -5,16 +5,28 @@
 //! Running → Draining (publishers stop, the rest arrives) → Stopped
 //! ```
 
+mod acked;
+mod acks;
+mod asks;
 mod churner;
+mod edge;
 mod group;
+mod intake;
 mod publisher;
+mod reader;
 mod subscriber;
 mod turn;
 mod window;
 
+pub use acked::{AckedPublisher, Allowance};
+pub use acks::{Ack, Acks};
+pub use asks::{Answers, Asks, Exchange, Judged, Until};
 pub use churner::Churner;
+pub use edge::{Edge, Span};
 pub use group::{Delivery, Group};
+pub use intake::{Heard, Intake};
 pub use publisher::{Flow, Publisher};
+pub use reader::{Pulls, Reader, Reading, Taking};
 pub use subscriber::{Subscriber, Subscription};
 pub use turn::{Account, Actor, Next, Phase, Turn};
 pub use window::{HarnessUse, Window};
@@ -22,7 +34,7 @@ pub use window::{HarnessUse, Window};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, gettid};
 
@@ -80,6 +92,14 @@ impl Engine {
         Ok(Self { control, groups: plan.groups, threads: handles, thread_ids })
     }
 
+    /// True when everything has arrived, false when nothing more does.
+    pub fn is_over(&self, progress: &mut Progress) -> Option<bool> {
+        if self.groups.iter().all(|group| group.is_complete()) {
+            return Some(true);
+        }
+        progress.is_stuck(self.delivered() + self.published()).then_some(false)
+    }
+
     /// Messages handed to the server (where progress is confirmed: taken by it).
     pub fn published(&self) -> u64 {
         self.groups.iter().map(|group| group.taken()).sum()
@@ -108,16 +128,30 @@ impl Engine {
     }
 
     fn wait_until_drained(&self) {
-        let mut last = (0, clock::now());
-        while !self.groups.iter().all(|group| group.is_complete()) {
-            let arrived = self.delivered() + self.published();
-            if arrived != last.0 {
-                last = (arrived, clock::now());
-            } else if last.1.elapsed() > STUCK_AFTER {
-                return;
-            }
+        let mut progress = Progress::begin();
+        while self.is_over(&mut progress).is_none() {
             clock::pause(Duration::from_millis(2));
         }
+    }
+}
+
+/// Whether anything still moves.
+pub struct Progress {
+    arrived: u64,
+    since: Instant,
+}
+
+impl Progress {
+    pub fn begin() -> Self {
+        Self { arrived: 0, since: clock::now() }
+    }
+
+    /// Nothing has arrived for [`STUCK_AFTER`].
+    fn is_stuck(&mut self, arrived: u64) -> bool {
+        if arrived != self.arrived {
+            *self = Self { arrived, since: clock::now() };
+        }
+        self.since.elapsed() > STUCK_AFTER
     }
 }
 

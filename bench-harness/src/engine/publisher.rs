@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use super::{Account, Actor, Delivery, Group, Next, Phase, Turn};
-use crate::client::{Batch, Broken, Connection, Drained, ServerOp, Step, next_op};
+use crate::client::{Batch, Connection, Drained, ServerOp, each_op};
 use crate::failure::{Context, Failure, Outcome};
 use crate::verify::Faults;
 
@@ -175,15 +175,6 @@ impl Publisher {
             Drained::Closed => Err(Failure::new("the server closed the publisher's connection")),
         }
     }
-}
-
-pub fn each_op(bytes: &[u8], mut each: impl FnMut(ServerOp<'_>)) -> Result<usize, Broken> {
-    let mut used = 0;
-    while let Step::Op { op, consumed } = next_op(&bytes[used..])? {
-        each(op);
-        used += consumed;
-    }
-    Ok(used)
 }
 
 impl Actor for Publisher {

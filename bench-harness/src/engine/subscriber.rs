@@ -1,13 +1,12 @@
-//! A subscriber: reads, verifies, counts. The common message (known subject, sid and size) is
-//! recognised by one comparison instead of being parsed.
+//! A subscriber: reads, verifies, counts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::intake::{Heard, Intake};
 use super::{Account, Actor, Group, Next, Phase, Turn};
-use crate::client::{Broken, Connection, Drained, Message, ServerOp, Step, next_op};
+use crate::client::{Connection, Drained};
 use crate::failure::{Context, Outcome};
-use crate::payload;
 use crate::verify::{Ledger, Share};
 
 /// Where a subscriber belongs and what it is sent.
@@ -26,8 +25,7 @@ pub struct Subscriber {
     connection: Connection,
     subscription: Subscription,
     ledger: Ledger,
-    /// `MSG subject sid size\r\n`
-    header: Vec<u8>,
+    intake: Intake,
     owes_pong: bool,
     is_gone: bool,
     /// Silences longer than this are noted, where the publisher is known not to pause.
@@ -39,15 +37,12 @@ pub struct Subscriber {
 impl Subscriber {
     /// The connection must have its subscription already.
     pub fn new(connection: Connection, subscription: Subscription) -> Self {
-        let header = match &subscription.fixed {
-            Some((subject, sid)) => format!("MSG {subject} {sid} {}\r\n", subscription.size),
-            None => String::new(),
-        };
+        let fixed = subscription.fixed.as_ref().map(|(subject, sid)| (subject.as_str(), *sid));
         Self {
+            intake: Intake::new(fixed, subscription.size),
             connection,
             ledger: Ledger::new(subscription.share, subscription.publisher),
             subscription,
-            header: header.into_bytes(),
             owes_pong: false,
             is_gone: false,
             silence_max: None,
@@ -67,14 +62,14 @@ impl Subscriber {
     }
 
     fn listen(&mut self, turn: &mut Turn<'_>) -> Outcome<Next> {
-        let mut intake = Intake {
-            ledger: &mut self.ledger,
-            header: &self.header,
-            size: self.subscription.size,
-            pinged: false,
-        };
-        let drained = self.connection.receive(turn.scratch, |bytes| intake.take(bytes));
-        self.owes_pong |= intake.pinged;
+        let ledger = &mut self.ledger;
+        let mut heard = Heard::default();
+        let each = |stamp| ledger.on_message(stamp);
+        let drained = self
+            .connection
+            .receive(turn.scratch, |bytes| self.intake.take(bytes, &mut heard, each));
+        self.owes_pong |= heard.pinged;
+        heard.report_to(self.ledger.faults());
         let Subscription { group, receiver, .. } = &self.subscription;
         group.set_received(*receiver, self.ledger.received());
         self.note_silence(turn);
@@ -139,60 +134,5 @@ impl Actor for Subscriber {
             sum: self.ledger.sum(),
             faults: std::mem::take(self.ledger.faults()),
         }
-    }
-}
-
-struct Intake<'a> {
-    ledger: &'a mut Ledger,
-    header: &'a [u8],
-    size: usize,
-    pinged: bool,
-}
-
-impl Intake<'_> {
-    fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
-        let mut used = 0;
-        loop {
-            used += self.take_expected(&bytes[used..]);
-            let Step::Op { op, consumed } = next_op(&bytes[used..])? else { return Ok(used) };
-            self.on_op(op);
-            used += consumed;
-        }
-    }
-
-    /// As many messages in a row as look exactly as expected.
-    fn take_expected(&mut self, bytes: &[u8]) -> usize {
-        let (head, frame) = (self.header.len(), self.header.len() + self.size + 2);
-        if head == 0 {
-            return 0;
-        }
-        let mut used = 0;
-        while let Some(message) = bytes.get(used..used + frame) {
-            if !message.starts_with(self.header) || !message.ends_with(b"\r\n") {
-                break;
-            }
-            self.ledger.on_message(payload::read(&message[head..head + self.size], self.size));
-            used += frame;
-        }
-        used
-    }
-
-    fn on_op(&mut self, op: ServerOp<'_>) {
-        match op {
-            ServerOp::Message(message) => self.on_message(&message),
-            ServerOp::Ping => self.pinged = true,
-            ServerOp::Error(text) => {
-                let faults = self.ledger.faults();
-                faults.errors += 1;
-                faults.note(|| format!("got -ERR {}", String::from_utf8_lossy(text)));
-            }
-            ServerOp::Pong | ServerOp::Ok | ServerOp::Info(_) => {}
-        }
-    }
-
-    fn on_message(&mut self, message: &Message<'_>) {
-        // With a fixed subject, size and sid, whatever else arrives is not ours.
-        let stamp = payload::read(message.payload, self.size).filter(|_| self.header.is_empty());
-        self.ledger.on_message(stamp);
     }
 }

@@ -4,17 +4,22 @@
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Engine;
+use super::{Engine, Progress};
 use crate::clock;
 use crate::failure::Outcome;
-use crate::server::{Server, Usage, UsageDelta};
+use crate::server::{Server, Usage, UsageDelta, guard};
 
 /// A thread busier than this may be what limits the rate.
 const BUSY_MAX: f64 = 0.80;
 
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+/// How soon a window ends when somebody wants it to.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How exact the end of a counted run is.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct HarnessUse {
     pub cpu_seconds: f64,
     /// Share of the window that the busiest thread was on a CPU.
@@ -59,6 +64,18 @@ impl Moment {
     }
 }
 
+/// Shorter when somebody wants the run to end.
+fn pause_unless_ended(length: Duration) {
+    let start = clock::now();
+    while !guard::is_asked_to_end() {
+        let left = length.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        clock::pause(left.min(ASK_EVERY));
+    }
+}
+
 impl Window {
     pub fn measure(
         engine: &Engine,
@@ -68,9 +85,29 @@ impl Window {
     ) -> Outcome<Self> {
         clock::pause(warmup);
         let before = Moment::take(engine, server)?;
-        clock::pause(length);
+        pause_unless_ended(length);
         let after = Moment::take(engine, server)?;
         Ok(Self::between(&before, &after))
+    }
+
+    /// From just before `start` until everything has arrived, or nothing more does. The engine
+    /// comes back to be finished.
+    pub fn until_over(
+        server: &Server,
+        start: impl FnOnce() -> Outcome<Engine>,
+    ) -> Outcome<(Self, Engine)> {
+        let usage = server.usage()?;
+        let harness = clock::process_cpu(Pid::this())?;
+        let at = clock::now();
+        let engine = start()?;
+        let threads = vec![Duration::ZERO; engine.threads_cpu()?.len()];
+        let before = Moment { at, published: 0, delivered: 0, server: usage, harness, threads };
+        let mut progress = Progress::begin();
+        while engine.is_over(&mut progress).is_none() {
+            clock::pause(LOOK_EVERY);
+        }
+        let after = Moment::take(&engine, server)?;
+        Ok((Self::between(&before, &after), engine))
     }
 
     fn between(before: &Moment, after: &Moment) -> Self {

@@ -3,11 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::affinity::Cpus;
 
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct Environment {
     pub date: String,
     pub commit: String,

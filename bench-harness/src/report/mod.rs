@@ -1,6 +1,12 @@
-//! What was measured, and how it is shown: a table for people, JSON for everything else.
+//! What was measured, and how it is shown: a table and a page with plots for people, JSON, CSV
+//! and `.hlog` for everything else.
 
+mod bars;
 mod environment;
+mod export;
+mod html;
+mod lines;
+mod palette;
 mod sample;
 mod table;
 
@@ -8,29 +14,43 @@ pub use environment::Environment;
 pub use sample::{Figure, Latency, Sample};
 pub use table::heading;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Context, Outcome};
 
 /// One workload at one size, on every server.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct Row {
     pub workload: String,
     pub size: usize,
+    /// Where the workload was run at several points of something, which of them this is.
+    #[serde(default)]
+    pub scale: Option<Scale>,
     pub servers: Vec<ServerRow>,
+    /// What the harness' own server reached, per second: more the harness can't show.
+    #[serde(default)]
+    pub ceiling: Option<f64>,
+}
+
+/// One point of a series.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Scale {
+    /// `connections`, `CPUs of the server`, `bytes of payload`
+    pub over: String,
+    pub at: f64,
 }
 
 /// All rounds of one server, in the order they were run.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct ServerRow {
     pub name: String,
     pub samples: Vec<Sample>,
     pub median: Medians,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Medians {
     pub per_second: f64,
     /// Server CPU seconds per million; `None` where the server isn't measured.
@@ -42,7 +62,7 @@ pub struct Medians {
     pub p999_us: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct Report {
     pub environment: Environment,
     pub rows: Vec<Row>,
@@ -74,12 +94,33 @@ impl Report {
         servers.flat_map(|server| &server.samples).map(|sample| sample.faults.total()).sum()
     }
 
-    pub fn save(&self, path: &Path) -> Outcome<()> {
+    /// As JSON, and beside it as CSV, `.hlog` and HTML. Gives back where the page is.
+    pub fn save(&self, path: &Path) -> Outcome<PathBuf> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).context(folder.display())?;
         }
         let text = serde_json::to_string_pretty(self).context("encoding the report")?;
-        std::fs::write(path, text + "\n").context(path.display())
+        for (path, bytes) in [
+            (path.to_path_buf(), (text + "\n").into_bytes()),
+            (path.with_extension("csv"), export::csv(self)?),
+            (path.with_extension("hlog"), export::hlog(self)?),
+        ] {
+            std::fs::write(&path, bytes).context(path.display())?;
+        }
+        self.draw(path)
+    }
+
+    /// Only the page: a report that was kept has no histograms any more for the `.hlog`.
+    pub fn draw(&self, path: &Path) -> Outcome<PathBuf> {
+        let page = path.with_extension("html");
+        std::fs::write(&page, html::page(self)?).context(page.display())?;
+        Ok(page)
+    }
+
+    /// One that [`Self::save`] has written.
+    pub fn load(path: &Path) -> Outcome<Self> {
+        let text = std::fs::read(path).context(path.display())?;
+        serde_json::from_slice(&text).context(path.display())
     }
 }
 

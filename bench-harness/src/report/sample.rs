@@ -1,17 +1,20 @@
 //! The result of one run of one workload on one server.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::engine::HarnessUse;
+use crate::engine::{HarnessUse, Span};
 use crate::server::UsageDelta;
 use crate::verify::Faults;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Sample {
     /// Messages, deliveries, requests, tries: what the workload counts.
     pub count: u64,
     pub seconds: f64,
+    /// Messages per second that were asked for, where the loop is open.
+    #[serde(default)]
+    pub offered: Option<f64>,
     /// `None` for a server that was not started here.
     pub server: Option<UsageDelta>,
     pub harness: HarnessUse,
@@ -21,7 +24,7 @@ pub struct Sample {
     pub figures: Vec<Figure>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Figure {
     pub name: String,
     pub value: Option<f64>,
@@ -29,7 +32,7 @@ pub struct Figure {
     pub text: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Latency {
     pub count: u64,
     pub p50_us: f64,
@@ -37,9 +40,39 @@ pub struct Latency {
     pub p99_us: f64,
     pub p999_us: f64,
     pub max_us: f64,
+    /// Quantiles and what they are in microseconds, denser towards 1 as on a logarithmic axis.
+    pub curve: Vec<(f64, f64)>,
+    /// Where the workload kept them: slices of the window.
+    pub over_time: Vec<Slice>,
+    /// Nanoseconds. Not in the JSON: `.hlog` keeps it.
+    #[serde(skip, default = "nothing")]
+    pub histogram: Histogram<u64>,
+}
+
+/// Latency of what was due in one slice of the window.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Slice {
+    /// Since the window began.
+    pub at_seconds: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub max_us: f64,
 }
 
 impl Sample {
+    pub fn of(count: u64, span: &Span, faults: Faults) -> Self {
+        Self {
+            count,
+            seconds: span.seconds,
+            offered: None,
+            server: span.server,
+            harness: span.harness,
+            faults,
+            latency: None,
+            figures: Vec::new(),
+        }
+    }
+
     pub fn per_second(&self) -> f64 {
         self.count as f64 / self.seconds
     }
@@ -75,15 +108,46 @@ impl Figure {
 impl Latency {
     /// From nanoseconds.
     pub fn of(histogram: &Histogram<u64>) -> Self {
-        let us = |nanos: u64| nanos as f64 / 1e3;
-        let at = |quantile| us(histogram.value_at_quantile(quantile));
+        let at = |quantile| micros(histogram.value_at_quantile(quantile));
         Self {
             count: histogram.len(),
             p50_us: at(0.5),
             p90_us: at(0.9),
             p99_us: at(0.99),
             p999_us: at(0.999),
-            max_us: us(histogram.max()),
+            max_us: micros(histogram.max()),
+            curve: curve(histogram.len()).map(|quantile| (quantile, at(quantile))).collect(),
+            over_time: Vec::new(),
+            histogram: histogram.clone(),
         }
     }
+
+    /// `slices` in order, together `seconds` long.
+    pub fn with_slices(mut self, slices: &[Histogram<u64>], seconds: f64) -> Self {
+        let length = seconds / slices.len() as f64;
+        let filled = slices.iter().enumerate().filter(|(_, slice)| !slice.is_empty());
+        let slice = |(nth, slice): (usize, &Histogram<u64>)| Slice {
+            at_seconds: length * (nth as f64 + 0.5),
+            p50_us: micros(slice.value_at_quantile(0.5)),
+            p99_us: micros(slice.value_at_quantile(0.99)),
+            max_us: micros(slice.max()),
+        };
+        self.over_time = filled.map(slice).collect();
+        self
+    }
+}
+
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
+}
+
+/// Quantiles `1 - 10^(-step/STEPS)`, as far as `count` values can tell them apart.
+fn curve(count: u64) -> impl Iterator<Item = f64> {
+    const STEPS_PER_DECADE: f64 = 10.0;
+    let last = ((count.max(1) as f64).log10() * STEPS_PER_DECADE).floor() as u32;
+    (0..=last).map(|step| 1.0 - 10f64.powf(-f64::from(step) / STEPS_PER_DECADE))
+}
+
+fn nothing() -> Histogram<u64> {
+    Histogram::new(2).expect("two digits are a precision there is")
 }

@@ -38,6 +38,9 @@ impl Row {
                 let _ = writeln!(text, "{:NAME_WIDTH$}   {remark}", "");
             }
         }
+        if let Some(ceiling) = self.ceiling {
+            let _ = writeln!(text, "{:NAME_WIDTH$}   against a null server: {ceiling:.0}/s", "");
+        }
         text
     }
 

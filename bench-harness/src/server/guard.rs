@@ -1,17 +1,35 @@
-//! No server outlives the harness: on Ctrl-C or TERM the one that runs is stopped first.
+//! No server outlives the harness, and what was measured outlives Ctrl-C: the first one asks the
+//! run to end and to write down what it has, the second one ends it at once.
 
-use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
 use crate::failure::Outcome;
 
-/// Rivals take turns, so at most one runs at a time; 0 for none.
-static RUNNING: AtomicI32 = AtomicI32::new(0);
+/// Servers that run at a time: rivals take turns, and a restart has one of its own.
+const RUNNING_MAX: usize = 4;
+/// Their processes; 0 for none.
+static RUNNING: [AtomicI32; RUNNING_MAX] = [const { AtomicI32::new(0) }; RUNNING_MAX];
+static ASKED: AtomicBool = AtomicBool::new(false);
 
-pub fn set_running(pid: Option<Pid>) {
-    RUNNING.store(pid.map_or(0, Pid::as_raw), SeqCst);
+pub fn add(pid: Pid) {
+    replace(0, pid.as_raw());
+}
+
+pub fn remove(pid: Pid) {
+    replace(pid.as_raw(), 0);
+}
+
+fn replace(old: i32, new: i32) {
+    let found = RUNNING.iter().find(|slot| slot.compare_exchange(old, new, SeqCst, SeqCst).is_ok());
+    assert!(found.is_some(), "a harness runs at most {RUNNING_MAX} servers");
+}
+
+/// Somebody wants the run to end.
+pub fn is_asked_to_end() -> bool {
+    ASKED.load(SeqCst)
 }
 
 /// Before any other thread exists: they inherit the blocked signals (a started server does not).
@@ -22,13 +40,16 @@ pub fn install() -> Outcome<()> {
     ending.add(Signal::SIGHUP);
     ending.thread_block()?;
     std::thread::spawn(move || {
-        let signal = ending.wait();
-        let pid = RUNNING.load(SeqCst);
-        if pid != 0 {
+        // Waiting for a set of real signals does not fail.
+        let _ = ending.wait();
+        ASKED.store(true, SeqCst);
+        eprintln!("\nending after this run; once more to end now");
+        let _ = ending.wait();
+        for pid in RUNNING.iter().map(|slot| slot.load(SeqCst)).filter(|pid| *pid != 0) {
             // Gone already is as good.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
-        eprintln!("stopped by {signal:?}");
+        eprintln!("stopped");
         std::process::exit(130);
     });
     Ok(())

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
 use crate::client::{Connection, Greeting};
 use crate::clock;
@@ -29,7 +30,11 @@ pub struct Server {
     pub address: SocketAddr,
     /// The server's INFO, as it came.
     pub info: String,
+    spec: Spec,
+    launch: Launch,
     process: Option<Process>,
+    /// Removed after the process has ended: fields are dropped in this order.
+    store: Option<TempDir>,
 }
 
 struct Process {
@@ -39,19 +44,62 @@ struct Process {
 }
 
 impl Server {
-    pub fn start(spec: &Spec, launch: &Launch) -> Outcome<Self> {
-        let (address, process) = match spec.attached() {
-            Some(address) => (address, None),
-            None => {
-                let port = free_port()?;
-                let address = SocketAddr::from(([127, 0, 0, 1], port));
-                (address, Some(spawn(spec, launch, port)?))
-            }
+    pub fn start(spec: &Spec, launch: &Launch, wants_streams: bool) -> Outcome<Self> {
+        let store = wants_streams.then(|| make_store(spec, launch)).transpose()?;
+        let address = match spec.attached() {
+            Some(address) => address,
+            None => SocketAddr::from(([127, 0, 0, 1], free_port()?)),
         };
-        let mut server = Self { name: spec.name.clone(), address, info: String::new(), process };
-        guard::set_running(server.process.as_ref().map(|process| pid_of(&process.child)));
-        server.info = server.wait_until_ready()?;
+        let mut server = Self {
+            name: spec.name.clone(),
+            address,
+            info: String::new(),
+            spec: spec.clone(),
+            launch: launch.clone(),
+            process: None,
+            store,
+        };
+        server.start_again()?;
         Ok(server)
+    }
+
+    /// The same server, in a process of its own with an empty store.
+    pub fn another(&self) -> Outcome<Self> {
+        if self.process.is_none() {
+            return Err(Failure::new("a server that was not started here can't be restarted"));
+        }
+        Self::start(&self.spec, &self.launch, self.store.is_some())
+    }
+
+    /// With the store it had. Returns when it answers.
+    pub fn start_again(&mut self) -> Outcome<()> {
+        if self.spec.attached().is_none() {
+            let store = self.store.as_ref().map(TempDir::path);
+            let line = self.spec.command_line(&self.launch, self.address.port(), store);
+            let process = spawn(&line, &self.launch, self.address.port())?;
+            guard::add(pid_of(&process.child));
+            self.process = Some(process);
+        }
+        self.info = self.wait_until_ready()?;
+        Ok(())
+    }
+
+    /// Asks it to end, or makes it, and waits until it has.
+    pub fn stop(&mut self, kill_it: bool) {
+        let Some(mut process) = self.process.take() else { return };
+        let pid = pid_of(&process.child);
+        // Errors here mean that it is gone already.
+        let _ = kill(pid, if kill_it { Signal::SIGKILL } else { Signal::SIGTERM });
+        let start = clock::now();
+        while matches!(process.child.try_wait(), Ok(None)) {
+            if start.elapsed() > STOP_MAX {
+                let _ = process.child.kill();
+                let _ = process.child.wait();
+                break;
+            }
+            clock::pause(Duration::from_millis(5));
+        }
+        guard::remove(pid);
     }
 
     fn wait_until_ready(&mut self) -> Outcome<String> {
@@ -107,24 +155,22 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        // Errors here mean that it is gone already.
-        let _ = kill(pid_of(&process.child), Signal::SIGTERM);
-        let start = clock::now();
-        while matches!(process.child.try_wait(), Ok(None)) {
-            if start.elapsed() > STOP_MAX {
-                let _ = process.child.kill();
-                let _ = process.child.wait();
-                break;
-            }
-            clock::pause(Duration::from_millis(5));
-        }
-        guard::set_running(None);
+        self.stop(false);
     }
 }
 
-fn spawn(spec: &Spec, launch: &Launch, port: u16) -> Outcome<Process> {
-    let line = spec.command_line(launch, port);
+fn make_store(spec: &Spec, launch: &Launch) -> Outcome<TempDir> {
+    let parent = launch.stores.clone().unwrap_or_else(std::env::temp_dir);
+    let store = TempDir::with_prefix_in("bench-harness-", &parent).context(parent.display())?;
+    if spec.is_always(launch) {
+        let folder = store.path().display();
+        let text = format!("jetstream {{ store_dir: \"{folder}\", sync_interval: always }}\n");
+        std::fs::write(store.path().join("always.conf"), text)?;
+    }
+    Ok(store)
+}
+
+fn spawn(line: &[String], launch: &Launch, port: u16) -> Outcome<Process> {
     let own = std::process::id();
     let path = std::env::temp_dir().join(format!("bench-harness-{own}-{port}.log"));
     let log = File::options().create(true).read(true).append(true).open(&path);

@@ -1,13 +1,13 @@
 //! How a server is named on the command line, and what is run for it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
 use crate::affinity::Cpus;
 
-/// `weft=<path>`, `nats=<path>`, `<name>=<command line with {port}>`, or `<name>=@<ip:port>` for
+/// `weft=<path>`, `nats=<path>`, `<name>=<command line with {port} (and {store})>`, or `<name>=@<ip:port>` for
 /// one that already runs (and is not measured).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -17,9 +17,15 @@ pub struct Spec {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Run {
+    /// The path of a NATS server, which gets the arguments every one of them understands.
+    Program(String),
     Line(Vec<String>),
     Attached(SocketAddr),
 }
+
+/// JetStream as servers do it unless told otherwise, and with each message synced on its own.
+const USUAL: &str = "-js -sd {store}";
+const ALWAYS: &str = "-c {store}/always.conf";
 
 /// How this run wants its servers started.
 #[derive(Clone, Debug, Default)]
@@ -27,27 +33,55 @@ pub struct Launch {
     pub cpus: Option<Cpus>,
     /// Further arguments, by name of the server.
     pub args: Vec<(String, String)>,
+    /// Servers, by name, that sync before each acknowledgement (`sync_interval: always`).
+    pub always: Vec<String>,
+    /// Where folders for streams are made; the system's folder for temporary files by default.
+    pub stores: Option<PathBuf>,
 }
 
 impl Spec {
     pub fn attached(&self) -> Option<SocketAddr> {
         match &self.run {
             Run::Attached(address) => Some(*address),
-            Run::Line(_) => None,
+            Run::Program(_) | Run::Line(_) => None,
         }
     }
 
-    pub fn command_line(&self, launch: &Launch, port: u16) -> Vec<String> {
-        let Run::Line(line) = &self.run else { return Vec::new() };
+    /// `store`: the folder for streams, where this run needs JetStream.
+    pub fn command_line(&self, launch: &Launch, port: u16, store: Option<&Path>) -> Vec<String> {
+        let mut line = match &self.run {
+            Run::Attached(_) => return Vec::new(),
+            Run::Line(line) => line.clone(),
+            Run::Program(path) => {
+                let mut line = vec![path.clone()];
+                line.extend(words("-a 127.0.0.1 -p {port}"));
+                if store.is_some() {
+                    line.extend(words(if self.is_always(launch) { ALWAYS } else { USUAL }));
+                }
+                line
+            }
+        };
+        let store = store.map_or_else(String::new, |store| store.display().to_string());
+        for word in &mut line {
+            *word = word.replace("{port}", &port.to_string()).replace("{store}", &store);
+        }
         let extra = launch.args.iter().filter(|(name, _)| *name == self.name);
-        let extra = extra.flat_map(|(_, args)| args.split_whitespace().map(str::to_string));
-        line.iter().map(|word| word.replace("{port}", &port.to_string())).chain(extra).collect()
+        line.extend(extra.flat_map(|(_, args)| words(args)));
+        line
+    }
+
+    pub fn is_always(&self, launch: &Launch) -> bool {
+        launch.always.contains(&self.name)
     }
 
     /// What the program says about itself.
     pub fn version(&self) -> String {
-        let Run::Line(line) = &self.run else { return "attached".into() };
-        match Command::new(&line[0]).arg("--version").output() {
+        let program = match &self.run {
+            Run::Attached(_) => return "attached".into(),
+            Run::Line(line) => &line[0],
+            Run::Program(path) => path,
+        };
+        match Command::new(program).arg("--version").output() {
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
                 text.lines().next().unwrap_or("unknown").to_string()
@@ -67,18 +101,30 @@ impl FromStr for Spec {
             let address = address.parse().map_err(|e| format!("{address:?}: {e}"))?;
             return Ok(Self { name, run: Run::Attached(address) });
         }
-        let words = |line: &str| line.split_whitespace().map(str::to_string).collect::<Vec<_>>();
-        let line = if what.contains("{port}") {
-            words(what)
+        let run = if let Some(fault) = null_with(what) {
+            let own = std::env::current_exe().map_err(|error| error.to_string())?;
+            let mut line = vec![own.display().to_string()];
+            line.extend(words(&format!("null-server --port {{port}} --fault {fault}")));
+            Run::Line(line)
+        } else if what.contains("{port}") {
+            Run::Line(words(what))
         } else if Path::new(what).exists() {
-            let mut line = vec![what.to_string()];
-            line.extend(words("-a 127.0.0.1 -p {port}"));
-            line
+            Run::Program(what.to_string())
         } else {
             return Err(format!("{what:?} is neither a program nor a line with {{port}}"));
         };
-        Ok(Self { name, run: Run::Line(line) })
+        Ok(Self { name, run })
     }
+}
+
+/// `null` and `null:<fault>`: the harness' own server.
+fn null_with(what: &str) -> Option<&str> {
+    let fault = what.strip_prefix("null")?;
+    if fault.is_empty() { Some("none") } else { fault.strip_prefix(':') }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_string).collect()
 }
 
 #[cfg(test)]
@@ -89,8 +135,23 @@ mod tests {
     fn a_line_gets_its_port_and_its_own_arguments() {
         let spec: Spec = "x=srv --port={port} -q".parse().unwrap();
         let args = vec![("x".into(), "--shards 2".into()), ("y".into(), "-z".into())];
-        let launch = Launch { cpus: None, args };
-        assert_eq!(spec.command_line(&launch, 7), ["srv", "--port=7", "-q", "--shards", "2"]);
+        let launch = Launch { args, ..Launch::default() };
+        let line = spec.command_line(&launch, 7, None);
+        assert_eq!(line, ["srv", "--port=7", "-q", "--shards", "2"]);
+    }
+
+    #[test]
+    fn a_program_gets_a_store_only_where_it_is_needed() {
+        let spec: Spec = "x=/bin/true".parse().unwrap();
+        let store = Path::new("/s");
+        for (always, store, end) in [
+            (vec![], None, "-p 7"),
+            (vec![], Some(store), "-p 7 -js -sd /s"),
+            (vec!["x".to_string()], Some(store), "-p 7 -c /s/always.conf"),
+        ] {
+            let launch = Launch { always, ..Launch::default() };
+            assert!(spec.command_line(&launch, 7, store).join(" ").ends_with(end), "{end}");
+        }
     }
 
     #[test]

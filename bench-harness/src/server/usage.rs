@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use nix::unistd::{Pid, SysconfVar, sysconf};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock;
 
@@ -18,15 +18,23 @@ pub struct Usage {
     pub rss_bytes: u64,
     pub rss_peak_bytes: u64,
     context_switches: u64,
+    /// Handed to a disk, where the kernel tells (`/proc/<pid>/io`).
+    disk_bytes: u64,
+    /// Calls of read and write; what goes through io_uring is not among them.
+    read_write_calls: u64,
 }
 
 /// What was used between two moments.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct UsageDelta {
     pub cpu_seconds: f64,
     /// Share of user mode in it, from 10 ms ticks.
     pub user_share: f64,
     pub context_switches: u64,
+    #[serde(default)]
+    pub disk_bytes: u64,
+    #[serde(default)]
+    pub read_write_calls: u64,
     pub rss_bytes: u64,
     pub rss_peak_bytes: u64,
 }
@@ -35,6 +43,8 @@ impl Usage {
     pub fn of(pid: Pid) -> io::Result<Self> {
         let (user_ticks, system_ticks) = ticks(pid)?;
         let (rss_bytes, rss_peak_bytes) = resident(pid)?;
+        // Not everywhere: zeros then.
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
         Ok(Self {
             cpu: clock::process_cpu(pid)?,
             user_ticks,
@@ -42,6 +52,8 @@ impl Usage {
             rss_bytes,
             rss_peak_bytes,
             context_switches: context_switches(pid)?,
+            disk_bytes: field_of(&io, "write_bytes:"),
+            read_write_calls: field_of(&io, "syscr:") + field_of(&io, "syscw:"),
         })
     }
 
@@ -52,6 +64,8 @@ impl Usage {
             cpu_seconds: self.cpu.saturating_sub(before.cpu).as_secs_f64(),
             user_share: if user + system > 0.0 { user / (user + system) } else { 0.0 },
             context_switches: self.context_switches.saturating_sub(before.context_switches),
+            disk_bytes: self.disk_bytes.saturating_sub(before.disk_bytes),
+            read_write_calls: self.read_write_calls.saturating_sub(before.read_write_calls),
             rss_bytes: self.rss_bytes,
             rss_peak_bytes: self.rss_peak_bytes,
         }

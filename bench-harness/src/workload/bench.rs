@@ -24,6 +24,13 @@ impl Bench<'_> {
         Connection::open(self.server.address, greeting).context("connecting")
     }
 
+    /// A connection that hears `pattern` as sid 1, from this moment on.
+    pub fn subscribed(&self, pattern: &str) -> Outcome<Connection> {
+        let mut connection = self.connect(Greeting::default())?;
+        connection.settle(format!("SUB {pattern} 1\r\n").as_bytes()).context("subscribing")?;
+        Ok(connection)
+    }
+
     /// Subjects of publisher `id`, all equally long.
     pub fn subjects(&self, id: u32) -> Vec<String> {
         match self.load.subjects {
@@ -116,6 +123,7 @@ impl Bench<'_> {
             server: self.server.is_measured().then_some(window.server),
             harness: window.harness,
             faults,
+            offered: None,
             latency: None,
             figures: Vec::new(),
         }

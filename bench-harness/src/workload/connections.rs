@@ -52,6 +52,7 @@ impl Connections {
             server: bench.server.is_measured().then(|| opened.since(&before)),
             harness: HarnessUse::default(),
             faults,
+            offered: None,
             latency: None,
             figures: vec![
                 Figure::new("RSS per connection", grown / self.count as f64, "B"),

@@ -5,6 +5,8 @@ mod bench;
 mod churn;
 mod connections;
 mod fanout;
+mod jetstream;
+mod latency;
 mod pair;
 mod pairs;
 mod publish;
@@ -21,6 +23,7 @@ mod witness;
 mod tests;
 
 pub use bench::Bench;
+pub use latency::Latency;
 
 use clap::Subcommand;
 
@@ -41,6 +44,8 @@ pub enum Workload {
     Queue(queue::Queue),
     /// Request and reply, closed loop: latency.
     Request(request::Request),
+    /// Latency at a fixed rate, open loop.
+    Latency(Latency),
     /// One publisher, one subscriber, and interest that comes and goes beside them.
     Churn(churn::Churn),
     /// Many wildcard subscriptions, each message matches one.
@@ -53,6 +58,22 @@ pub enum Workload {
     Slow(slow::Slow),
     /// Varying load for a long time: stalls, memory.
     Soak(soak::Soak),
+    /// Publish to streams and wait for the acknowledgements.
+    JsPublish(jetstream::Publish),
+    /// Take a full stream in: pushed, pulled, fetched.
+    JsConsume(jetstream::Consume),
+    /// Single messages of a stream through direct get: latency.
+    JsGet(jetstream::Get),
+    /// Key-value bucket: put, update, get, watch.
+    Kv(jetstream::Kv),
+    /// Object store: put, get.
+    Object(jetstream::Object),
+    /// Idle consumers: creation, memory.
+    Consumers(jetstream::Consumers),
+    /// Stop or kill a server with a full stream, and start it again.
+    Restart(jetstream::Restart),
+    /// Core, stream and churn at once.
+    Mixed(jetstream::Mixed),
     /// Interest is visible when it must be, and a queue message has exactly one taker.
     Visibility(visibility::Visibility),
 }
@@ -67,14 +88,44 @@ impl Workload {
             Self::Pairs(workload) => one(workload.run(bench)),
             Self::Queue(workload) => one(workload.run(bench)),
             Self::Request(workload) => one(workload.run(bench)),
+            Self::Latency(workload) => one(workload.run(bench)),
             Self::Churn(workload) => one(workload.run(bench)),
             Self::Wildcards(workload) => one(workload.run(bench)),
             Self::Connections(workload) => one(workload.run(bench)),
             Self::Subscriptions(workload) => one(workload.run(bench)),
             Self::Slow(workload) => one(workload.run(bench)),
             Self::Soak(workload) => one(workload.run(bench)),
+            Self::JsPublish(workload) => one(workload.run(bench)),
+            Self::JsConsume(workload) => one(workload.run(bench)),
+            Self::JsGet(workload) => one(workload.run(bench)),
+            Self::Kv(workload) => one(workload.run(bench)),
+            Self::Object(workload) => one(workload.run(bench)),
+            Self::Consumers(workload) => one(workload.run(bench)),
+            Self::Restart(workload) => one(workload.run(bench)),
+            Self::Mixed(workload) => one(workload.run(bench)),
             Self::Visibility(workload) => workload.run(bench),
         }
+    }
+
+    /// Whether the server must be able to keep streams.
+    pub fn wants_streams(&self) -> bool {
+        match self {
+            Self::Latency(workload) => workload.wants_streams(),
+            Self::JsPublish(_)
+            | Self::JsConsume(_)
+            | Self::JsGet(_)
+            | Self::Kv(_)
+            | Self::Object(_)
+            | Self::Consumers(_)
+            | Self::Restart(_)
+            | Self::Mixed(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the harness' own server can do it: it forgets everything when it ends.
+    pub fn suits_null(&self) -> bool {
+        !matches!(self, Self::Restart(_) | Self::Latency(_) | Self::Slow(_) | Self::Soak(_))
     }
 
     /// What the table calls this line.
@@ -86,12 +137,21 @@ impl Workload {
             Self::Pairs(w) => format!("{} pairs", w.pairs),
             Self::Queue(w) => format!("queue of {}", w.members),
             Self::Request(w) => w.label(),
+            Self::Latency(w) => w.label(),
             Self::Churn(w) => format!("1 → 1, {} SUB+UNSUB/s beside", w.rate),
             Self::Wildcards(w) => format!("{} wildcard subscriptions", w.subscriptions),
             Self::Connections(w) => format!("{} idle connections", w.count),
             Self::Subscriptions(w) => format!("{} subscriptions", w.count),
             Self::Slow(_) => "a stopped subscriber beside a healthy one".into(),
             Self::Soak(w) => format!("soak of {} min", w.minutes),
+            Self::JsPublish(w) => w.label(),
+            Self::JsConsume(w) => w.label(),
+            Self::JsGet(w) => w.label(),
+            Self::Kv(w) => w.label(),
+            Self::Object(w) => w.label(),
+            Self::Consumers(w) => w.label(),
+            Self::Restart(w) => w.label(),
+            Self::Mixed(w) => w.label(),
             Self::Visibility(_) => "visibility".into(),
         }
     }

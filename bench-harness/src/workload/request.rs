@@ -5,16 +5,15 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use hdrhistogram::Histogram;
-use nix::unistd::Pid;
 
 use super::Bench;
 use crate::client::{Connection, Greeting, Message, Outboxes, Party, ServerOp, Switchboard};
 use crate::clock;
-use crate::engine::HarnessUse;
+use crate::engine::Edge;
 use crate::failure::{Context, Failure, Outcome};
 use crate::payload::{self, Stamp};
 use crate::report::{Latency, Sample};
-use crate::server::{Server, Usage};
+use crate::server::Server;
 use crate::verify::Faults;
 
 /// Latencies above are recorded as this.
@@ -66,23 +65,6 @@ struct Requester {
     seq: u64,
     sent: Instant,
     is_waiting: bool,
-}
-
-/// What was used up to one end of the window.
-struct Edge {
-    at: Instant,
-    server: Usage,
-    harness: Duration,
-}
-
-impl Edge {
-    fn take(server: &Server) -> Outcome<Self> {
-        Ok(Self {
-            at: clock::now(),
-            server: server.usage()?,
-            harness: clock::process_cpu(Pid::this())?,
-        })
-    }
 }
 
 struct Loops<'a> {
@@ -173,14 +155,14 @@ impl<'a> Loops<'a> {
         let (Some(first), Some(last)) = (self.first, self.last) else {
             return Err(Failure::new("the window did not close"));
         };
-        let seconds = (last.at - first.at).as_secs_f64();
-        let cpu_seconds = last.harness.saturating_sub(first.harness).as_secs_f64();
+        let span = first.until(&last, server);
         Ok(Sample {
             count: self.latency.len(),
-            seconds,
-            server: server.is_measured().then(|| last.server.since(&first.server)),
-            harness: HarnessUse { cpu_seconds, busiest: cpu_seconds / seconds },
+            seconds: span.seconds,
+            server: span.server,
+            harness: span.harness,
             faults: self.faults,
+            offered: None,
             latency: Some(Latency::of(&self.latency)),
             figures: Vec::new(),
         })

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::engine::{Churner, Delivery, Engine, Flow, Group, Plan, Window};
 use crate::failure::Outcome;
 use crate::report::{Figure, Sample};
+use crate::server::guard;
 
 const STALL_MAX: Duration = Duration::from_millis(50);
 /// Interest that comes and goes meanwhile.
@@ -93,7 +94,7 @@ impl Soak {
         let window = std::thread::scope(|scope| {
             let measured =
                 scope.spawn(|| Window::measure(engine, bench.server, Duration::ZERO, length));
-            while start.elapsed() < length {
+            while start.elapsed() < length && !guard::is_asked_to_end() {
                 let phase = start.elapsed().as_secs_f64() / 60.0 * std::f64::consts::TAU;
                 let share = 0.51 - 0.49 * phase.cos();
                 let each = self.rate as f64 * share / f64::from(self.pairs);

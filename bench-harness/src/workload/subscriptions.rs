@@ -74,6 +74,7 @@ impl Subscriptions {
             server: bench.server.is_measured().then(|| done.since(&before)),
             harness: HarnessUse::default(),
             faults: Faults::default(),
+            offered: None,
             latency: None,
             figures: vec![
                 Figure::new("RSS per subscription", grown / self.count as f64, "B"),

@@ -4,6 +4,7 @@ use clap::Parser;
 
 use super::{Bench, Workload};
 use crate::cli::{Cli, Command};
+use crate::failure::Outcome;
 use crate::fake::{Fake, Fault};
 use crate::report::Sample;
 use crate::server::{Launch, Server};
@@ -15,9 +16,35 @@ const STREAMS: &[&str] = &[
     "queue --members 3",
     "churn",
     "wildcards --subscriptions 200",
+    "latency --rate 20000",
+    "latency --rate 20000 --shape request --lanes 2",
 ];
 
-fn run(line: &str, fault: Fault) -> Vec<Sample> {
+/// Streams: everything that is verified message by message, in order.
+const KEPT: &[&str] = &[
+    "js-publish --unacked 1",
+    "js-publish --unacked 256 --streams 3",
+    "js-consume --messages 2000",
+    "js-consume --how pull --messages 2000",
+    "js-consume --how pull --pull-batch 1 --messages 300",
+    "js-consume --how fetch --messages 2000",
+    "kv --op watch --keys 100",
+    "kv --op update --keys 20",
+    "kv --op put --keys 60 --outstanding 4",
+    "object --objects 20 --chunks 4",
+    "mixed",
+    "latency --shape durable --rate 20000",
+];
+
+/// Questions that are answered one by one, so that no order is to be broken.
+const ASKED: &[&str] = &[
+    "js-get --messages 2000",
+    "js-get --messages 2000 --outstanding 64",
+    "kv --op get --keys 100",
+    "consumers --count 300",
+];
+
+fn try_run(line: &str, fault: Fault) -> Outcome<Vec<Sample>> {
     let fake = Fake::start(fault);
     let address = fake.address;
     let all = format!(
@@ -25,16 +52,19 @@ fn run(line: &str, fault: Fault) -> Vec<Sample> {
     );
     let cli = Cli::try_parse_from(all.split(' ')).unwrap();
     let Command::Run(workload) = &cli.command else { panic!("{line} is no workload") };
-    run_on(&cli, workload)
+    let spec = &cli.servers.servers[0];
+    let server = Server::start(spec, &Launch::default(), workload.wants_streams())?;
+    workload.run(&Bench { server: &server, load: &cli.load })
 }
 
-fn run_on(cli: &Cli, workload: &Workload) -> Vec<Sample> {
-    let server = Server::start(&cli.servers.servers[0], &Launch::default()).unwrap();
-    workload.run(&Bench { server: &server, load: &cli.load }).unwrap()
+fn run(line: &str, fault: Fault) -> Vec<Sample> {
+    try_run(line, fault).unwrap_or_else(|failure| panic!("{line}: {failure}"))
 }
 
+/// A stream that can't even be prepared is a fault that was seen.
 fn faults(line: &str, fault: Fault) -> u64 {
-    run(line, fault).iter().map(|sample| sample.faults.total()).sum()
+    let Ok(samples) = try_run(line, fault) else { return 1 };
+    samples.iter().map(|sample| sample.faults.total()).sum()
 }
 
 #[test]
@@ -47,7 +77,7 @@ fn a_sound_server_is_found_sound() {
         "connections --count 20 --idle 0",
         "subscriptions --count 3000",
     ];
-    for line in STREAMS.iter().chain(&others) {
+    for line in STREAMS.iter().chain(&others).chain(KEPT).chain(ASKED) {
         for sample in run(line, Fault::None) {
             assert_eq!(sample.faults.total(), 0, "{line}: {:?}", sample.faults);
             assert!(sample.count > 0, "{line}: nothing was measured");
@@ -57,7 +87,12 @@ fn a_sound_server_is_found_sound() {
 
 #[test]
 fn a_dropped_message_is_seen() {
-    for line in STREAMS.iter().chain(&["request", "visibility --case sub-ping --tries 60"]) {
+    for line in STREAMS
+        .iter()
+        .chain(KEPT)
+        .chain(ASKED)
+        .chain(&["request", "visibility --case sub-ping --tries 60"])
+    {
         assert!(faults(line, Fault::Drop) > 0, "{line}");
     }
 }
@@ -65,21 +100,21 @@ fn a_dropped_message_is_seen() {
 #[test]
 fn a_message_that_comes_twice_is_seen() {
     let members = ["visibility --case queue-members --tries 500"];
-    for line in STREAMS.iter().chain(&["request"]).chain(&members) {
+    for line in STREAMS.iter().chain(KEPT).chain(ASKED).chain(&["request"]).chain(&members) {
         assert!(faults(line, Fault::Duplicate) > 0, "{line}");
     }
 }
 
 #[test]
 fn a_message_out_of_order_is_seen() {
-    for line in STREAMS.iter().chain(&["request"]) {
+    for line in STREAMS.iter().chain(KEPT).chain(&["request"]) {
         assert!(faults(line, Fault::Reorder) > 0, "{line}");
     }
 }
 
 #[test]
 fn a_changed_message_is_seen() {
-    for line in STREAMS.iter().chain(&["request"]) {
+    for line in STREAMS.iter().chain(KEPT).chain(ASKED).chain(&["request"]) {
         assert!(faults(line, Fault::Corrupt) > 0, "{line}");
     }
 }

@@ -102,6 +102,7 @@ impl Effort {
             server: self.server,
             harness: self.harness,
             faults,
+            offered: None,
             latency: None,
             figures: vec![Figure::text("case", case), figure],
         }

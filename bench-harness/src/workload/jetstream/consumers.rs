@@ -1,0 +1,91 @@
+//! Consumers at scale: how fast they are made, and what an idle one keeps in memory.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::sample_of;
+use super::stream::{Keeping, Stream};
+use crate::client::{Api, Greeting, Message};
+use crate::clock;
+use crate::engine::{Asks, Exchange, Judged, Until};
+use crate::failure::Outcome;
+use crate::report::{Figure, Sample};
+use crate::workload::Bench;
+
+/// For the server to come to rest before it is looked at.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// nats-server has no more consumers on a stream.
+const PER_STREAM: u64 = 1000;
+
+#[derive(Args, Clone, Debug)]
+pub struct Consumers {
+    #[arg(long, default_value_t = 100_000)]
+    pub count: u64,
+    /// Requests under way at a time.
+    #[arg(long, default_value_t = 64)]
+    pub outstanding: usize,
+    #[command(flatten)]
+    pub keeping: Keeping,
+}
+
+impl Consumers {
+    pub fn label(&self) -> String {
+        format!("{} idle consumers, {}", self.count, self.keeping.storage.name())
+    }
+
+    pub fn run(&self, bench: &Bench<'_>) -> Outcome<Sample> {
+        for id in 0..self.count.div_ceil(PER_STREAM).max(1) {
+            Stream { id: id as u32 }.create(bench, self.keeping.storage)?;
+        }
+        let before = bench.server.usage()?;
+        let connection = bench.connect(Greeting::default())?;
+        let until = Until::Count(self.count);
+        let answers =
+            Asks::run(Creations, connection, bench.server, bench.load, self.outstanding, until)?;
+        let mut sample = sample_of(answers).1;
+        clock::pause(SETTLE);
+        let resting = bench.server.usage()?;
+        let there = Api::open(bench.server.address)?.consumers()?;
+        if there != self.count {
+            sample.faults.lost += self.count.saturating_sub(there);
+            sample.faults.duplicated += there.saturating_sub(self.count);
+            sample.faults.note(|| format!("the account has {there} consumers of {}", self.count));
+        }
+        let grown = resting.rss_bytes.saturating_sub(before.rss_bytes) as f64;
+        sample.figures = vec![
+            Figure::new("RSS per consumer", grown / self.count.max(1) as f64, "B"),
+            Figure::new("RSS", resting.rss_bytes as f64, "B"),
+        ];
+        Ok(sample)
+    }
+}
+
+struct Creations;
+
+fn stream_of(nth: u64) -> String {
+    Stream { id: (nth / PER_STREAM) as u32 }.name()
+}
+
+impl Exchange for Creations {
+    fn ask(&mut self, _slot: usize, nth: u64, reply: &str, out: &mut Vec<u8>) {
+        let stream = stream_of(nth);
+        let config = json!({ "durable_name": format!("c{nth}"), "ack_policy": "explicit" });
+        let body = json!({ "stream_name": stream, "config": config }).to_string();
+        let size = body.len();
+        let line =
+            format!("PUB $JS.API.CONSUMER.CREATE.{stream}.c{nth} {reply} {size}\r\n{body}\r\n");
+        out.extend_from_slice(line.as_bytes());
+    }
+
+    fn judge(&mut self, _slot: usize, nth: u64, answer: &Message<'_>) -> Judged {
+        let Ok(said) = serde_json::from_slice::<Value>(answer.payload) else {
+            return Judged::Wrong("not JSON".into());
+        };
+        if said["name"] == format!("c{nth}") && said["stream_name"] == stream_of(nth) {
+            Judged::Done
+        } else {
+            Judged::Wrong(format!("not consumer c{nth}: {}", said["error"]))
+        }
+    }
+}
