@@ -255,9 +255,12 @@ pub const CONSUMER_RUN_MAX: u64 = 1 << 20;
 pub const FLOW_WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The same for a stream that draws from another.
 pub const SOURCE_WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Deliveries of one origin that wait for the log or a read. More than a window and the request
-/// behind it; what is beyond is dropped and asked for again.
-pub const SOURCE_HELD_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// What a log may have on its way to the disk for an origin's messages to be taken: what clients
+/// publish waits behind no more than that.
+pub const SOURCE_PENDING_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Deliveries of a stream's origins that wait for the log or a read, more than the windows of
+/// four; what is beyond is dropped and asked for again later.
+pub const SOURCE_HELD_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// How long an origin is waited for: to answer, and between two signs of life. Its consumer beats
 /// once a second.
 pub const SOURCE_ANSWER_NS_MAX: u64 = SECOND;

@@ -18,8 +18,8 @@ use crate::jetstream::stream::intake::Incoming;
 use crate::jetstream::stream::kept::Kept;
 use crate::storage::Seq;
 use crate::types::limits::{
-    SOURCE_ANSWER_NS_MAX, SOURCE_HELD_BYTES_MAX, SOURCE_PAUSE_NS, SOURCE_RETRY_NS_MAX,
-    SOURCE_RETRY_NS_MIN, SOURCE_SILENCE_NS_MAX,
+    SOURCE_ANSWER_NS_MAX, SOURCE_PAUSE_NS, SOURCE_RETRY_NS_MAX, SOURCE_RETRY_NS_MIN,
+    SOURCE_SILENCE_NS_MAX,
 };
 use crate::types::{Mono, Now, Transform};
 
@@ -236,16 +236,16 @@ impl Feed {
         self.round.end(&self.source)
     }
 
-    /// Keeps a delivery for later. False: there is no room.
-    pub fn hold(&mut self, message: &Incoming<'_>) -> bool {
+    /// Keeps a delivery for later.
+    pub fn hold(&mut self, message: &Incoming<'_>) {
         let kept = Kept::of(message);
-        let bytes = kept.len() + size_of::<Kept>();
-        let has_room = self.held.bytes + bytes <= SOURCE_HELD_BYTES_MAX;
-        if has_room {
-            self.held.bytes += bytes;
-            self.held.queue.push_back(kept);
-        }
-        has_room
+        self.held.bytes += kept.len() + size_of::<Kept>();
+        self.held.queue.push_back(kept);
+    }
+
+    /// Bytes of deliveries that wait.
+    pub fn held_bytes(&self) -> usize {
+        self.held.bytes
     }
 
     pub fn is_holding(&self) -> bool {
@@ -267,12 +267,14 @@ impl Feed {
         self.owed = Some(reply.into());
     }
 
-    /// Where flow control wants an answer, and the last delivery it is about.
-    pub fn take_owed(&mut self) -> Option<(Box<[u8]>, (ConsumerSeq, Seq))> {
-        if self.is_holding() {
-            return None;
-        }
-        Some((self.owed.take()?, self.last))
+    /// Where flow control wants an answer. `None`: it does not, or not yet.
+    pub fn take_owed(&mut self) -> Option<Box<[u8]>> {
+        if self.is_holding() { None } else { self.owed.take() }
+    }
+
+    /// The last delivery that was dealt with, by both its numbers.
+    pub fn last(&self) -> (ConsumerSeq, Seq) {
+        self.last
     }
 
     /// What a subject of the origin becomes here; `None`: it stays.

@@ -32,7 +32,9 @@ use crate::jetstream::headers;
 use crate::jetstream::info::SourceInfo;
 use crate::jetstream::outbox::Outgoing;
 use crate::storage::{Seq, Urgency};
-use crate::types::limits::{GATHER_BYTES_MAX, SOURCE_CHECKPOINT_MESSAGES, SOURCE_PAUSE_NS};
+use crate::types::limits::{
+    SOURCE_CHECKPOINT_MESSAGES, SOURCE_HELD_BYTES_MAX, SOURCE_PAUSE_NS, SOURCE_PENDING_BYTES_MAX,
+};
 use crate::types::{Mono, Now};
 
 use ask::{Answer, ApiRequest};
@@ -172,9 +174,12 @@ impl Stream {
         feed.hear(ctx.now);
         let must_wait = feed.is_asking() || feed.is_holding();
         if must_wait || !self.take_delivery(ctx, at, message) {
+            let held: usize = self.sourcing.feeds.iter().map(Feed::held_bytes).sum();
             let feed = &mut self.sourcing.feeds[at];
-            if !feed.is_resting() && !feed.hold(message) {
-                self.restart_source(ctx, at);
+            match held < SOURCE_HELD_BYTES_MAX {
+                _ if feed.is_resting() => {}
+                true => feed.hold(message),
+                false => self.give_up_source(ctx, at),
             }
         }
     }
@@ -190,7 +195,7 @@ impl Stream {
                 return true;
             }
         }
-        let is_behind = |log: &crate::storage::Log| log.pending_bytes() > GATHER_BYTES_MAX / 2;
+        let is_behind = |log: &crate::storage::Log| log.pending_bytes() > SOURCE_PENDING_BYTES_MAX;
         if ctx.log.as_deref().is_some_and(is_behind) {
             return false;
         }
@@ -237,7 +242,9 @@ impl Stream {
 
     /// Answers flow control when all before is stored, and tells how far that is.
     fn answer_source(&mut self, ctx: &mut Context<'_>, at: usize) {
-        let Some((reply, (consumer, stream))) = self.sourcing.feeds[at].take_owed() else { return };
+        let feed = &mut self.sourcing.feeds[at];
+        let Some(reply) = feed.take_owed() else { return };
+        let (consumer, stream) = feed.last();
         let mut block = std::mem::take(&mut self.block);
         block.clear();
         headers::append_display(&mut block, "Nats-Last-Consumer", consumer.0);
