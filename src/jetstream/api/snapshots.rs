@@ -23,7 +23,7 @@ use crate::jetstream::snapshot::{
 use crate::jetstream::stream::{Stream, StreamRecord};
 use crate::jetstream::target::{StreamSlot, SubscriptionChange, Target};
 use crate::storage::{Refusal, Seq, StreamId, Urgency};
-use crate::types::limits::{RESTORES_MAX, SNAPSHOTS_MAX};
+use crate::types::limits::{JETSTREAM_POLL_NS, RESTORES_MAX, SNAPSHOTS_MAX};
 use crate::types::{AccountId, Mono, Now, ShardId, Subject, Wall};
 
 /// The key of a stream in the log that is being restored. One that has it and no record is
@@ -129,6 +129,9 @@ impl JetStream {
             next = next.min(self.run_import(number, now, gate));
         }
         self.drop_leftovers(now);
+        if !self.leftovers.is_empty() {
+            next = next.min(now.mono.plus(JETSTREAM_POLL_NS));
+        }
         self.transfers_at = next;
     }
 

@@ -1,5 +1,6 @@
 """`nats stream backup` and `nats stream restore`: data moves to nats-server and back as it was."""
 
+import asyncio
 import json
 import os
 import random
@@ -60,6 +61,7 @@ async def fill(js, count, size):
     for message in [*messages[:4], messages[6]]:
         await message.ack_sync()
     await messages[5].nak()
+    await asyncio.sleep(0.2)
     [again] = await pull.fetch(1, timeout=5)
     assert again.metadata.num_delivered == 2
     await js.add_consumer("S", ConsumerConfig(durable_name="fresh", ack_policy="explicit"))
