@@ -145,12 +145,12 @@ impl JetStream {
             match self.step_export(slot, &mut exports[at], now, gate) {
                 Step::Done => {
                     let export = exports.swap_remove(at);
-                    self.end_export(slot, export, None, now, gate);
+                    self.end_export(slot, &export, None, now, gate);
                     continue;
                 }
                 Step::Failed(reason) => {
                     let export = exports.swap_remove(at);
-                    self.end_export(slot, export, Some(&reason), now, gate);
+                    self.end_export(slot, &export, Some(&reason), now, gate);
                     continue;
                 }
                 Step::Again | Step::Settled => next = Mono(0),
@@ -187,7 +187,7 @@ impl JetStream {
     fn end_export(
         &mut self,
         slot: StreamSlot,
-        export: Export,
+        export: &Export,
         error: Option<&str>,
         now: Now,
         gate: &mut dyn Gate,
@@ -200,7 +200,7 @@ impl JetStream {
         }
         let key = (hosted.account(), export.ack_pattern().into_bytes().into(), acks_of(slot));
         self.subscription_changes.push(SubscriptionChange { key, wanted: false });
-        self.advise_export(slot, &export, Some(error), now, gate);
+        self.advise_export(slot, export, Some(error), now, gate);
     }
 
     /// `end`: it has ended, with an error or without.
@@ -235,7 +235,7 @@ impl JetStream {
             export.abandon(&mut context, "stream deleted");
         }
         for export in exports {
-            self.end_export(slot, export, Some("stream deleted"), now, gate);
+            self.end_export(slot, &export, Some("stream deleted"), now, gate);
         }
     }
 

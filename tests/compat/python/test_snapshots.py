@@ -157,6 +157,8 @@ async def test_calls_are_audited_for_whoever_listens(servers, connect):
     caller = await connect(server.url, name="caller")
     await caller.request("$JS.API.STREAM.NAMES", b"", timeout=5)
     audits = await client.subscribe("$JS.EVENT.ADVISORY.API")
+    # The first PING of nats-py may leave before the SUB.
+    await client.flush()
     await client.flush()
     answer = await caller.request("$JS.API.STREAM.NAMES", b'{"offset":0}', timeout=5)
     audit = json.loads((await audits.next_msg(timeout=5)).data)
