@@ -24,7 +24,7 @@ use crate::jetstream::snapshot::{
 use crate::jetstream::stream::{Stream, StreamRecord};
 use crate::jetstream::target::{StreamSlot, SubscriptionChange, Target};
 use crate::storage::{Refusal, Seq, StreamId, Urgency};
-use crate::types::limits::{RESTORES_MAX, SNAPSHOTS_MAX};
+use crate::types::limits::{JETSTREAM_POLL_NS, RESTORES_MAX, SNAPSHOTS_MAX};
 use crate::types::{AccountId, Mono, Now, ShardId, Subject, Wall};
 
 /// The key of a stream in the log that is being restored. One that has it and no record is
@@ -130,6 +130,9 @@ impl JetStream {
             next = next.min(self.run_import(number, now, gate));
         }
         self.drop_leftovers(now);
+        if !self.leftovers.is_empty() {
+            next = next.min(now.mono.plus(JETSTREAM_POLL_NS));
+        }
         self.transfers_at = next;
     }
 
@@ -143,12 +146,12 @@ impl JetStream {
             match self.step_export(slot, &mut exports[at], now, gate) {
                 Step::Done => {
                     let export = exports.swap_remove(at);
-                    self.end_export(slot, export, None, now, gate);
+                    self.end_export(slot, &export, None, now, gate);
                     continue;
                 }
                 Step::Failed(reason) => {
                     let export = exports.swap_remove(at);
-                    self.end_export(slot, export, Some(&reason), now, gate);
+                    self.end_export(slot, &export, Some(&reason), now, gate);
                     continue;
                 }
                 Step::Again | Step::Settled => next = Mono(0),
@@ -185,7 +188,7 @@ impl JetStream {
     fn end_export(
         &mut self,
         slot: StreamSlot,
-        export: Export,
+        export: &Export,
         error: Option<&str>,
         now: Now,
         gate: &mut dyn Gate,
@@ -198,7 +201,7 @@ impl JetStream {
         }
         let key = (hosted.account(), export.ack_pattern().into_bytes().into(), acks_of(slot));
         self.subscription_changes.push(SubscriptionChange { key, wanted: false });
-        self.advise_export(slot, &export, Some(error), now, gate);
+        self.advise_export(slot, export, Some(error), now, gate);
     }
 
     /// `end`: it has ended, with an error or without.
@@ -233,7 +236,7 @@ impl JetStream {
             export.abandon(&mut context, "stream deleted");
         }
         for export in exports {
-            self.end_export(slot, export, Some("stream deleted"), now, gate);
+            self.end_export(slot, &export, Some("stream deleted"), now, gate);
         }
     }
 

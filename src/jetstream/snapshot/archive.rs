@@ -172,7 +172,9 @@ pub fn read_number(rest: &mut &[u8]) -> Result<Option<u64>, ArchiveError> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Vec<(Vec<u8>, i64, u64, Vec<u8>, Vec<u8>)>, ArchiveError> {
+    type Found = (Vec<u8>, i64, u64, Vec<u8>, Vec<u8>);
+
+    fn read(bytes: &[u8]) -> Result<Vec<Found>, ArchiveError> {
         let mut reader = ArchiveReader::default();
         let mut found = Vec::new();
         for byte in bytes {

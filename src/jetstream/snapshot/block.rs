@@ -62,7 +62,7 @@ impl BlockKey {
         let (time, rest) = rest.split_first_chunk().ok_or(Damaged)?;
         let subject_len = u16::from_le_bytes(rest.try_into().map_err(|_| Damaged)?);
         let (has_headers, len) = (len & HAS_HEADERS != 0, (len & !HAS_HEADERS) as usize);
-        if len < HEAD + HASH || len > ARCHIVE_ENTRY_BYTES_MAX {
+        if !(HEAD + HASH..=ARCHIVE_ENTRY_BYTES_MAX).contains(&len) {
             return Err(Damaged);
         }
         let Some(whole) = bytes.get(..len) else { return Ok(None) };

@@ -348,14 +348,23 @@ fn whoever_falls_silent_is_given_up() {
 }
 
 #[test]
-fn without_a_listener_nothing_is_sent() {
+fn a_listener_is_waited_for_and_missed() {
     let mut desk = Desk::new(Storage::Memory);
     let mut store = Store::memory_only(1);
     desk.gate = Listener(GateState::Nobody);
     let mut export = desk.export(&mut store, r#"{"deliver_subject":"d"}"#, &[]);
     assert_eq!(export.step(&mut desk.context(), &mut store), Step::Settled);
     let Step::Waiting(until) = export.step(&mut desk.context(), &mut store) else { panic!() };
+    assert!(desk.sent().is_empty());
     desk.now.mono = until;
+    assert_eq!(export.step(&mut desk.context(), &mut store), Step::Done);
+
+    desk.gate = Listener(GateState::Crowded);
+    let mut export = desk.export(&mut store, r#"{"deliver_subject":"d"}"#, &[]);
+    desk.sent();
+    assert_eq!(export.step(&mut desk.context(), &mut store), Step::Settled);
+    assert!(matches!(export.step(&mut desk.context(), &mut store), Step::Waiting(_)));
+    desk.gate = Listener(GateState::Nobody);
     let failed = Step::Failed("no interest".into());
     assert_eq!(export.step(&mut desk.context(), &mut store), failed);
     assert_eq!(desk.sent()[0].1, "NATS/1.0 408 No Interest\r\n\r\n");

@@ -1,5 +1,6 @@
 """`nats stream backup` and `nats stream restore`: data moves to nats-server and back as it was."""
 
+import asyncio
 import json
 import os
 import random
@@ -60,6 +61,7 @@ async def fill(js, count, size):
     for message in [*messages[:4], messages[6]]:
         await message.ack_sync()
     await messages[5].nak()
+    await asyncio.sleep(0.2)
     [again] = await pull.fetch(1, timeout=5)
     assert again.metadata.num_delivered == 2
     await js.add_consumer("S", ConsumerConfig(durable_name="fresh", ack_policy="explicit"))
@@ -155,6 +157,8 @@ async def test_calls_are_audited_for_whoever_listens(servers, connect):
     caller = await connect(server.url, name="caller")
     await caller.request("$JS.API.STREAM.NAMES", b"", timeout=5)
     audits = await client.subscribe("$JS.EVENT.ADVISORY.API")
+    # The first PING of nats-py may leave before the SUB.
+    await client.flush()
     await client.flush()
     answer = await caller.request("$JS.API.STREAM.NAMES", b'{"offset":0}', timeout=5)
     audit = json.loads((await audits.next_msg(timeout=5)).data)
