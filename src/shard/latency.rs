@@ -247,6 +247,31 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_counts_from_its_read_until_it_was_sent() {
+        let mut stage = crate::shard::stage::Stage::new([]);
+        let (subscriber, publisher) = (stage.open(), stage.open());
+        stage.say(subscriber, "SUB a 1\r\n");
+        let mut turn = |at, text: &str, is_sent: bool, ended| {
+            stage.turn_at(at);
+            stage.0.on_obtain(true);
+            stage.say(publisher, text);
+            if is_sent {
+                stage.heard(subscriber);
+            }
+            stage.0.end_turn(Mono(ended));
+            let seen = stage.0.latencies.of(Stage::ReceiveToSend);
+            (seen.len(), seen.max() / 100_000)
+        };
+        let three = "PUB a 1\r\nx\r\n".repeat(3);
+        assert_eq!(turn(1_000_000, &three, true, 1_500_000), (3, 5));
+        // The receiver is still busy with an earlier send.
+        assert_eq!(turn(2_000_000, "PUB a 1\r\nx\r\n", false, 2_100_000), (3, 5));
+        assert_eq!(turn(5_000_000, "PUB a 1\r\nx\r\n", true, 5_100_000), (5, 31));
+        // A PONG is no delivery.
+        assert_eq!(turn(6_000_000, "PING\r\n", true, 9_000_000), (5, 31));
+    }
+
+    #[test]
     fn a_turn_records_what_it_sent_with_its_end() {
         let mut latencies = Latencies::default();
         let stamp = |at, source| Stamp { at: Mono(at), source };

@@ -95,6 +95,7 @@ impl Shard {
             self.run_stashed(key);
             self.end_of_read(key);
         }
+        self.begin_reads();
     }
 
     /// Ends one reason not to read a connection.

@@ -39,9 +39,9 @@ pub fn turn(shard: &mut Shard, port: &mut Port, io: &mut impl TurnIo, now: Now) 
     let current = shard.absorb(port);
     shard.set_behind(!current);
     if current {
+        shard.begin_reads();
         shard.run_timers();
         shard.run_backlog();
-        shard.begin_reads();
         io.hand_over(shard);
     }
     shard.run_jetstream();
