@@ -284,7 +284,9 @@ impl Import {
                     return Ok(Progress::Waiting(Mono::NEVER));
                 }
             }
-            if self.frames.unpack(self.inside.bytes()).map_err(|error| failed(error.text()))? {
+            // What comes behind the end is answered and not looked at.
+            let is_over = self.expect == Expect::Nothing;
+            if !is_over && self.unpack()? {
                 // One with nothing in it takes time, too.
                 budget = budget.saturating_sub(64);
                 continue;
@@ -295,7 +297,9 @@ impl Import {
             if let Some((reply, bytes)) = self.chunks.pop_front() {
                 self.waiting_bytes -= bytes.len();
                 budget = budget.saturating_sub(bytes.len());
-                self.frames.push(&bytes);
+                if !is_over {
+                    self.frames.push(&bytes);
+                }
                 self.answer_to = Some(reply);
                 self.active_at = ctx.now.mono;
                 continue;
@@ -307,6 +311,11 @@ impl Import {
             let is_stalled = ctx.now.mono >= until;
             return Ok(if is_stalled { Progress::Stalled } else { Progress::Waiting(until) });
         }
+    }
+
+    /// False: more bytes are needed.
+    fn unpack(&mut self) -> Result<bool, ApiError> {
+        self.frames.unpack(self.inside.bytes()).map_err(|error| failed(error.text()))
     }
 
     /// Deals with what is unpacked.
