@@ -315,11 +315,13 @@ fn what_feeds_another_stream_acknowledges_where_that_counts() {
             world.create(json!({"name": "W", "subjects": ["w.>"], "retention": retention}));
             world.create(json!({"name": "S", "sources": [{"name": "W"}]}));
             world.pass(SECOND / 10);
-            world.lose_every = Some(997);
+            world.lose_every = Some(1499);
             for n in 0..5000 {
                 world.publish(&format!("w.{n}"), "x");
             }
-            world.pass(10 * SECOND);
+            world.pass(5 * SECOND);
+            world.lose_every = None;
+            world.pass(5 * SECOND);
             let states = (world.state("W").0, world.state("S").0);
             assert_eq!(states, (0, 5000), "{retention} {cores}");
             let names = world.call("CONSUMER.NAMES.W", &Value::Null);
