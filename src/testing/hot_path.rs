@@ -79,12 +79,12 @@ fn add(router: &mut Router, pattern: &str) -> crate::routing::SubKey {
 
 fn router(settings: RouterSettings) -> Router {
     let mut router = Router::new(ShardId(0), 1, 7, settings);
-    (0..SUBJECTS).for_each(|nth| {
+    for nth in 0..SUBJECTS {
         add(&mut router, &subject(nth));
-    });
-    (0..100).for_each(|nth| {
+    }
+    for nth in 0..100 {
         add(&mut router, &format!("orders.*.{nth:04}"));
-    });
+    }
     router
 }
 
