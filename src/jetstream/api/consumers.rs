@@ -3,9 +3,7 @@
 use serde::Serialize;
 
 use super::call::{Call, ConsumerCall};
-use super::requests::{
-    ConsumersRequest, PauseRequest, ResetRequest, body, optional_body, unpin_body,
-};
+use super::requests::{ConsumersRequest, PauseRequest, optional_body, reset_body, unpin_body};
 use super::serve::Served;
 use crate::jetstream::advisory::{Action, ID_LEN, id_of};
 use crate::jetstream::config::{
@@ -238,7 +236,7 @@ impl JetStream {
             }
             ConsumerCall::Pause => self.pause(slot, at, name, request, now, gate)?,
             ConsumerCall::Reset => {
-                let asked: ResetRequest = body(&request.body, "JSApiConsumerResetRequest")?;
+                let asked = reset_body(&request.body)?;
                 let Some((hosted, _)) = self.at(slot, now, gate) else { return Ok(None) };
                 let Some(seat) = hosted.seats.get_mut(at) else { return Ok(None) };
                 let reset = seat.consumer.reset(Seq(asked.seq))?;

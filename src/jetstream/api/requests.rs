@@ -86,23 +86,32 @@ pub fn optional_body<T: Wire>(text: &[u8], root: &str) -> Result<T, ApiError> {
     }
 }
 
-/// The body of an UNPIN. The reference reads it with another reader, which knows no offsets.
-pub fn unpin_body(text: &[u8]) -> Result<UnpinRequest, ApiError> {
-    const ROOT: &str = "JSApiConsumerUnpinRequest";
+/// A body that the reference reads with another reader: it passes over fields it does not know,
+/// and has no offsets.
+fn lenient_body<T: Wire>(text: &[u8], root: &str) -> Result<T, ApiError> {
     if text.trim_ascii().is_empty() {
         return Err(ApiError::invalid_json("unexpected end of JSON input"));
     }
-    let asked: UnpinRequest = parse(text, Mode::Lenient, ROOT).map_err(|error| {
-        let (text, _) =
-            error.description.split_once(" at offset ").unwrap_or((&error.description, ""));
-        let text = text.trim_start_matches("invalid JSON: ");
-        let text = text.replace("unexpected EOF", "unexpected end of JSON input");
-        ApiError::invalid_json(text)
-    })?;
+    parse(text, Mode::Lenient, root).map_err(|error| {
+        let said = error.description.trim_start_matches("invalid JSON: ");
+        let said = said.split_once(" at offset ").map_or(said, |(said, _)| said);
+        ApiError::invalid_json(said.replace("unexpected EOF", "unexpected end of JSON input"))
+    })
+}
+
+pub fn unpin_body(text: &[u8]) -> Result<UnpinRequest, ApiError> {
+    let asked: UnpinRequest = lenient_body(text, "JSApiConsumerUnpinRequest")?;
     if asked.group.is_empty() {
         return Err(ApiError::invalid_json("consumer group not specified"));
     }
     Ok(asked)
+}
+
+pub fn reset_body(text: &[u8]) -> Result<ResetRequest, ApiError> {
+    match text.is_empty() {
+        true => Ok(ResetRequest::default()),
+        false => lenient_body(text, "JSApiConsumerResetRequest"),
+    }
 }
 
 /// Nothing at all, or an object without members.
