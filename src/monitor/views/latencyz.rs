@@ -66,7 +66,7 @@ impl LatencyzOptions {
 
 impl LatencyzOptions {
     /// For the path that says so.
-    pub fn as_hlog(self) -> Self {
+    pub fn into_hlog(self) -> Self {
         Self { format: Format::Hlog, ..self }
     }
 }

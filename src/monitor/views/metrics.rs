@@ -74,28 +74,28 @@ impl Metrics {
             "start_time",
             &format!("Start of the server, {since_1970}"),
             SECONDS,
-            seconds(facts.start.0),
+            &seconds(facts.start.0),
         )?;
         page.gauge(
             "config_load_time",
             &format!("Last time the settings were read, {since_1970}"),
             SECONDS,
-            seconds(facts.config_load_time.0),
+            &seconds(facts.config_load_time.0),
         )?;
         page.counter(
             "process_cpu",
             "Processor time of the process",
             SECONDS,
-            self.process.cpu_seconds,
+            &self.process.cpu_seconds,
         )?;
         page.gauge(
             "process_resident_memory",
             "Resident memory of the process",
             BYTES,
-            self.process.mem,
+            &self.process.mem,
         )?;
-        page.gauge("process_cpus", "Processors the process may run on", None, self.process.cores)?;
-        page.gauge("shards", "Cores of the server that carry messages", None, facts.shards)?;
+        page.gauge("process_cpus", "Processors the process may run on", None, &self.process.cores)?;
+        page.gauge("shards", "Cores of the server that carry messages", None, &facts.shards)?;
         let requests = self.requests.iter().map(|(path, count)| (*path, *count));
         page.counters(
             "http_requests",
@@ -109,60 +109,60 @@ impl Metrics {
     fn limits(&self, page: &mut Page<'_>) -> fmt::Result {
         let facts = &self.facts;
         let seconds = |ns: u64| ns as f64 / 1e9;
-        page.gauge("max_connections", "Clients allowed at once", None, facts.max_connections)?;
+        page.gauge("max_connections", "Clients allowed at once", None, &facts.max_connections)?;
         page.gauge(
             "max_subscriptions",
             "Subscriptions of a client allowed, 0 for any number",
             None,
-            facts.max_subscriptions,
+            &facts.max_subscriptions,
         )?;
         page.gauge(
             "max_control_line",
             "Longest line of the protocol",
             BYTES,
-            facts.max_control_line,
+            &facts.max_control_line,
         )?;
-        page.gauge("max_payload", "Largest message", BYTES, facts.max_payload)?;
+        page.gauge("max_payload", "Largest message", BYTES, &facts.max_payload)?;
         page.gauge(
             "max_pending",
             "What a client may be owed before it is cut",
             BYTES,
-            facts.max_pending,
+            &facts.max_pending,
         )?;
         page.gauge(
             "ping_interval",
             "Pause between two PING of the server",
             SECONDS,
-            seconds(facts.ping_interval_ns),
+            &seconds(facts.ping_interval_ns),
         )?;
         page.gauge(
             "write_deadline",
             "Time a client has to take what it is sent",
             SECONDS,
-            seconds(facts.write_deadline_ns),
+            &seconds(facts.write_deadline_ns),
         )
     }
 
     fn traffic(&self, page: &mut Page<'_>) -> fmt::Result {
         let all = totals::sum(&self.totals);
-        page.gauge("connections", "Clients connected", None, all.connections)?;
+        page.gauge("connections", "Clients connected", None, &all.connections)?;
         page.counter(
             "connections_accepted",
             "Clients that ever connected",
             None,
-            all.total_connections,
+            &all.total_connections,
         )?;
         page.gauge(
             "connections_remembered",
             "Ended connections that are remembered",
             None,
-            all.closed_connections,
+            &all.closed_connections,
         )?;
-        page.counter("received_messages", "Messages published by clients", None, all.in_msgs)?;
-        page.counter("received", "Bytes of messages published by clients", BYTES, all.in_bytes)?;
-        page.counter("sent_messages", "Messages delivered to clients", None, all.out_msgs)?;
-        page.counter("sent", "Bytes of messages delivered to clients", BYTES, all.out_bytes)?;
-        page.gauge("pending", "Bytes that clients are owed", BYTES, all.pending_bytes)?;
+        page.counter("received_messages", "Messages published by clients", None, &all.in_msgs)?;
+        page.counter("received", "Bytes of messages published by clients", BYTES, &all.in_bytes)?;
+        page.counter("sent_messages", "Messages delivered to clients", None, &all.out_msgs)?;
+        page.counter("sent", "Bytes of messages delivered to clients", BYTES, &all.out_bytes)?;
+        page.gauge("pending", "Bytes that clients are owed", BYTES, &all.pending_bytes)?;
         let cut =
             [("pending", all.slow_consumers_pending), ("deadline", all.slow_consumers_deadline)];
         page.counters(
@@ -177,19 +177,19 @@ impl Metrics {
             "slow_consumers_now",
             "Clients that are behind, at most 32 of a shard are counted",
             None,
-            slow,
+            &slow,
         )?;
         page.counter(
             "stale_connections",
             "Clients that did not answer PING",
             None,
-            all.stale_connections,
+            &all.stale_connections,
         )?;
         page.counter(
             "stalls",
             "Reads delayed for the sake of a slow consumer",
             None,
-            all.stalled_clients,
+            &all.stalled_clients,
         )
     }
 
@@ -199,33 +199,33 @@ impl Metrics {
             "subscriptions",
             "Subscriptions of clients and streams",
             None,
-            routing.subscriptions,
+            &routing.subscriptions,
         )?;
-        page.counter("subscriptions_inserted", "Subscriptions ever made", None, routing.inserts)?;
-        page.counter("subscriptions_removed", "Subscriptions ended", None, routing.removes)?;
+        page.counter("subscriptions_inserted", "Subscriptions ever made", None, &routing.inserts)?;
+        page.counter("subscriptions_removed", "Subscriptions ended", None, &routing.removes)?;
         page.gauge(
             "route_cache_subjects",
             "Subjects whose subscribers are remembered",
             None,
-            routing.cached,
+            &routing.cached,
         )?;
         page.counter(
             "route_matches",
             "Look-ups of a subject's subscribers",
             None,
-            routing.matches,
+            &routing.matches,
         )?;
         page.counter(
             "route_cache_hits",
             "Look-ups that the cache answered",
             None,
-            routing.cache_hits,
+            &routing.cache_hits,
         )?;
         page.gauge(
             "fanout_max",
             "Subscribers of the subject that has most on one shard",
             None,
-            routing.fanout_max,
+            &routing.fanout_max,
         )
     }
 
@@ -373,11 +373,11 @@ impl Page<'_> {
         name: &str,
         help: &str,
         unit: Option<&MetricUnit>,
-        value: impl EncodeCounterValue,
+        value: &impl EncodeCounterValue,
     ) -> fmt::Result {
         let help = &sentence(help);
         let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
-        family.encode_counter(&value, NO_EXEMPLAR)
+        family.encode_counter(value, NO_EXEMPLAR)
     }
 
     fn gauge(
@@ -385,11 +385,11 @@ impl Page<'_> {
         name: &str,
         help: &str,
         unit: Option<&MetricUnit>,
-        value: impl EncodeGaugeValue,
+        value: &impl EncodeGaugeValue,
     ) -> fmt::Result {
         let help = &sentence(help);
         let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        family.encode_gauge(&value)
+        family.encode_gauge(value)
     }
 
     fn counters<'r, V: EncodeCounterValue>(

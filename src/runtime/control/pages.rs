@@ -235,7 +235,7 @@ impl Pages {
             Page::IpQueuesz => document(&standalone::ipqueuesz(args)?),
             Page::Latencyz => self.latencyz(facts, LatencyzOptions::parse(args)?).await,
             Page::LatencyzLog => {
-                self.latencyz(facts, LatencyzOptions::parse(args)?.as_hlog()).await
+                self.latencyz(facts, LatencyzOptions::parse(args)?.into_hlog()).await
             }
             Page::Metrics => self.metrics().await,
         }
