@@ -168,15 +168,15 @@ pub const GATHER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Records that are made durable together (an atomic batch, a large message). Larger is refused.
 pub const ATOMIC_BYTES_MAX: usize = 72 * 1024 * 1024;
 /// Durable batches kept in memory for readers at the tail; the oldest is dropped.
-pub const TAIL_CACHE_BYTES: usize = 8 * 1024 * 1024;
+pub const TAIL_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// A block of a stream in memory; it is given back as a whole. A larger message gets its own.
 pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
 /// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
 pub const FILTER_VERDICTS_KEPT: usize = 512;
 /// What a stream keeps of what was read for those behind the tail: reads and bytes of them. The
 /// oldest goes.
-pub const READ_RUNS_KEPT: usize = 32;
-pub const READ_RUN_BYTES_KEPT: usize = 2 * 1024 * 1024;
+pub const READ_RUNS_KEPT: usize = 128;
+pub const READ_RUN_BYTES_KEPT: usize = 4 * 1024 * 1024;
 /// A stream nobody read from the disk for so long gives that memory back.
 pub const READ_RUNS_IDLE_NS: u64 = 10 * SECOND;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.
@@ -194,7 +194,7 @@ pub const COMPACTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 pub const COPY_BATCH_BYTES: usize = 256 * 1024;
 /// What one read brings to somebody who asks for a message, and what it grows to, by twice each
 /// time, for a reader who goes on where it ended.
-pub const READ_BYTES_MIN: u32 = 16 * 1024;
+pub const READ_BYTES_MIN: u32 = 4 * 1024;
 pub const READ_AHEAD_BYTES: u32 = 512 * 1024;
 /// Reads under way for one log; more are refused until one is done.
 pub const READS_MAX: usize = 1024;

@@ -49,6 +49,9 @@ struct Reading {
 #[derive(Debug)]
 struct Run {
     messages: ReadRun,
+    /// Of its messages; later than `last` if there are none.
+    first: Seq,
+    last: Seq,
     /// What it was allowed to bring: the next one may bring more.
     bytes_max: u32,
     /// What lies behind it was asked for.
@@ -56,8 +59,14 @@ struct Run {
 }
 
 impl Run {
-    fn last(&self) -> Option<Seq> {
-        self.messages.entries().last().map(|last| last.seq)
+    fn new(messages: ReadRun, bytes_max: u32) -> Self {
+        let ends = messages.entries().first().zip(messages.entries().last());
+        let (first, last) = ends.map_or((Seq(1), Seq(0)), |(first, last)| (first.seq, last.seq));
+        Self { messages, first, last, bytes_max, is_followed: false }
+    }
+
+    fn covers(&self, seq: Seq) -> bool {
+        (self.first..=self.last).contains(&seq)
     }
 }
 
@@ -135,8 +144,8 @@ impl FileStore {
 
     /// The run that brought a live message, and where it was then: its bytes never change.
     fn run_with(&self, seq: Seq) -> Option<(usize, Entry)> {
-        let mut found = self.runs.iter().map(|run| run.messages.find(seq)).enumerate();
-        found.find_map(|(at, entry)| Some((at, *entry?)))
+        let mut runs = self.runs.iter().enumerate().rev().filter(|(_, run)| run.covers(seq));
+        runs.find_map(|(at, run)| Some((at, *run.messages.find(seq)?)))
     }
 
     fn start(&mut self, log: &mut Log, seq: Seq) -> Fetch<'static> {
@@ -157,11 +166,10 @@ impl FileStore {
     /// More for a reader who goes on where a read ended.
     fn bytes_for(&self, log: &Log, seq: Seq) -> u32 {
         let Some(index) = log.stream(self.stream) else { return READ_BYTES_MIN };
-        let is_next = |run: &&Run| {
-            let next = run.last().filter(|last| *last < seq).map(Seq::next);
-            next.and_then(|next| index.next(next)).is_some_and(|entry| entry.seq == seq)
-        };
-        self.runs.iter().find(is_next).map_or(READ_BYTES_MIN, larger)
+        let before = self.runs.iter().filter(|run| run.first <= run.last && run.last < seq);
+        let nearest = before.max_by_key(|run| (run.last, run.bytes_max));
+        let is_next = |run: &&Run| index.next(run.last.next()).is_some_and(|next| next.seq == seq);
+        nearest.filter(is_next).map_or(READ_BYTES_MIN, larger)
     }
 
     /// A refusal means that other reads are under way: whoever waits asks again after those.
@@ -182,8 +190,9 @@ impl FileStore {
             return;
         }
         run.is_followed = true;
-        let (Some(last), bytes_max) = (run.last(), larger(run)) else { return };
-        let next = log.stream(self.stream).and_then(|index| index.next(last.next()));
+        let bytes_max = larger(run);
+        let behind = run.last.next();
+        let next = log.stream(self.stream).and_then(|index| index.next(behind));
         let Some(next) = next else { return };
         let is_wanted = log.locate(self.stream, next.seq).is_some_and(|(_, is_here)| !is_here);
         if is_wanted && !self.is_reading(next.seq) && self.run_with(next.seq).is_none() {
@@ -199,7 +208,7 @@ impl FileStore {
         match log.take_read(op) {
             Some(Ok(messages)) => {
                 let bytes_max = reading.bytes_max;
-                self.runs.push_back(Run { messages, bytes_max, is_followed: false });
+                self.runs.push_back(Run::new(messages, bytes_max));
                 while self.runs.len() > READ_RUNS_KEPT
                     || self.runs.len() > 1 && self.run_bytes() > READ_RUN_BYTES_KEPT
                 {
