@@ -284,20 +284,22 @@ async def test_credentials(connect, start):
         await connect(server.url, user="u", password="no", allow_reconnect=False)
 
 
-async def test_a_reload_to_fewer_connections_closes_those_that_are_too_many(start, connect):
+async def test_a_reload_to_fewer_connections_closes_those_that_are_too_many(start):
     server = start(config="max_connections: 4")
-    told, clients = [], []
-
-    async def note(error):
-        told.append(str(error))
-
-    for _ in range(4):
-        clients.append(await connect(server.url, error_cb=note, allow_reconnect=False))
+    streams = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(4)]
+    for reader, writer in streams:
+        writer.write(b"CONNECT {}\r\nPING\r\n")
+        await reader.readuntil(b"PONG\r\n")
     Path(server.flags[-1]).write_text("max_connections: 1")
     server.process.send_signal(signal.SIGHUP)
-    for _ in range(100):
-        if sum(client.is_closed for client in clients) == 3:
+    ends = [asyncio.create_task(reader.read()) for reader, _ in streams]
+    for count, end in enumerate(asyncio.as_completed(ends, timeout=PATIENCE), start=1):
+        assert await end == b"-ERR 'maximum connections exceeded'\r\n"
+        if count == 3:
             break
-        await asyncio.sleep(0.05)
-    assert sum(client.is_closed for client in clients) == 3
-    assert sum("maximum connections exceeded" in text for text in told) == 3
+    [(_, writer)] = [stream for stream, end in zip(streams, ends) if not end.done()]
+    writer.write(b"PING\r\n")
+    await asyncio.sleep(0.2)
+    writer.close()
+    [left] = [end for end in ends if not end.done()]
+    assert await asyncio.wait_for(left, PATIENCE) == b"PONG\r\n"
