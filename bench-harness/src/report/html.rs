@@ -11,13 +11,13 @@ const STYLE: &str = include_str!("page.css");
 
 pub fn page(report: &Report) -> Outcome<String> {
     let mut body = String::new();
-    section(&mut body, "Throughput", BARS, throughput(report)?);
-    section(&mut body, "CPU of the server per message", CPU, cpu(report)?);
-    section(&mut body, "Latency", CURVES, percentiles(report)?);
-    section(&mut body, "Latency over time", OVER_TIME, over_time(report)?);
-    section(&mut body, "Scaling", SCALING, scaling(report)?);
-    section(&mut body, "All figures", FIGURES, table(report));
-    section(&mut body, "Where it was measured", "", environment(report));
+    section(&mut body, "Throughput", BARS, &throughput(report)?);
+    section(&mut body, "CPU of the server per message", CPU, &cpu(report)?);
+    section(&mut body, "Latency", CURVES, &percentiles(report)?);
+    section(&mut body, "Latency over time", OVER_TIME, &over_time(report)?);
+    section(&mut body, "Scaling", SCALING, &scaling(report)?);
+    section(&mut body, "All figures", FIGURES, &table(report));
+    section(&mut body, "Where it was measured", "", &environment(report));
     let legend = legend(report);
     let style = STYLE.replace("INK", palette::INK_TEXT).replace("GRID", palette::GRID_TEXT);
     let date = escape(&report.environment.date);
@@ -40,7 +40,7 @@ const OVER_TIME: &str =
 const SCALING: &str = "Messages per second.";
 const FIGURES: &str = "Medians of all rounds.";
 
-fn section(body: &mut String, title: &str, about: &str, content: String) {
+fn section(body: &mut String, title: &str, about: &str, content: &str) {
     if content.is_empty() {
         return;
     }
@@ -154,9 +154,12 @@ fn over_time(report: &Report) -> Outcome<String> {
     Ok(figures)
 }
 
+/// What was run more than once: its title, what it is shown over, and its points.
+type Series<'r> = (String, &'r str, Vec<(f64, &'r Row)>);
+
 /// Series that were asked for, and workloads that were run at several sizes.
 fn scaling(report: &Report) -> Outcome<String> {
-    let mut series: Vec<(String, &str, Vec<(f64, &Row)>)> = Vec::new();
+    let mut series: Vec<Series<'_>> = Vec::new();
     for row in &report.rows {
         let (title, over, at) = match &row.scale {
             Some(scale) => (format!("by {}", scale.over), scale.over.as_str(), scale.at),

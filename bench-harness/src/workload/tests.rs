@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use super::{Bench, Workload};
+use super::Bench;
 use crate::cli::{Cli, Command};
 use crate::failure::Outcome;
 use crate::fake::{Fake, Fault};

@@ -165,7 +165,7 @@ impl Stream {
             return taken;
         }
         self.tell_fast(ctx, message.reply, Lsn(0), &ack(0, open.window));
-        self.settle_fast(ctx, message.reply, control, open, taken)
+        self.settle_fast(ctx, message.reply, control, open, &taken)
     }
 
     fn continue_fast(
@@ -210,7 +210,7 @@ impl Stream {
                 self.fast.open.remove(control.id);
                 Ok(end(control.id, &open, place - 1))
             }
-            (_, Some(taken)) => self.settle_fast(ctx, message.reply, control, open, taken),
+            (_, Some(taken)) => self.settle_fast(ctx, message.reply, control, open, &taken),
             // A second start is a place that was dealt with: it ended the batch above.
             (_, None) => Ok(Outcome::Told),
         }
@@ -223,10 +223,10 @@ impl Stream {
         reply: &[u8],
         control: &Control<'_>,
         mut open: Open,
-        taken: Taken,
+        taken: &Taken,
     ) -> Taken {
         let is_commit = control.operation == Operation::Commit;
-        match &taken {
+        match taken {
             Ok(Outcome::Duplicate(_)) => {}
             Ok(outcome) => open.stored = stored_seq(outcome),
             Err(error) => {

@@ -210,15 +210,18 @@ impl StreamConfig {
     }
 }
 
+/// Whom a source asks, by which API and through which consumer, and its rules: what for, and what
+/// it becomes.
+pub type SourceIdentity<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Vec<(&'a str, &'a str)>);
+
 impl StreamSource {
     /// The name of an origin in the same account.
     fn local_name(&self) -> Option<&str> {
         self.external.is_none().then_some(self.name.as_str())
     }
 
-    /// What tells a source from the others of its stream: whom it asks, through which consumer,
-    /// for what, and what it stores it as.
-    pub fn identity(&self) -> (&str, Option<&str>, Option<&str>, Vec<(&str, &str)>) {
+    /// What tells a source from the others of its stream.
+    pub fn identity(&self) -> SourceIdentity<'_> {
         let consumer = self.consumer.as_ref().map(|consumer| consumer.name.as_str());
         let api = self.external.as_ref().map(|external| external.api.as_str());
         let mut rules: Vec<(&str, &str)> = self
