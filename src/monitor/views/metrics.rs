@@ -16,10 +16,13 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit as MetricUnit};
 
 use super::totals;
+use crate::jetstream::Figures;
 use crate::monitor::facts::{ProcessFacts, ServerFacts};
 use crate::monitor::looks::Span;
 use crate::shard::latency::{Stage, Unit};
 use crate::shard::snapshot::{LatencySnapshot, Totals};
+
+mod jetstream;
 
 /// The content type of the format.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,6 +35,8 @@ pub struct Metrics {
     /// Pages asked for so far, by path.
     pub requests: BTreeMap<&'static str, u64>,
     pub totals: Vec<Totals>,
+    /// By shard; nothing with JetStream off.
+    pub jetstream: Vec<Figures>,
     /// Since the start.
     pub latencies: Span,
 }
@@ -53,7 +58,7 @@ impl Collector for Metrics {
         self.traffic(&mut page)?;
         self.routing(&mut page)?;
         self.shards(&mut page)?;
-        // JetStream's totals, as `/jsz` has them, belong here.
+        self.jetstream(&mut page)?;
         self.stages(&mut page)
     }
 }
@@ -468,7 +473,8 @@ fn buckets(histogram: &Histogram<u64>, scale: f64, bounds: &[f64]) -> (f64, Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::views::fixtures::{NOW, facts, totals_of_shard};
+    use crate::jetstream::FiguresQuery;
+    use crate::monitor::views::fixtures::{NOW, facts, jetstream_figures, totals_of_shard};
     use crate::shard::latency::histogram;
     use crate::types::Wall;
 
@@ -483,6 +489,7 @@ mod tests {
             process: ProcessFacts { mem: 1 << 20, cpu: 1.0, cpu_seconds: 2.5, cores: 2 },
             requests: BTreeMap::from([("/varz", 4)]),
             totals: vec![totals_of_shard(0), totals_of_shard(1)],
+            jetstream: jetstream_figures(&FiguresQuery::Sums),
             latencies: Span { from: Wall(0), to: NOW, shards: vec![shard.clone(), shard] },
         })
     }
@@ -498,6 +505,8 @@ mod tests {
             "weft_shard_busy_seconds_total{shard=\"0\"} 1.5",
             "weft_process_cpu_seconds_total 2.5",
             "weft_process_resident_memory_bytes 1048576",
+            "weft_jetstream_messages 6",
+            "weft_jetstream_storage_bytes 228",
             "weft_http_requests_total{path=\"/varz\"} 4",
             "# TYPE weft_stage_duration_seconds histogram",
             "# UNIT weft_stage_duration_seconds seconds",

@@ -287,6 +287,7 @@ fn is_zero(value: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::limits::TAIL_CACHE_BYTES;
     use std::time::Duration;
 
     use crate::config::JetStreamSync;
@@ -371,7 +372,7 @@ mod tests {
         assert_eq!(view["jetstream"]["stats"]["storage"], 228);
         let log = &view["weft"]["jetstream"]["logs"][0];
         assert_eq!((&log["state"], &log["reads_max"]), (&"running".into(), &1024.into()));
-        assert_eq!(view["weft"]["jetstream"]["memory"]["tail_caches_max"], 8 << 20);
+        assert_eq!(view["weft"]["jetstream"]["memory"]["tail_caches_max"], TAIL_CACHE_BYTES);
     }
 
     #[test]

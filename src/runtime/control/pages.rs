@@ -330,7 +330,9 @@ impl Pages {
         let latencies = Span { from: facts.start, to: self.now(), shards };
         let process = self.process.lock().await.read();
         let requests = self.requests_by_path();
-        Ok(Reply::Metrics(metrics(Metrics { facts, process, requests, totals, latencies })))
+        let jetstream = self.jetstream(&facts, FiguresQuery::Sums).await?;
+        let metrics = metrics(Metrics { facts, process, requests, totals, jetstream, latencies });
+        Ok(Reply::Metrics(metrics))
     }
 
     fn now(&self) -> Wall {
