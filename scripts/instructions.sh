@@ -15,7 +15,9 @@ command -v valgrind >/dev/null || {
 }
 
 # Without the runtime, so that this takes seconds where the broker takes minutes.
-cargo build --quiet --profile fast --no-default-features --features testing --bench hot_path
+# One codegen unit: with several, a change anywhere moves what is inlined.
+cargo build --quiet --profile fast --config profile.fast.codegen-units=1 --no-default-features \
+  --features testing --bench hot_path
 binary=$(ls -t target/fast/deps/hot_path-* | grep -v '\.d$' | head -1)
 few=2000 many=10000
 

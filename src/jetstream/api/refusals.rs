@@ -39,6 +39,11 @@ struct NotRestored {
 }
 
 #[derive(Serialize)]
+struct NotReset {
+    reset_seq: u64,
+}
+
+#[derive(Serialize)]
 struct NotPaused {
     paused: bool,
     pause_until: &'static str,
@@ -97,6 +102,9 @@ impl Call<'_> {
             }
             Self::ConsumerNames(_) | Self::ConsumerList(_) => {
                 refusal(kind, error, &NoConsumers { page: Page::default(), consumers: [] })
+            }
+            Self::Consumer { call: ConsumerCall::Reset, .. } => {
+                refusal(kind, error, &NotReset { reset_seq: 0 })
             }
             Self::Consumer { call: ConsumerCall::Pause, .. } => {
                 let zero = NotPaused { paused: false, pause_until: "0001-01-01T00:00:00Z" };

@@ -49,9 +49,9 @@ async def page(server, path):
 
 
 def shape(value):
-    """The keys of a document in order; a list shows its elements by name."""
+    """The keys of a document in order, ours aside; a list shows its elements by name."""
     if isinstance(value, dict):
-        return "{" + " ".join(f"{key}:{shape(part)}" for key, part in value.items()) + "}"
+        return "{" + " ".join(f"{key}:{shape(part)}" for key, part in value.items() if key != "weft") + "}"
     if isinstance(value, list):
         if all(isinstance(part, dict) for part in value):
             value = sorted(value, key=lambda part: str(part.get("name")))
