@@ -111,7 +111,6 @@ fn open(block: &mut Vec<u8>, name: &str) {
 }
 
 /// Puts a value in place of the first one under its name, or adds it at the end.
-#[allow(dead_code, reason = "for messages that are drawn from other streams")]
 pub fn set(block: &mut Vec<u8>, name: &str, value: &[u8]) {
     let Some(old) = get(block, name) else { return append(block, name, value) };
     let from = old.as_ptr().addr() - block.as_ptr().addr();

@@ -50,7 +50,7 @@ impl Backlog {
     }
 
     /// Messages were removed one by one and each was told: the count is up to date with them.
-    #[allow(dead_code, reason = "see `Consumer::on_removed`")]
+    #[cfg(test)]
     pub fn saw_removals(&mut self, store: &Store) {
         if self.epoch.is_some() {
             self.epoch = Some(store.removal_epoch());

@@ -199,7 +199,7 @@ impl Consumer {
     /// A message was removed other than by a purge: by a limit, its age, a delete. A host tells
     /// either all of them, right after, or none; untold ones are found out later, at the cost of
     /// counting anew. A poll has to follow.
-    #[allow(dead_code, reason = "a host may tell or not; ours does not, but the simulation does")]
+    #[cfg(test)]
     pub fn on_removed(&mut self, ctx: &mut Context<'_>, store: &Store, seq: Seq, subject: &[u8]) {
         if seq >= self.state.cursor && self.filter.matches(subject) {
             self.backlog.take();

@@ -140,7 +140,7 @@ impl Consumer {
     }
 
     /// Interest in the deliver subject came or went. A poll has to follow.
-    #[allow(dead_code, reason = "a poll looks as well")]
+    #[cfg(test)]
     pub fn on_interest(&mut self, ctx: &mut Context<'_>) {
         self.is_heard(ctx.gate, ctx.now.mono);
     }

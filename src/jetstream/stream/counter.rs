@@ -93,7 +93,6 @@ impl Total {
     }
 
     /// The origin's counter stands at `value` now. By how much that is more than was counted.
-    #[allow(dead_code, reason = "for counters that are sourced")]
     pub fn draw(&mut self, stream: &str, subject: &str, value: &BigInt) -> BigInt {
         let of = self.sources.entry(stream.into()).or_default();
         let counted = of.insert(subject.into(), value.to_string());

@@ -92,7 +92,6 @@ impl StreamConfig {
     }
 
     /// Whether consumers that are there keep within the stream's limits for them.
-    #[allow(dead_code, reason = "asked by the update of a stream that may have sources")]
     pub fn check_consumers<'a>(
         &self,
         consumers: impl Iterator<Item = (&'a str, &'a ConsumerConfig)>,
