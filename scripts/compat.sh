@@ -11,7 +11,7 @@ if [[ ${WEFT_SKIP_COMPAT:-} == 1 ]]; then
   exit 0
 fi
 scripts/install-ci-tools.sh
-if [[ -z ${WEFT_TEST_SERVER:-} ]]; then cargo build --release --bin weft; fi
+if [[ -z ${WEFT_TEST_SERVER:-} ]]; then cargo build --release --workspace --bins; fi
 
 status=0
 (cd tests/compat/python && PYTHONDONTWRITEBYTECODE=1 ../../../.cache/venv/bin/python -m pytest) || status=1

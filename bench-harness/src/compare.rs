@@ -14,6 +14,9 @@ pub struct Compare {
     /// Only lines whose name contains this.
     #[arg(long)]
     pub only: Option<String>,
+    /// Without the open loop.
+    #[arg(long)]
+    pub closed: bool,
 }
 
 const ONE: &[usize] = &[128];
@@ -61,7 +64,9 @@ impl Compare {
         let fewer = rivals.with_rounds(rivals.rounds.min(STREAM_ROUNDS_MAX));
         self.run_lines(STREAMS, &fewer, load, &mut each)?;
         let open = OpenLoop::standard();
-        if self.only.as_ref().is_none_or(|only| open.label().contains(only.as_str())) {
+        if !self.closed
+            && self.only.as_ref().is_none_or(|only| open.label().contains(only.as_str()))
+        {
             open.run(&rivals.with_rounds(1), load, &mut each)?;
         }
         Ok(())

@@ -63,6 +63,9 @@ pub trait Gate {
     fn caller(&self, _conn: ConnKey) -> Option<Caller> {
         None
     }
+
+    /// Tells a client of this core, if it asked for that, that nobody received its request.
+    fn nobody(&mut self, _conn: ConnKey, _subject: &[u8], _reply: &[u8]) {}
 }
 
 pub struct Context<'a> {

@@ -12,7 +12,7 @@ use super::context::{Context, Gate, GateState, Site};
 use super::ground::{Ground, LogIndex};
 use super::hosted::{Hosted, api_prefixes};
 use super::letter::{Letter, Posting, Request};
-use super::outbox::{Outgoing, PostedQueue, Released};
+use super::outbox::{PostedQueue, Released};
 use super::snapshot::Import;
 use super::stream::{DirectGet, Feeding, Incoming, Stream};
 use super::target::{StreamSlot, SubscriptionChange, Target};
@@ -72,11 +72,6 @@ fn is_told_with_client(subject: &[u8]) -> bool {
     [&b".STREAM.SNAPSHOT."[..], b".STREAM.RESTORE."]
         .iter()
         .any(|verb| memchr::memmem::find(subject, verb).is_some())
-}
-
-/// As if nobody had subscribed.
-fn no_responders(reply: &[u8]) -> Outgoing<'_> {
-    Outgoing { headers: b"NATS/1.0 503\r\n\r\n", ..Outgoing::plain(reply, b"") }
 }
 
 /// JetStream of one core.
@@ -256,18 +251,15 @@ impl JetStream {
         let name = std::str::from_utf8(ack.consumer).ok();
         let (payload, reply) = (received.payload, received.reply);
         let Some(at) = name.and_then(|name| hosted.seats.find(name)) else {
-            if !reply.is_empty() {
-                context.out.publish(received.account, no_responders(reply));
-            }
-            return;
+            return self.on_nobody(received);
         };
         let Some(seat) = hosted.seats.get_mut(at) else { return };
         let store = hosted.stream.store();
         let answered = seat.consumer.on_ack(&mut context, store, &ack, payload, reply);
-        if answered == Answered::Nobody && !reply.is_empty() {
-            context.out.publish(received.account, no_responders(reply));
-        }
         self.after_consumer(slot, at, now, gate);
+        if answered == Answered::Nobody {
+            self.on_nobody(received);
+        }
         if answered == Answered::Poll {
             self.queue(slot, at);
         }
@@ -280,16 +272,24 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) {
-        let Received { account, subject, reply, headers, payload, .. } = *received;
+        let Received { subject, reply, headers, payload, .. } = *received;
         let name = subject.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let found = std::str::from_utf8(name).ok().and_then(|name| hosted.seats.find(name));
-        let Some(at) = found else {
-            return context.out.publish(account, no_responders(reply));
-        };
+        let Some(at) = found else { return self.on_nobody(received) };
         let Some(seat) = hosted.seats.get_mut(at) else { return };
         seat.consumer.on_pull(&mut context, hosted.stream.store(), payload, reply, headers);
         self.queue(slot, at);
+    }
+
+    /// To the requester it is as if nobody had subscribed; its core knows whether it wants to hear that.
+    fn on_nobody(&mut self, received: &Received<'_>) {
+        if received.reply.is_empty() {
+            return;
+        }
+        let (shard, conn) = received.origin;
+        let (subject, reply) = (received.subject.to_vec(), received.reply.to_vec());
+        self.post(shard, Letter::Nobody { conn: conn.to_bits(), subject, reply });
     }
 
     fn on_direct(
@@ -318,7 +318,7 @@ impl JetStream {
             return;
         };
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
-        let Some(at) = hosted.seats.find(name) else { return };
+        let Some(at) = hosted.seats.find(name) else { return self.on_nobody(received) };
         let Some(seat) = hosted.seats.get_mut(at) else { return };
         seat.consumer.on_flow_reply(&mut context, received.subject, received.headers);
         self.after_consumer(slot, at, now, gate);
@@ -360,6 +360,9 @@ impl JetStream {
                 self.introduce(ConnKey::from_bits(conn), request, gate);
             }
             Letter::Introduced(request) => self.on_request(request, now),
+            Letter::Nobody { conn, subject, reply } => {
+                gate.nobody(ConnKey::from_bits(conn), &subject, &reply);
+            }
             Letter::Request(request) => self.serve(&request, now, gate),
             Letter::Create { card, request } => self.create(&card, &request, now, gate),
             Letter::Restore { card, request } => self.begin_import(&card, &request, now, gate),

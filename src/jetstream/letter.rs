@@ -6,6 +6,7 @@
 //!   shard 0 ◀── Created, Refused, Unchanged, Deleted ────── owner
 //!   shard 0 ── Gather ──▶ every core ── Gathered ──▶ shard 0
 //!   every core ── Used ──▶ all others
+//!   owner of a stream ── Nobody ──▶ the requester's core
 //! ```
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -125,6 +126,12 @@ pub enum Letter {
     },
     /// What the streams of a core use now.
     Used(Amounts),
+    /// A request of a client of the receiver named a consumer that is not there.
+    Nobody {
+        conn: u64,
+        subject: Vec<u8>,
+        reply: Vec<u8>,
+    },
 }
 
 /// Bytes of messages in memory and in files, by the reference's count.

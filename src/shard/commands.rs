@@ -67,7 +67,8 @@ impl Shard {
             None => Reached::Nobody,
         };
         self.tail = built;
-        if asking && reached == Reached::Nobody && !answered {
+        let is_lost = reached == Reached::Nobody && !answered;
+        if asking && is_lost && !self.is_silent_call(publish.subject) {
             let reply = publish.reply.unwrap_or_default();
             self.no_responders(key, publish.subject, reply);
             self.cut_doomed();

@@ -33,12 +33,22 @@ impl Shard {
         true
     }
 
+    /// Whether JetStream leaves a request to this subject unanswered, as the reference does: a call
+    /// that the API does not know. Of pulls and direct gets the requester hears that nobody is there.
+    pub(super) fn is_silent_call(&self, subject: &[u8]) -> bool {
+        const HEARD: [&[u8]; 2] = [b"CONSUMER.MSG.NEXT.", b"DIRECT.GET"];
+        let call = subject.strip_prefix(b"$JS.API.");
+        let is_unheard = |call: &[u8]| !HEARD.iter().any(|verb| call.starts_with(verb));
+        self.jetstream.is_some() && call.is_some_and(is_unheard)
+    }
+
     /// JetStream of another core has something to say.
     pub(super) fn on_meta(&mut self, from: ShardId, bytes: &[u8]) {
         let Some(mut jetstream) = self.jetstream.take() else { return };
         let now = self.now;
         jetstream.on_letter(from, bytes, now, &mut ShardGate(self));
         self.jetstream = Some(jetstream);
+        self.cut_doomed();
     }
 
     /// The server stops: those who wait for messages are told, while their connections are open.

@@ -15,6 +15,9 @@ use crate::jetstream::Released;
 use crate::types::limits::{LATENCY_NS_MAX, LATENCY_NS_MIN, SIZE_MAX};
 use crate::types::{Mono, Spans};
 
+/// False only in a build that shows what the histograms cost.
+const IS_KEPT: bool = !cfg!(feature = "without-histograms");
+
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
@@ -177,6 +180,9 @@ impl Latencies {
     }
 
     fn record_many(&mut self, stage: Stage, value: u64, count: u64) {
+        if !IS_KEPT {
+            return;
+        }
         self.histograms[stage as usize].saturating_record_n(value, count);
     }
 
@@ -186,6 +192,9 @@ impl Latencies {
 
     /// A send of `messages` was handed over whose oldest bytes bear this stamp.
     pub fn on_taken(&mut self, stamp: Stamp, messages: u64, bytes: u64) {
+        if !IS_KEPT {
+            return;
+        }
         match stamp.source {
             Source::Here => self.here.add(stamp.at, messages),
             Source::Peer => self.across.add(stamp.at, messages),
@@ -202,6 +211,9 @@ impl Latencies {
 
     /// What JetStream lets go in this turn, or has heard of.
     pub fn on_released(&mut self, released: &mut Released) {
+        if !IS_KEPT {
+            return *released = Released::default();
+        }
         self.publishes.append(&mut released.publishes);
         self.deliveries.append(&mut released.deliveries);
         self.calls.append(&mut released.calls);

@@ -8,7 +8,7 @@ use ahash::{AHashMap, RandomState};
 
 use super::Shard;
 use super::frame;
-use crate::connection::RoomWaiter;
+use crate::connection::{Connection, RoomWaiter};
 use crate::jetstream::{Caller, Gate, GateState, Posted};
 use crate::routing::Fanout;
 use crate::types::limits::JETSTREAM_CREDIT_BYTES;
@@ -119,6 +119,13 @@ impl Gate for ShardGate<'_> {
             version: options.version.to_string(),
             rtt_ns: conn.keepalive.rtt_ns,
         })
+    }
+
+    fn nobody(&mut self, conn: ConnKey, subject: &[u8], reply: &[u8]) {
+        let asked = |conn: &Connection| conn.manners.no_responders;
+        if self.0.connections.get(conn).is_some_and(asked) {
+            self.0.no_responders(conn, subject, reply);
+        }
     }
 }
 

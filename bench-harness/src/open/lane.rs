@@ -4,18 +4,17 @@
 use std::cell::Cell;
 
 use clap::ValueEnum;
-use serde_json::json;
 
 use super::recorder::Recorder;
 use super::schedule::Schedule;
 use crate::client::{
-    Api, Batch, Broken, Connection, Drained, Greeting, Message, Scratch, ServerOp, each_op,
+    Batch, Broken, Connection, Drained, Greeting, Message, Scratch, ServerOp, each_op,
 };
 use crate::engine::{Ack, Acks, Heard, Intake};
 use crate::failure::{Context, Failure, Outcome};
 use crate::payload::Stamp;
 use crate::verify::{Faults, Ledger, Share};
-use crate::workload::Bench;
+use crate::workload::{Bench, Storage, Stream};
 
 /// Bytes per write, about.
 const WRITE_MAX: usize = 128 * 1024;
@@ -75,7 +74,11 @@ impl Lane {
 
     pub fn open(bench: &Bench<'_>, shape: Shape, id: u32, schedule: Schedule) -> Outcome<Self> {
         let size = bench.load.payload();
-        let (subject, inbox) = (format!("open.{id}"), format!("_INBOX.open.{id}"));
+        let stream = Stream { id };
+        let (subject, inbox) = match shape {
+            Shape::Durable => (stream.subject(), stream.inbox()),
+            Shape::Core | Shape::Request => (format!("open.{id}"), format!("_INBOX.open.{id}")),
+        };
         let to = match shape {
             Shape::Core => subject.clone(),
             Shape::Durable | Shape::Request => format!("{subject} {inbox}"),
@@ -94,9 +97,8 @@ impl Lane {
                 vec![end(None, Hears::Nothing)?, receiver]
             }
             Shape::Durable => {
-                let stream = format!("OPEN_{id}");
-                create(bench, &stream, &subject)?;
-                vec![end(Some(&inbox), Hears::Acks(Acks::of(&stream), id))?]
+                stream.recreate(bench, Storage::File)?;
+                vec![end(Some(&inbox), Hears::Acks(Acks::of(&stream.name()), id))?]
             }
             Shape::Request => {
                 let responder = end(Some(&subject), Hears::Requests)?;
@@ -222,9 +224,14 @@ impl Lane {
         self.refused
     }
 
+    /// What the server has taken, if nothing was lost.
+    pub fn kept(&self) -> u64 {
+        self.batch.begun() - self.refused
+    }
+
     /// Closes the account.
     pub fn faults(mut self) -> Faults {
-        self.ledger.on_end(self.batch.begun() - self.refused);
+        self.ledger.on_end(self.kept());
         std::mem::take(self.ledger.faults())
     }
 }
@@ -269,12 +276,4 @@ fn answer(request: &Message<'_>, answers: &mut Vec<u8>) {
     answers.extend_from_slice(format!(" {}\r\n", request.payload.len()).as_bytes());
     answers.extend_from_slice(request.payload);
     answers.extend_from_slice(b"\r\n");
-}
-
-fn create(bench: &Bench<'_>, stream: &str, subject: &str) -> Outcome<()> {
-    let config = json!({ "name": stream, "subjects": [subject], "storage": "file" });
-    let mut api = Api::open(bench.server.address)?;
-    // A pass before this one may have left it; where not, there is nothing to delete.
-    let _ = api.delete_stream(stream);
-    api.create_stream(&config)
 }

@@ -37,6 +37,8 @@ pub struct Pass {
     pub faults: Faults,
     /// Messages that a stream would not take for being too busy.
     pub refused: u64,
+    /// Of each lane, how many messages the server has taken.
+    pub kept: Vec<u64>,
 }
 
 struct Run<'a> {
@@ -64,11 +66,12 @@ impl Pass {
         };
         let span = first.until(last, bench.server);
         let refused = run.lanes.iter().map(Lane::refused).sum();
+        let kept = run.lanes.iter().map(Lane::kept).collect();
         let mut faults = Faults::default();
         if verdict == Verdict::Kept {
             run.lanes.into_iter().for_each(|lane| faults.add(&lane.faults()));
         }
-        Ok(Self { verdict, recorder: run.recorder, span, faults, refused })
+        Ok(Self { verdict, recorder: run.recorder, span, faults, refused, kept })
     }
 }
 

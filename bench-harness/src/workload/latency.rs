@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use super::Bench;
+use super::{Bench, Stream};
 use crate::failure::Outcome;
 use crate::open::{Pass, Shape, Verdict};
 use crate::report::{self, Figure, Sample};
+use crate::verify::Faults;
 
 #[derive(Args, Clone, Debug)]
 pub struct Latency {
@@ -30,7 +31,12 @@ impl Latency {
 
     pub fn run(&self, bench: &Bench<'_>) -> Outcome<Sample> {
         let pass = Pass::run(bench, self.shape, self.rate, self.lanes)?;
-        let Pass { verdict, recorder, span, faults, refused } = pass;
+        let Pass { verdict, recorder, span, mut faults, refused, kept } = pass;
+        if self.shape == Shape::Durable && verdict == Verdict::Kept {
+            for (id, count) in (0..).zip(kept) {
+                faults.add(&verify(bench, Stream { id }, count, refused)?);
+            }
+        }
         let seconds = bench.load.seconds.as_secs_f64();
         let latency = report::Latency::of(&recorder.latency).with_slices(&recorder.slices, seconds);
         let mut sample = Sample::of(recorder.latency.len(), &span, faults);
@@ -47,6 +53,16 @@ impl Latency {
         sample.latency = Some(latency);
         Ok(sample)
     }
+}
+
+/// What was acknowledged is there. Where messages were refused, those behind them moved up, so that
+/// only their number can be compared.
+fn verify(bench: &Bench<'_>, stream: Stream, count: u64, refused: u64) -> Outcome<Faults> {
+    let mut faults = stream.check_count(bench, count)?;
+    if refused == 0 {
+        faults.add(&stream.read_back(bench, count)?.1);
+    }
+    Ok(faults)
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

@@ -23,6 +23,7 @@ mod witness;
 mod tests;
 
 pub use bench::Bench;
+pub use jetstream::{Storage, Stream};
 pub use latency::Latency;
 
 use clap::Subcommand;

@@ -24,7 +24,9 @@ from playwright.async_api import async_playwright
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-TUNING = Path(__file__).resolve().parents[3] / "tuning"
+ROOT = Path(__file__).resolve().parents[3]
+TUNING = ROOT / "tuning"
+HARNESS = os.environ.get("WEFT_TEST_HARNESS", str(ROOT / "target/release/bench-harness"))
 MONITOR = re.compile(r"Starting http monitor on (\S+)")
 CONFIG = """
 http: "127.0.0.1:-1"
@@ -200,6 +202,33 @@ def test_times_agree_with_what_a_client_measures(monitored):
     assert figures["p50"] < here < figures["p50"] + 5_000_000
     publisher.close()
     subscriber.close()
+
+
+def merged(path, *wanted):
+    """One histogram of those in a log whose tag begins with one of the words."""
+    reader = HistogramLogReader(str(path), HdrHistogram(1, 1 << 40, 3))
+    whole = HdrHistogram(1, 1 << 40, 3)
+    while histogram := reader.get_next_interval_histogram():
+        if (histogram.get_tag() or "").startswith(wanted):
+            whole.add(histogram)
+    return whole
+
+
+def test_times_agree_with_the_harness(monitored, tmp_path):
+    """Of each message the server's time is part of the harness', so no quantile may be above."""
+    report, log = tmp_path / "report.json", tmp_path / "latency.hlog"
+    command = [HARNESS, "latency", "--shape", "core", "--rate", "5000", "--warmup", "0"]
+    command += ["--seconds", "2", "--server", f"weft=@127.0.0.1:{monitored.port}"]
+    subprocess.run([*command, "--json", report], check=True, timeout=60)
+    log.write_text(get(monitored, "/latencyz.hlog")[1])
+    here = merged(log, "receive_to_send")
+    ends = merged(report.with_suffix(".hlog"), "open_loop")
+    assert here.get_total_count() == ends.get_total_count() == 10_000
+    for quantile in [10, 50, 75, 90, 99, 99.9, 100]:
+        inside, outside = (it.get_value_at_percentile(quantile) for it in (here, ends))
+        print(f"{quantile} %: {inside / 1e3:.1f} µs of {outside / 1e3:.1f} µs are the server's")
+        # Both are rounded to three digits.
+        assert 0 < inside <= outside * 1.002
 
 
 def raw_client(server):

@@ -19,6 +19,7 @@ pub use mixed::Mixed;
 pub use object::Object;
 pub use publish::Publish;
 pub use restart::Restart;
+pub use stream::{Storage, Stream};
 
 use crate::engine::Answers;
 use crate::report::{Latency, Sample};

@@ -75,6 +75,13 @@ impl Stream {
         )
     }
 
+    /// As [`Self::create`], where one may be left from a run before.
+    pub fn recreate(self, bench: &Bench<'_>, storage: Storage) -> Outcome<()> {
+        // Where there is none, there is nothing to delete.
+        let _ = Api::open(bench.server.address)?.delete_stream(&self.name());
+        self.create(bench, storage)
+    }
+
     pub fn create_with(self, bench: &Bench<'_>, config: &Value) -> Outcome<()> {
         Api::open(bench.server.address)?.create_stream(config)
     }
