@@ -107,7 +107,7 @@ slow() {
 memory() {
   local shards
   for shards in 1 8; do
-    "$harness" connections --count 9000 --server "weft=$weft" --server-args "weft=--shards $shards" || return
+    "$harness" connections --count 10000 --server "weft=$weft" --server-args "weft=--shards $shards" || return
     "$harness" subscriptions --count 1000000 --server "weft=$weft" --server-args "weft=--shards $shards" || return
   done
 }

@@ -1,6 +1,7 @@
 //! What the views say of the server and its process, given by whoever started them.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::JetStream;
 use crate::types::Wall;
@@ -70,7 +71,13 @@ pub struct DiskFacts {
     pub filesystem: String,
     /// Past the page cache.
     pub is_direct: bool,
-    /// Flushed writes of so many bytes, and how long half and all of them took at most.
+    /// There once it is measured, beside the start.
+    pub speed: Arc<OnceLock<DiskSpeed>>,
+}
+
+/// Flushed writes of so many bytes, and how long half and all of them took at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskSpeed {
     pub write_bytes: usize,
     pub writes: usize,
     pub p50_ns: u64,

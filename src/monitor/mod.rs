@@ -11,4 +11,4 @@ pub mod facts;
 pub mod looks;
 pub mod views;
 
-pub use facts::{DiskFacts, JetStreamFacts, ProcessFacts, ServerFacts};
+pub use facts::{DiskFacts, DiskSpeed, JetStreamFacts, ProcessFacts, ServerFacts};

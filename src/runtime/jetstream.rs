@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
@@ -15,7 +16,7 @@ use super::disk::{
 use crate::config::Options;
 use crate::config::options::{JetStreamIo, Sync};
 use crate::jetstream::{API_LEVEL, Seed, Site};
-use crate::monitor::{DiskFacts, JetStreamFacts};
+use crate::monitor::{DiskFacts, DiskSpeed, JetStreamFacts};
 use crate::storage::{LogId, LogSettings, Report, SyncMode};
 use crate::types::ShardId;
 use crate::types::limits::DISK_QUALIFY_NS_MAX;
@@ -78,6 +79,8 @@ pub struct Plan {
     log: LogSettings,
     site: Arc<Site>,
     disk: DiskFacts,
+    /// Measures the disk; waited for before the store is let go.
+    measuring: Option<JoinHandle<()>>,
 }
 
 /// Below the directory for temporary files, where nobody named a store: the reference's.
@@ -104,9 +107,14 @@ impl Plan {
         site.options.max_file_bytes = Some(max_storage);
         say_limits(wanted, &store, max_memory, max_storage);
         warn_of_cache(&store);
-        let disk = qualify(&store, wanted.buffered, clock).map_err(|e| refused(&e))?;
+        let disk = DiskFacts {
+            filesystem: filesystem_of(store.path()),
+            is_direct: store.access() == Access::Direct,
+            speed: Arc::default(),
+        };
+        let measuring = Some(measure(&store, wanted.buffered, clock, Arc::clone(&disk.speed)));
         let site = Arc::new(site);
-        Ok(Self { store, buffered: wanted.buffered, log: wanted.log, site, disk })
+        Ok(Self { store, buffered: wanted.buffered, log: wanted.log, site, disk, measuring })
     }
 
     /// For the monitoring pages.
@@ -169,28 +177,41 @@ fn warn_of_cache(store: &Store) {
     }
 }
 
-/// How long a flushed write takes here, in a directory of its own.
-fn qualify(store: &Store, buffered: bool, clock: Clock) -> Result<DiskFacts, String> {
+impl Drop for Plan {
+    fn drop(&mut self) {
+        if let Some(measuring) = self.measuring.take() {
+            let _ = measuring.join();
+        }
+    }
+}
+
+/// How long a flushed write takes here, in a directory of its own; nobody's start waits for it.
+fn measure(
+    store: &Store,
+    buffered: bool,
+    clock: Clock,
+    speed: Arc<OnceLock<DiskSpeed>>,
+) -> JoinHandle<()> {
     let path = store.path().join("check");
-    let time = || Duration::from_nanos(clock.mono().0);
-    let check = DiskCheck::brief(&path, buffered, Duration::from_nanos(DISK_QUALIFY_NS_MAX), time)
-        .map_err(|fault| format!("{}: {fault}", path.display()))?;
-    // Found again, and used again, at the next start.
-    let _ = fs::remove_dir_all(&path);
-    info!(
-        "Disk: a flushed write of {} bytes takes {:?}, at most {:?} of {}",
-        check.bytes,
-        check.at(0.5),
-        check.at(1.0),
-        check.rounds()
-    );
-    Ok(DiskFacts {
-        filesystem: filesystem_of(store.path()),
-        is_direct: store.access() == Access::Direct,
-        write_bytes: check.bytes,
-        writes: check.rounds(),
-        p50_ns: check.at(0.5).as_nanos() as u64,
-        max_ns: check.at(1.0).as_nanos() as u64,
+    std::thread::spawn(move || {
+        let time = || Duration::from_nanos(clock.mono().0);
+        let budget = Duration::from_nanos(DISK_QUALIFY_NS_MAX);
+        let check = DiskCheck::brief(&path, buffered, budget, time);
+        // Found again, and used again, at the next start.
+        let _ = fs::remove_dir_all(&path);
+        let check = match check {
+            Ok(check) => check,
+            Err(fault) => return warn!("{}: the disk is not measured: {fault}", path.display()),
+        };
+        let (half, all) = (check.at(0.5), check.at(1.0));
+        let (bytes, rounds) = (check.bytes, check.rounds());
+        info!("Disk: a flushed write of {bytes} bytes takes {half:?}, at most {all:?} of {rounds}");
+        let _ = speed.set(DiskSpeed {
+            write_bytes: bytes,
+            writes: rounds,
+            p50_ns: half.as_nanos() as u64,
+            max_ns: all.as_nanos() as u64,
+        });
     })
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::acks::{Ack, Acks};
 use super::{Account, Actor, Group, Next, Phase, Turn};
-use crate::client::{Batch, Connection, Drained, ServerOp, each_op};
-use crate::failure::{Context, Failure, Outcome};
+use crate::client::{Batch, Connection, ServerOp, each_op};
+use crate::failure::{Context, Outcome};
 use crate::payload::Stamp;
 use crate::verify::{Faults, Ledger, Share};
 
@@ -97,16 +97,9 @@ impl AckedPublisher {
         if slice.is_empty() {
             return Ok(Next::Tick);
         }
-        let wanted = slice.len();
-        match self.connection.write_direct(slice).context("publisher")? {
-            None => turn.ready.writable = false,
-            Some(count) => {
-                self.batch.advance(count);
-                self.group.set_begun(self.batch.begun());
-                // A short write means a full buffer: an event follows.
-                turn.ready.writable = count == wanted;
-            }
-        }
+        let count = turn.write(&mut self.connection, slice, "publisher")?;
+        self.batch.advance(count);
+        self.group.set_begun(self.batch.begun());
         Ok(if turn.ready.writable { Next::Again } else { Next::OnEvent })
     }
 
@@ -135,14 +128,7 @@ impl AckedPublisher {
             })
         });
         self.group.set_confirmed(self.answered());
-        match drained.context("publisher")? {
-            Drained::NotYet => Ok(()),
-            Drained::Empty => {
-                turn.ready.readable = false;
-                Ok(())
-            }
-            Drained::Closed => Err(Failure::new("the server closed the publisher's connection")),
-        }
+        turn.on_drained(drained, "publisher")
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{Account, Actor, Next, Phase, Turn};
-use crate::client::{Connection, Drained, ServerOp, each_op};
-use crate::failure::{Context, Failure, Outcome};
+use crate::client::{Connection, ServerOp, each_op};
+use crate::failure::{Context, Outcome};
 use crate::verify::Faults;
 
 /// Subscriptions held at any time: the oldest goes when one more comes.
@@ -51,14 +51,7 @@ impl Churner {
         if pinged {
             self.connection.queue(b"PONG\r\n");
         }
-        match drained.context("churner")? {
-            Drained::Closed => Err(Failure::new("the server closed the churning connection")),
-            Drained::Empty => {
-                turn.ready.readable = false;
-                Ok(())
-            }
-            Drained::NotYet => Ok(()),
-        }
+        turn.on_drained(drained, "churner")
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use super::{Account, Actor, Delivery, Group, Next, Phase, Turn};
-use crate::client::{Batch, Connection, Drained, ServerOp, each_op};
+use crate::client::{Batch, Connection, ServerOp, each_op};
 use crate::failure::{Context, Failure, Outcome};
 use crate::verify::Faults;
 
@@ -131,16 +131,9 @@ impl Publisher {
         if slice.is_empty() {
             return Ok(if turn.phase == Phase::Running { Next::Tick } else { Next::OnEvent });
         }
-        let wanted = slice.len();
-        match self.connection.write_direct(slice).context("publisher")? {
-            None => turn.ready.writable = false,
-            Some(count) => {
-                self.batch.advance(count);
-                self.group.set_begun(self.batch.begun());
-                // A short write means a full buffer: an event follows.
-                turn.ready.writable = count == wanted;
-            }
-        }
+        let count = turn.write(&mut self.connection, slice, "publisher")?;
+        self.batch.advance(count);
+        self.group.set_begun(self.batch.begun());
         Ok(if turn.ready.writable { Next::Again } else { Next::OnEvent })
     }
 
@@ -166,14 +159,7 @@ impl Publisher {
             self.faults.errors += 1;
             self.faults.note(|| format!("the publisher got -ERR {text}"));
         }
-        match drained.context("publisher")? {
-            Drained::NotYet => Ok(()),
-            Drained::Empty => {
-                turn.ready.readable = false;
-                Ok(())
-            }
-            Drained::Closed => Err(Failure::new("the server closed the publisher's connection")),
-        }
+        turn.on_drained(drained, "publisher")
     }
 }
 

@@ -1,13 +1,14 @@
 //! The loop of one harness thread: wait for events, turn every actor that can do something.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Group;
-use crate::client::{Connection, Poller, Ready, Scratch};
+use crate::client::{Connection, Drained, Poller, Ready, Scratch};
 use crate::clock;
-use crate::failure::Outcome;
+use crate::failure::{Context, Failure, Outcome};
 use crate::verify::{Faults, Share};
 
 /// While an actor ticks, and while none does.
@@ -46,6 +47,35 @@ pub struct Turn<'a> {
     pub scratch: &'a mut Scratch,
     /// Cleared by the actor where the kernel said that there is no more.
     pub ready: &'a mut Ready,
+}
+
+impl Turn<'_> {
+    /// Writes as much as the socket takes; the number of bytes. `who` writes, for failures.
+    pub fn write(
+        &mut self,
+        connection: &mut Connection,
+        bytes: &[u8],
+        who: &'static str,
+    ) -> Outcome<usize> {
+        let count = connection.write_direct(bytes).context(who)?;
+        // A short write means a full buffer: an event follows.
+        self.ready.writable = count == Some(bytes.len());
+        Ok(count.unwrap_or(0))
+    }
+
+    /// What a read came to, for `who` cannot go on without the connection.
+    pub fn on_drained(&mut self, drained: io::Result<Drained>, who: &'static str) -> Outcome<()> {
+        match drained.context(who)? {
+            Drained::NotYet => Ok(()),
+            Drained::Empty => {
+                self.ready.readable = false;
+                Ok(())
+            }
+            Drained::Closed => {
+                Err(Failure::new(format!("the server closed the {who}'s connection")))
+            }
+        }
+    }
 }
 
 /// When the actor wants its next turn.

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::jetstream::Figures;
-use crate::monitor::facts::{DiskFacts, JetStreamFacts};
+use crate::monitor::facts::{DiskFacts, DiskSpeed, JetStreamFacts};
 use crate::storage::{Counters, LogFigures};
 
 /// In `/varz`.
@@ -20,6 +20,13 @@ pub struct Logs<'a> {
 struct Disk<'a> {
     filesystem: &'a str,
     access: &'static str,
+    /// Not there before it is measured.
+    #[serde(flatten)]
+    check: Option<Check>,
+}
+
+#[derive(Serialize, Debug)]
+struct Check {
     check_write_bytes: usize,
     check_writes: usize,
     check_p50_ns: u64,
@@ -101,10 +108,18 @@ impl<'a> Disk<'a> {
         Self {
             filesystem: &facts.filesystem,
             access: if facts.is_direct { "direct" } else { "buffered" },
-            check_write_bytes: facts.write_bytes,
-            check_writes: facts.writes,
-            check_p50_ns: facts.p50_ns,
-            check_max_ns: facts.max_ns,
+            check: facts.speed.get().map(Check::of),
+        }
+    }
+}
+
+impl Check {
+    fn of(speed: &DiskSpeed) -> Self {
+        Self {
+            check_write_bytes: speed.write_bytes,
+            check_writes: speed.writes,
+            check_p50_ns: speed.p50_ns,
+            check_max_ns: speed.max_ns,
         }
     }
 }

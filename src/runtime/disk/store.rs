@@ -137,8 +137,6 @@ impl Store {
 
     /// The directories come first: a marker never names one that is not there.
     fn grow(&mut self, logs: u32) -> io::Result<()> {
-        // Before any log, so that logs without a marker are known to have lost it.
-        self.write_marker()?;
         for log in self.logs..logs {
             fs::create_dir_all(self.log_path(LogId(log)))?;
         }
@@ -172,7 +170,9 @@ fn read_marker(path: &Path) -> Result<Option<Marker>, StoreError> {
     let bytes = match fs::read(&file) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let has_logs = log_path(path, LogId(0)).exists();
+            // A start may have ended before its marker was written, but then nothing was stored.
+            let has_logs =
+                fs::read_dir(log_path(path, LogId(0))).is_ok_and(|mut log| log.next().is_some());
             return if has_logs { Err(StoreError::NoMarker(file)) } else { Ok(None) };
         }
         Err(error) => return Err(io_error(&file, error)),
@@ -268,6 +268,7 @@ mod tests {
             open(directory.path(), 2).err().unwrap()
         };
         assert!(matches!(refusal(Some("{}")), StoreError::NoMarker(_)));
+        fs::write(directory.path().join("weft/log-0/1.log"), "").unwrap();
         assert!(matches!(refusal(None), StoreError::NoMarker(_)));
         let other = refusal(Some(r#"{"format":2,"logs":2}"#));
         assert!(matches!(other, StoreError::Format { format: 2, .. }));
@@ -277,6 +278,7 @@ mod tests {
     #[test]
     fn a_start_that_was_cut_short_is_finished() {
         let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("weft/log-0")).unwrap();
         drop(open(directory.path(), 1).unwrap());
         fs::create_dir(directory.path().join("weft/log-1")).unwrap();
         assert_eq!(open(directory.path(), 2).unwrap().logs(), 2);
