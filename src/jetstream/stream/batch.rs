@@ -247,8 +247,13 @@ impl Stream {
         ctx: &mut Context<'_>,
         messages: &[Incoming<'_>],
     ) -> Result<Option<Seq>, ApiError> {
+        let raise = |message: &Incoming<'_>| {
+            self.raised_ttl(message.headers, &Directives::read(message.headers))
+        };
+        let raised: Vec<Option<Vec<u8>>> = messages.iter().map(raise).collect();
+        let headers_of = |at: usize| raised[at].as_deref().unwrap_or(messages[at].headers);
         let asks: Vec<Directives<'_>> =
-            messages.iter().map(|message| Directives::read(message.headers)).collect();
+            (0..messages.len()).map(|at| Directives::read(headers_of(at))).collect();
         let last_seq = self.store.last_seq(ctx.log.as_deref());
         let renamed: Vec<Option<Vec<u8>>> =
             messages.iter().map(|message| self.renamed(message.subject, last_seq)).collect();
@@ -258,7 +263,7 @@ impl Stream {
         let mut seq = last_seq;
         for (at, message) in messages.iter().enumerate() {
             let subject = renamed[at].as_deref().unwrap_or(message.subject);
-            let Incoming { headers, payload, .. } = *message;
+            let (headers, payload) = (headers_of(at), message.payload);
             let candidate = Candidate { subject, headers, payload, asks: &asks[at] };
             seq = seq.next();
             let rollup = self.check_staged(ctx, &candidate, &staged)?;

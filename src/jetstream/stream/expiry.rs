@@ -13,7 +13,7 @@ use crate::jetstream::headers;
 use crate::jetstream::store::{Fetch, SeekTime};
 use crate::storage::Seq;
 use crate::types::limits::{EXPIRY_PAUSE_NS, STREAM_TICK_MESSAGES};
-use crate::types::time;
+use crate::types::time::{self, SECOND};
 
 /// When messages end. Times are nanoseconds since 1970.
 #[derive(Debug, Default)]
@@ -207,6 +207,21 @@ impl Stream {
     /// Whether the last message of a subject leaves a marker.
     fn marks(&self) -> bool {
         !self.config.subject_delete_marker_ttl.is_zero()
+    }
+
+    /// Headers in which a message lives as long as the marker that will tell of its end, if they ask
+    /// for less.
+    pub(super) fn raised_ttl(&self, headers: &[u8], asks: &Directives<'_>) -> Option<Vec<u8>> {
+        let asked = asks.ttl.filter(|_| self.marks())?;
+        let least = self.config.subject_delete_marker_ttl.ns() / SECOND;
+        let Ok(Ttl::Seconds(seconds)) = Ttl::parse(asked) else { return None };
+        if seconds >= least {
+            return None;
+        }
+        let mut block = headers.to_vec();
+        headers::remove(&mut block, "Nats-TTL");
+        headers::append_display(&mut block, "Nats-TTL", least);
+        Some(block)
     }
 
     /// A message has outlived its time. If it is the last of its subject and no marker itself, a

@@ -263,7 +263,12 @@ impl Stream {
         rollup: Rollup,
         place: Place,
     ) -> Result<(), ApiError> {
-        let Candidate { subject, headers, payload, asks } = *message;
+        let raised = self.raised_ttl(message.headers, message.asks);
+        let headers = raised.as_deref().unwrap_or(message.headers);
+        let ttl = raised.as_deref().map_or(message.asks.ttl, |block| Directives::read(block).ttl);
+        let asks = &Directives { ttl, ..*message.asks };
+        let message = &Candidate { headers, asks, ..*message };
+        let Candidate { subject, payload, .. } = *message;
         let Place { seq, time } = place;
         let before = self.before(ctx, subject, rollup);
         let new = NewMessage { seq, time, subject, headers, payload };

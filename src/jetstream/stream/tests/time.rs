@@ -91,6 +91,37 @@ fn the_last_message_of_a_subject_leaves_a_marker() {
 }
 
 #[test]
+fn a_message_lives_no_shorter_than_its_marker() {
+    let config = r#"{"allow_msg_ttl":true,"allow_rollup_hdrs":true,"allow_atomic":true,
+        "subject_delete_marker_ttl":3000000000}"#;
+    let mut desk = Desk::new(config);
+    let asked = ["1s", "4s", "never", "2"];
+    for ttl in asked {
+        desk.ask(&format!("s.{ttl}"), &[("Nats-TTL", ttl), ("A", "b")], "");
+    }
+    let batch =
+        |at, more| [("Nats-TTL", "1"), ("Nats-Batch-Id", "x"), ("Nats-Batch-Sequence", at), more];
+    desk.ask("s.5", &batch("1", ("A", "b")), "");
+    desk.ask("s.6", &batch("2", ("Nats-Batch-Commit", "1")), "");
+    let mut header = |seq| {
+        let found = desk.stream.store.fetch(None, crate::storage::Seq(seq));
+        let crate::jetstream::store::Fetch::Here(stored) = found else { panic!("{seq} is there") };
+        String::from_utf8_lossy(stored.headers).into_owned()
+    };
+    // As nats-server writes it: the value it set stands last.
+    assert_eq!(header(1), "NATS/1.0\r\nA: b\r\nNats-TTL: 3\r\n\r\n");
+    assert_eq!(header(2), "NATS/1.0\r\nNats-TTL: 4s\r\nA: b\r\n\r\n");
+    assert_eq!(header(3), "NATS/1.0\r\nNats-TTL: never\r\nA: b\r\n\r\n");
+    for seq in [4, 5, 6] {
+        assert!(header(seq).ends_with("\r\nNats-TTL: 3\r\n\r\n"), "{}", header(seq));
+    }
+    desk.pass(2_900 * MILLISECOND);
+    assert_eq!(seqs(&mut desk), [1, 2, 3, 4, 5, 6]);
+    desk.pass(200 * MILLISECOND);
+    assert_eq!(seqs(&mut desk)[..2], [2, 3]);
+}
+
+#[test]
 fn a_shorter_age_takes_effect_at_once() {
     let mut desk = Desk::new("{}");
     desk.ask("s.1", &[], "");
