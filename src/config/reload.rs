@@ -131,6 +131,7 @@ const FIXED: &[(&str, Show)] = &[
     ("weft.spin", |o| duration::format(o.weft.spin)),
     ("weft.placement", |o| o.weft.placement.to_string()),
     ("weft.ring_features", |o| o.weft.ring_features.to_string()),
+    ("weft.read_cache", |o| o.weft.read_cache_bytes.to_string()),
     ("weft.jetstream_io", |o| o.weft.jetstream_io.to_string()),
 ];
 

@@ -74,6 +74,7 @@ const SHOWN: &[&str] = &[
     "port",
     "ports_file_dir",
     "publish",
+    "read_cache",
     "reconnect_error_reports",
     "request_queue_limit",
     "ring_features",

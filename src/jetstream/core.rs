@@ -62,8 +62,10 @@ impl Received<'_> {
 
 /// What follows the stream's name: `$JS.API.DIRECT.GET.<stream>.<subject>`, or with a domain.
 fn direct_subject(subject: &[u8]) -> Option<&[u8]> {
-    let at = memchr::memmem::find(subject, b".DIRECT.GET.")? + b".DIRECT.GET.".len();
-    let rest = &subject[at..];
+    let rest = subject.strip_prefix(b"$JS.API.DIRECT.GET.").or_else(|| {
+        let at = memchr::memmem::find(subject, b".DIRECT.GET.")? + b".DIRECT.GET.".len();
+        subject.get(at..)
+    })?;
     memchr::memchr(b'.', rest).map(|dot| &rest[dot + 1..])
 }
 
@@ -303,7 +305,9 @@ impl JetStream {
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let get = DirectGet { subject: direct_subject(subject), reply, headers, body };
         hosted.stream.direct_get(&mut context, &get);
-        self.poll_again(slot);
+        if hosted.stream.has_waiting_gets() {
+            self.poll_again(slot);
+        }
     }
 
     fn on_flow_control(

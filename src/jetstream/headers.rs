@@ -96,8 +96,46 @@ pub fn append_display(block: &mut Vec<u8>, name: &str, value: impl Display) {
     block.extend_from_slice(b"\r\n\r\n");
 }
 
+/// Adds several headers at the end; an empty block is begun.
+pub struct Lines<'b>(&'b mut Vec<u8>);
+
+impl<'b> Lines<'b> {
+    pub fn behind(block: &'b mut Vec<u8>) -> Self {
+        reopen(block);
+        Self(block)
+    }
+
+    pub fn add(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        value(self.0);
+        self.0.extend_from_slice(LINE_END);
+    }
+
+    pub fn text(&mut self, name: &str, value: &[u8]) {
+        self.add(name, |block| block.extend_from_slice(value));
+    }
+
+    pub fn number(&mut self, name: &str, value: u64) {
+        self.add(name, |block| {
+            block.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        });
+    }
+
+    pub fn end(self) {
+        self.0.extend_from_slice(LINE_END);
+    }
+}
+
 /// Writes all up to a value.
 fn open(block: &mut Vec<u8>, name: &str) {
+    reopen(block);
+    block.extend_from_slice(name.as_bytes());
+    block.extend_from_slice(b": ");
+}
+
+/// Takes the empty line away, or begins the block.
+fn reopen(block: &mut Vec<u8>) {
     if block.is_empty() {
         block.extend_from_slice(VERSION);
         block.extend_from_slice(LINE_END);
@@ -106,8 +144,6 @@ fn open(block: &mut Vec<u8>, name: &str) {
     } else if !block.ends_with(LINE_END) {
         block.extend_from_slice(LINE_END);
     }
-    block.extend_from_slice(name.as_bytes());
-    block.extend_from_slice(b": ");
 }
 
 /// Puts a value in place of the first one under its name, or adds it at the end.

@@ -50,7 +50,12 @@ impl Wanted {
             max_storage: jetstream.max_file_bytes,
             strict: jetstream.strict,
             buffered: options.weft.jetstream_io == JetStreamIo::Buffered,
-            log: LogSettings { sync, hash_seed, ..LogSettings::default() },
+            log: LogSettings {
+                sync,
+                hash_seed,
+                read_cache_bytes: options.weft.read_cache_bytes,
+                ..LogSettings::default()
+            },
         })
     }
 }

@@ -252,6 +252,15 @@ impl Commit {
         flight.chain(queue).next().copied()
     }
 
+    /// Where the first batch of a segment begins that has not landed.
+    pub fn unlanded_from(&self, segment: SegmentNo) -> Option<u32> {
+        let gathered = self.gather.iter().chain(&self.queue);
+        let gathered = gathered.map(|gather| (gather.segment, gather.offset));
+        let flying = self.flight.iter().map(|flight| (flight.segment, flight.offset));
+        let all = gathered.chain(flying).filter(|&(no, _)| no == segment);
+        all.map(|(_, offset)| offset).min()
+    }
+
     /// The bytes of a record that has not landed.
     pub fn bytes_at(&self, place: Place) -> Option<&[u8]> {
         let parts = (self.gather.iter().chain(&self.queue))

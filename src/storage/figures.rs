@@ -49,6 +49,8 @@ pub struct LogFigures {
     pub waiting_bytes_max: usize,
     pub tail_cache_bytes: usize,
     pub tail_cache_bytes_max: usize,
+    pub read_cache_bytes: usize,
+    pub read_cache_bytes_max: usize,
     /// Reads under way.
     pub reads: usize,
     pub reads_max: usize,
@@ -72,6 +74,8 @@ impl Log {
             waiting_bytes_max: self.settings.gather_bytes_max,
             tail_cache_bytes: self.tail.bytes(),
             tail_cache_bytes_max: self.settings.tail_cache_bytes,
+            read_cache_bytes: self.read_cache.bytes(),
+            read_cache_bytes_max: self.settings.read_cache_bytes,
             reads: self.reads.len(),
             reads_max: READS_MAX,
         }

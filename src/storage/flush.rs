@@ -209,20 +209,30 @@ impl Log {
     }
 
     /// A [`Effect::Read`] has ended: `bytes` are the ones asked for.
-    pub fn on_read(&mut self, op: OpId, bytes: &[u8], now: Mono) {
+    pub fn on_read(&mut self, op: OpId, bytes: Buffer, now: Mono) {
         match self.errands.remove(&op) {
-            Some(Errand::CompactionRead) => self.on_compaction_read(bytes, now),
-            Some(Errand::Read) => self.read_done(op, Ok(bytes.to_vec())),
+            Some(Errand::CompactionRead) => self.on_compaction_read(&bytes, now),
+            Some(Errand::Read) => self.read_done(op, Ok(bytes)),
+            Some(Errand::Page) => self.page_done(op, bytes),
             _ => {}
         }
         self.finish_retirements();
         self.pump(now);
     }
 
-    fn read_done(&mut self, op: OpId, result: Result<Vec<u8>, ReadError>) {
+    fn read_done(&mut self, op: OpId, result: Result<Buffer, ReadError>) {
         let Some(open) = self.reads.remove(&op) else { return };
         let OpenRead { offset, entries, .. } = open;
         self.done_reads.insert(op, DoneRead { entries, offset, result });
+        self.events.push_back(Event::ReadDone(op));
+    }
+
+    /// A page is kept for all who wait for something in it.
+    fn page_done(&mut self, op: OpId, bytes: Buffer) {
+        let Some(open) = self.reads.remove(&op) else { return };
+        if self.segments.contains_key(&open.segment) {
+            self.read_cache.put(open.segment, open.offset, bytes);
+        }
         self.events.push_back(Event::ReadDone(op));
     }
 
@@ -233,7 +243,9 @@ impl Log {
             return;
         }
         let during = match errand {
-            Errand::Read => return self.read_done(op, Err(ReadError::Fault(fault))),
+            Errand::Read | Errand::Page => {
+                return self.read_done(op, Err(ReadError::Fault(fault)));
+            }
             Errand::CompactionRead => return self.compaction_failed(),
             Errand::Prepare(_) if fault == IoFault::NoSpace => return self.disk_full(now),
             Errand::Prepare(_) => Operation::Prepare,

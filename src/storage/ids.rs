@@ -17,16 +17,19 @@ pub struct Seq(pub u64);
 
 impl Seq {
     #[must_use]
+    #[inline]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
     #[must_use]
+    #[inline]
     pub fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
 
     #[must_use]
+    #[inline]
     pub fn plus(self, steps: u64) -> Self {
         Self(self.0.saturating_add(steps))
     }
@@ -39,11 +42,13 @@ pub struct Lsn(pub u64);
 
 impl Lsn {
     #[must_use]
+    #[inline]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
     #[must_use]
+    #[inline]
     pub fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
@@ -73,16 +78,19 @@ pub struct Place {
 }
 
 impl Place {
+    #[inline]
     pub fn position(self) -> u64 {
         position(self.segment, self.offset)
     }
 
+    #[inline]
     pub fn end(self) -> u32 {
         self.offset.saturating_add(self.len)
     }
 }
 
 /// The position that seeds a record's and a batch's checksum.
+#[inline]
 pub fn position(segment: SegmentNo, offset: u32) -> u64 {
     u64::from(segment.0) << 32 | u64::from(offset)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::batch::Buffer;
 use super::commit::Commit;
 use super::compaction::Compaction;
 use super::effects::{Effect, Event, OpId};
@@ -10,6 +11,7 @@ use super::fault::{IoFault, Poison, ReadError};
 use super::figures::Counters;
 use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, SlotId, StreamId};
 use super::index::{Debris, Entry, StreamIndex};
+use super::read_cache::ReadCache;
 use super::segment::Segment;
 use super::tail::TailCache;
 use crate::types::Mono;
@@ -33,6 +35,9 @@ pub struct LogSettings {
     pub batch_bytes_max: usize,
     pub gather_bytes_max: usize,
     pub tail_cache_bytes: usize,
+    /// What single reads brought is kept, in pages; with less than four pages nothing is.
+    pub read_cache_bytes: usize,
+    pub read_page_bytes: u32,
     pub compaction_window_bytes: u32,
     pub copy_batch_bytes: usize,
     pub spare_slots: usize,
@@ -53,6 +58,8 @@ impl Default for LogSettings {
             batch_bytes_max: limits::BATCH_BYTES_MAX,
             gather_bytes_max: limits::GATHER_BYTES_MAX,
             tail_cache_bytes: limits::TAIL_CACHE_BYTES,
+            read_cache_bytes: limits::READ_CACHE_BYTES,
+            read_page_bytes: limits::READ_PAGE_BYTES,
             compaction_window_bytes: limits::COMPACTION_WINDOW_BYTES,
             copy_batch_bytes: limits::COPY_BATCH_BYTES,
             spare_slots: limits::SPARE_SLOTS,
@@ -86,6 +93,8 @@ pub(super) enum Errand {
     Name(SegmentNo),
     Footer,
     Read,
+    /// A read that goes to the cache.
+    Page,
     CompactionRead,
 }
 
@@ -102,7 +111,7 @@ pub(super) struct FreeSlot {
 pub(super) struct DoneRead {
     pub entries: Vec<Entry>,
     pub offset: u32,
-    pub result: Result<Vec<u8>, ReadError>,
+    pub result: Result<Buffer, ReadError>,
 }
 
 /// A read of a reader that is under way.
@@ -158,6 +167,7 @@ pub struct Log {
     pub(super) next_slot: SlotId,
     pub(super) compaction: Compaction,
     pub(super) tail: TailCache,
+    pub(super) read_cache: ReadCache,
     /// Files written since the last flush.
     pub(super) unflushed: BTreeSet<SlotId>,
     pub(super) flush_under_way: bool,
@@ -201,6 +211,7 @@ impl Log {
             next_slot: SlotId(1),
             compaction: Compaction::default(),
             tail: TailCache::new(settings.tail_cache_bytes),
+            read_cache: ReadCache::new(settings.read_cache_bytes, settings.read_page_bytes),
             unflushed: BTreeSet::new(),
             flush_under_way: false,
             flush_at: Mono::NEVER,

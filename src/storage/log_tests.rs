@@ -2,6 +2,7 @@ use super::*;
 use crate::storage::append::Urgency;
 use crate::storage::fault::{Operation, Refusal};
 use crate::storage::ids::Seq;
+use crate::storage::index::Entry;
 use crate::storage::reads::Found;
 use crate::storage::record::Message;
 
@@ -79,8 +80,9 @@ impl Bench {
                 }
                 (Effect::Read { op, slot, offset, len }, None) => {
                     let at = offset as usize;
-                    let bytes = self.files[&slot][at..at + len as usize].to_vec();
-                    self.log.on_read(op, &bytes, NOW);
+                    let mut bytes = Buffer::new();
+                    bytes.extend_from_slice(&self.files[&slot][at..at + len as usize]);
+                    self.log.on_read(op, bytes, NOW);
                 }
                 (Effect::Delete { slot }, _) => {
                     self.files.remove(&slot);
@@ -273,4 +275,124 @@ fn what_is_drained_gives_the_disk_back() {
     assert_eq!((index.messages(), index.last_seq()), (1, Seq(601)));
     let files = bench.log.disk_bytes() / (64 * 1024);
     assert!(files <= 8, "{files} files for next to nothing");
+}
+
+/// Everything behind the tail, one message a batch.
+fn behind_the_tail(messages: u64) -> Bench {
+    let mut bench = Bench::new(SyncMode::Always);
+    let settings = LogSettings { tail_cache_bytes: 0, ..bench.log.settings };
+    bench.log = Log::new(LogId(1), settings);
+    for n in 0..messages {
+        while bench.append(&[n as u8; 300]).is_err() {
+            bench.run();
+        }
+        bench.run();
+    }
+    bench
+}
+
+impl Bench {
+    fn on_disk(&self, seq: u64) -> Entry {
+        match self.log.find(STREAM, Seq(seq)) {
+            Ok(Found::OnDisk(entry)) => entry,
+            other => panic!("{seq}: {other:?}"),
+        }
+    }
+
+    fn is_here(&self, seq: u64) -> bool {
+        let found = self.log.find(STREAM, Seq(seq)).unwrap();
+        matches!(found, Found::InMemory(message) if message.payload == [seq as u8 - 1; 300])
+    }
+
+    fn read_page(&mut self, seq: u64) {
+        let page = self.log.page_of(&self.on_disk(seq)).unwrap();
+        self.log.read_page(page).unwrap();
+        self.run();
+    }
+}
+
+#[test]
+fn neighbours_come_with_a_page() {
+    let mut bench = behind_the_tail(5);
+    bench.read_page(3);
+    assert!((1..=5).all(|seq| bench.is_here(seq)));
+    let figures = bench.log.figures();
+    assert!(figures.read_cache_bytes > 0 && figures.reads == 0);
+}
+
+#[test]
+fn what_is_being_written_is_in_no_page() {
+    let mut bench = behind_the_tail(3);
+    let entry = bench.on_disk(2);
+    bench.append(&[3; 300]).unwrap();
+    bench.log.on_turn_end(NOW);
+    bench.append(&[4; 300]).unwrap();
+    let end = bench.on_disk(3).place.end().next_multiple_of(4096);
+    let page = bench.log.page_of(&entry).unwrap();
+    assert_eq!(page.offset + page.len, end, "up to what has landed");
+    bench.log.read_page(page).unwrap();
+    bench.run();
+    assert!((1..=3).all(|seq| bench.is_here(seq)));
+    // Both have landed behind the page, which is read anew and longer.
+    bench.read_page(4);
+    assert!((1..=5).all(|seq| bench.is_here(seq)));
+}
+
+#[test]
+fn a_recycled_file_has_no_old_pages() {
+    let mut bench = behind_the_tail(40);
+    let first = bench.on_disk(1).place.segment;
+    bench.read_page(1);
+    let slot = bench.log.segments[&first].slot;
+    bench.log.trim(STREAM, Seq(40), NOW).unwrap();
+    let mut now = NOW;
+    while bench.log.segments.contains_key(&first) {
+        now = now.plus(limits::TIDY_INTERVAL_NS);
+        bench.log.on_tick(now);
+        bench.run();
+    }
+    assert_eq!(bench.log.figures().read_cache_bytes, 0);
+    let reused = |bench: &Bench| {
+        let entry = bench.log.stream(STREAM)?.get(bench.log.visible_seq(STREAM))?;
+        (bench.log.segments[&entry.place.segment].slot == slot).then_some(entry.seq.0)
+    };
+    let seq = loop {
+        let next = bench.log.visible_seq(STREAM).0;
+        while bench.append(&[next as u8; 300]).is_err() {
+            bench.run();
+        }
+        bench.run();
+        if let Some(seq) = reused(&bench) {
+            break seq;
+        }
+    };
+    bench.read_page(seq);
+    assert!(bench.is_here(seq));
+}
+
+#[test]
+fn damage_in_a_page_is_told_and_read_anew() {
+    let mut bench = behind_the_tail(4);
+    let place = bench.on_disk(2).place;
+    let slot = bench.log.segments[&place.segment].slot;
+    let at = place.end() as usize - 1;
+    bench.files.get_mut(&slot).unwrap()[at] ^= 1;
+    bench.read_page(1);
+    assert!(bench.is_here(1) && bench.is_here(3));
+    assert_eq!(bench.log.find(STREAM, Seq(2)), Err(ReadError::Damaged));
+    bench.on_disk(1);
+    bench.files.get_mut(&slot).unwrap()[at] ^= 1;
+    bench.read_page(2);
+    assert!((1..=4).all(|seq| bench.is_here(seq)));
+}
+
+#[test]
+fn a_page_that_cannot_be_read_is_told() {
+    let mut bench = behind_the_tail(2);
+    let page = bench.log.page_of(&bench.on_disk(1)).unwrap();
+    let op = bench.log.read_page(page).unwrap();
+    bench.run_with(|_| Some(IoFault::Failed(5)));
+    let failed = bench.log.take_read(op).map(|read| read.err());
+    assert_eq!(failed, Some(Some(ReadError::Fault(IoFault::Failed(5)))));
+    assert_eq!(bench.log.health(), Health::Running);
 }

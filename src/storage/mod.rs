@@ -11,6 +11,7 @@
 //! | `batch` `record` `segment` `footer` | the bytes on disk, see `format.md` |
 //! | `commit` | what gathers, waits and flies: `durable <= submitted <= appended` |
 //! | `append` `reads` | what streams ask for |
+//! | `tail` `read_cache` | what is kept in memory of what was written, and of what was read |
 //! | `flush` | the way to the disk and back |
 //! | `figures` | what the operator is told |
 //! | `segments` | files: prepared, sealed, retired, used again |
@@ -42,6 +43,7 @@ mod ids;
 mod index;
 mod log;
 mod mutation;
+mod read_cache;
 mod reads;
 mod record;
 mod recovery;
@@ -65,6 +67,7 @@ pub use log::{Health, Log, LogSettings, SyncMode};
 pub use mutation::Mutation;
 #[cfg(feature = "testing")]
 pub use mutation::{is as is_mutated, set as set_mutation};
+pub use read_cache::Page;
 #[cfg(any(test, feature = "testing"))]
 pub use reads::Found;
 pub use reads::ReadRun;

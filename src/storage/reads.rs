@@ -3,13 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use super::batch::{round_down, round_up};
+use super::batch::{Buffer, round_down, round_up};
 use super::effects::{Effect, OpId};
 use super::fault::{ReadError, Refusal};
-use super::ids::{Place, Seq, StreamId};
+use super::ids::{Place, SegmentNo, Seq, SlotId, StreamId};
 use super::index::Entry;
 use super::log::{DoneRead, Errand, Health, Log, OpenRead};
 use super::mutation::{self, Mutation};
+use super::read_cache::Page;
 use super::record::{Message, Record};
 use crate::types::limits::READS_MAX;
 
@@ -31,7 +32,7 @@ pub enum Found<'a> {
 pub struct ReadRun {
     entries: Vec<Entry>,
     offset: u32,
-    bytes: Vec<u8>,
+    bytes: Buffer,
 }
 
 impl ReadRun {
@@ -107,11 +108,46 @@ impl Log {
     /// A message that need not be read. `None`: it must be.
     pub fn in_memory(&self, entry: &Entry) -> Option<Result<Message<'_>, ReadError>> {
         let bytes = self.held(entry.place)?;
-        Some(checked_message(bytes, entry.place, entry.seq))
+        let message = checked_message(bytes, entry.place, entry.seq);
+        if message.is_err() {
+            self.read_cache.distrust(entry.place);
+        }
+        Some(message)
     }
 
     fn held(&self, place: Place) -> Option<&[u8]> {
-        self.commit.bytes_at(place).or_else(|| self.tail.get(place))
+        let written = self.commit.bytes_at(place).or_else(|| self.tail.get(place));
+        written.or_else(|| self.read_cache.get(place))
+    }
+
+    /// The page that [`Log::read_page`] would read for a message. `None`: it would be of no use.
+    pub fn page_of(&self, entry: &Entry) -> Option<Page> {
+        let no = entry.place.segment;
+        let end = self.segments.get(&no)?.end;
+        let landed = self.commit.unlanded_from(no).map_or(end, |from| from.min(end));
+        self.read_cache.page_of(entry.place, landed)
+    }
+
+    /// Reads a page. Once [`super::Event::ReadDone`] tells of it [`Log::in_memory`] has its
+    /// messages, until others need the room; [`Log::take_read`] has a result only if it failed.
+    pub fn read_page(&mut self, page: Page) -> Result<OpId, Refusal> {
+        let Page { segment, offset, len } = page;
+        let slot = self.may_read(segment)?;
+        let op = self.op(Errand::Page);
+        self.reads.insert(op, OpenRead { segment, offset, entries: Vec::new() });
+        self.effects.push(Effect::Read { op, slot, offset, len });
+        Ok(op)
+    }
+
+    /// The file of a segment, if another read may begin.
+    fn may_read(&self, segment: SegmentNo) -> Result<SlotId, Refusal> {
+        if self.health == Health::Starting {
+            return Err(Refusal::Starting);
+        }
+        if self.reads.len() >= READS_MAX {
+            return Err(Refusal::Behind);
+        }
+        self.segments.get(&segment).map(|segment| segment.slot).ok_or(Refusal::NotFound)
     }
 
     /// Reads the message at `from`, or the next one, and those that lie behind it within
@@ -122,18 +158,12 @@ impl Log {
         from: Seq,
         bytes_max: u32,
     ) -> Result<Option<OpId>, Refusal> {
-        if self.health == Health::Starting {
-            return Err(Refusal::Starting);
-        }
-        if self.reads.len() >= READS_MAX {
-            return Err(Refusal::Behind);
-        }
         let entries = self.plan(stream, from, bytes_max);
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
         let offset = round_down(first.place.offset);
         let len = round_up(last.place.end()) - offset;
         let no = first.place.segment;
-        let slot = self.segments.get(&no).ok_or(Refusal::NotFound)?.slot;
+        let slot = self.may_read(no)?;
         let op = self.op(Errand::Read);
         self.reads.insert(op, OpenRead { segment: no, offset, entries });
         self.effects.push(Effect::Read { op, slot, offset, len });

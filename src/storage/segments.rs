@@ -278,6 +278,7 @@ impl Log {
     fn release(&mut self, no: SegmentNo) {
         let Some(segment) = self.segments.remove(&no) else { return };
         self.counters.segments_retired += 1;
+        self.read_cache.forget(no, segment.len);
         let (slot, len, erase) = (segment.slot, segment.len, segment.erase);
         if self.free_slots.len() < self.settings.spare_slots {
             self.free_slots.push(FreeSlot { slot, len, erase });

@@ -1,6 +1,7 @@
 //! The newest batches, kept in memory for readers at the tail.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::batch::Buffer;
@@ -8,38 +9,56 @@ use super::ids::{Place, position};
 
 #[derive(Debug)]
 pub struct TailCache {
-    batches: BTreeMap<u64, Rc<Buffer>>,
+    /// By position. Most come at the end and go from the front.
+    batches: VecDeque<(u64, Rc<Buffer>)>,
     /// Oldest first.
     order: VecDeque<u64>,
     bytes: usize,
     bytes_max: usize,
+    /// The batch that was read last, of which a reader wants more.
+    hint: Cell<usize>,
 }
 
 impl TailCache {
     pub fn new(bytes_max: usize) -> Self {
-        Self { batches: BTreeMap::new(), order: VecDeque::new(), bytes: 0, bytes_max }
+        let (batches, order, hint) = (VecDeque::new(), VecDeque::new(), Cell::new(0));
+        Self { batches, order, bytes: 0, bytes_max, hint }
     }
 
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Keeps a batch, and drops the oldest ones for it.
+    /// Keeps a batch, and drops the oldest ones for it. No place is written twice.
     pub fn push(&mut self, start: u64, bytes: Rc<Buffer>) {
         self.bytes += bytes.len();
-        self.batches.insert(start, bytes);
+        let at = self.batches.partition_point(|(other, _)| *other < start);
+        self.batches.insert(at, (start, bytes));
         self.order.push_back(start);
         while self.bytes > self.bytes_max {
             let Some(oldest) = self.order.pop_front() else { return };
-            let dropped = self.batches.remove(&oldest);
-            self.bytes -= dropped.map_or(0, |bytes| bytes.len());
+            let at = self.batches.partition_point(|(other, _)| *other < oldest);
+            let dropped = self.batches.remove(at);
+            self.bytes -= dropped.map_or(0, |(_, bytes)| bytes.len());
         }
     }
 
     pub fn get(&self, place: Place) -> Option<&[u8]> {
-        let first = position(place.segment, 0);
-        let (start, bytes) = self.batches.range(first..=place.position()).next_back()?;
-        let at = (place.position() - start) as usize;
+        let hint = self.hint.get();
+        if let Some(found) = self.get_in(hint, place) {
+            return Some(found);
+        }
+        let behind = self.batches.partition_point(|(start, _)| *start <= place.position());
+        let at = behind.checked_sub(1)?;
+        self.hint.set(at);
+        self.get_in(at, place)
+    }
+
+    /// A record of one of the batches.
+    fn get_in(&self, at: usize, place: Place) -> Option<&[u8]> {
+        let (start, bytes) = self.batches.get(at)?;
+        let is_same_segment = *start >= position(place.segment, 0);
+        let at = place.position().checked_sub(*start).filter(|_| is_same_segment)? as usize;
         bytes.get(at..at + place.len as usize)
     }
 }

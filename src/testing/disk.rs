@@ -78,7 +78,7 @@ pub enum Outcome {
     Written(OpId),
     Synced(OpId),
     Prepared(OpId),
-    Read(OpId, Vec<u8>),
+    Read(OpId, Buffer),
     Fault(OpId, IoFault),
 }
 
@@ -157,13 +157,15 @@ impl SimDisk {
         Some(self.finish(effect))
     }
 
-    pub fn read(&self, slot: SlotId, offset: u32, len: u32) -> Result<Vec<u8>, IoFault> {
+    pub fn read(&self, slot: SlotId, offset: u32, len: u32) -> Result<Buffer, IoFault> {
         let file = self.files.get(&slot).ok_or(EIO)?;
         let blocks = offset as usize / BLOCK..(offset + len) as usize / BLOCK;
         if blocks.end > file.stable.len() {
             return Err(EIO);
         }
-        Ok(blocks.flat_map(|block| file.read(block)).copied().collect())
+        let mut bytes = Buffer::with_capacity(len as usize);
+        blocks.for_each(|block| bytes.extend_from_slice(file.read(block)));
+        Ok(bytes)
     }
 
     /// Flips one bit somewhere, for good.

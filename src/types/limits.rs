@@ -173,6 +173,12 @@ pub const TAIL_CACHE_BYTES: usize = 64 * 1024 * 1024;
 pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
 /// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
 pub const FILTER_VERDICTS_KEPT: usize = 512;
+/// What a log keeps of what single reads brought, unless `read_cache` says otherwise, and the pages
+/// in which it reads and keeps it. A page that was not used for longest goes first, or nearly.
+pub const READ_CACHE_BYTES: usize = 256 * 1024 * 1024;
+pub const READ_PAGE_BYTES: u32 = 64 * 1024;
+/// Pages that a stream remembers to have asked for, to tell a reader who goes on.
+pub const READ_PAGES_REMEMBERED: usize = 8;
 /// What a stream keeps of what was read for those behind the tail: reads and bytes of them. The
 /// oldest goes.
 pub const READ_RUNS_KEPT: usize = 128;

@@ -18,5 +18,5 @@ pub use pattern::Pattern;
 pub use shard_set::ShardSet;
 pub use spans::Spans;
 pub use subject::Subject;
-pub use time::{Mono, Now, Wall, rfc3339};
+pub use time::{Mono, Now, Wall, push_rfc3339, rfc3339};
 pub use transform::Transform;

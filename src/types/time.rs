@@ -48,19 +48,38 @@ pub const SECOND: u64 = 1_000_000_000;
 
 /// `2026-11-22T01:01:33.818989331Z`, with as many fraction digits as needed, as Go prints it.
 pub fn rfc3339(at: Wall) -> String {
+    let mut text = Vec::with_capacity(RFC3339_BYTES_MAX);
+    push_rfc3339(&mut text, at);
+    String::from_utf8(text).expect("digits and signs")
+}
+
+/// [`rfc3339`] at the end of a text.
+pub fn push_rfc3339(text: &mut Vec<u8>, at: Wall) {
     let (days, nanos_of_day) = (at.0 / (86_400 * SECOND), at.0 % (86_400 * SECOND));
     let (year, month, day) = civil_from_days(days);
     let seconds = nanos_of_day / SECOND;
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    let mut push = |mark: u8, number: u64, digits: u32| {
+        text.push(mark);
+        let scales = (0..digits).rev().map(|digit| 10u64.pow(digit));
+        text.extend(scales.map(|scale| b'0' + (number / scale % 10) as u8));
+    };
+    push(b'0' + (year / 1000 % 10) as u8, year, 3);
+    push(b'-', month, 2);
+    push(b'-', day, 2);
+    push(b'T', hour, 2);
+    push(b':', minute, 2);
+    push(b':', second, 2);
     let fraction = nanos_of_day % SECOND;
     if fraction > 0 {
-        let digits = format!(".{fraction:09}");
-        text.push_str(digits.trim_end_matches('0'));
+        push(b'.', fraction, 9);
+        let kept = text.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
+        text.truncate(kept);
     }
-    text.push('Z');
-    text
+    text.push(b'Z');
 }
+
+const RFC3339_BYTES_MAX: usize = "2026-11-22T01:01:33.818989331Z".len();
 
 /// A Go duration: `0s`, `442µs`, `1.212669ms`, `1.5s`, `1m2s`, `26h0m1s`.
 pub fn duration(ns: u64) -> String {

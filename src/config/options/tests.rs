@@ -546,7 +546,7 @@ fn an_advertised_host_may_come_without_port() {
 fn the_weft_block_is_read_as_strictly() {
     let weft = options(
         "weft { cores: '0-3,6,2', shards: 4, spin: 80us, placement: round_robin
-                ring_features: 5.10, jetstream_io: buffered }",
+                ring_features: 5.10, jetstream_io: buffered, read_cache: 32MB }",
     )
     .weft;
     assert_eq!(weft.cores.as_ref().map(ToString::to_string).as_deref(), Some("0-3,6"));
@@ -554,7 +554,7 @@ fn the_weft_block_is_read_as_strictly() {
     assert_eq!((weft.shards, weft.spin), (Some(4), Duration::from_micros(80)));
     assert_eq!(weft.placement, Placement::RoundRobin);
     assert_eq!(weft.ring_features, RingFeatures::Linux5_10);
-    assert_eq!(weft.jetstream_io, JetStreamIo::Buffered);
+    assert_eq!((weft.jetstream_io, weft.read_cache_bytes), (JetStreamIo::Buffered, 32 << 20));
     for (text, expected) in [
         ("weft: 1", "F:1:0: Expected map to define weft, got int64"),
         ("weft {bogus: 1}", "F:1:6: unknown field \"bogus\""),
@@ -563,6 +563,7 @@ fn the_weft_block_is_read_as_strictly() {
         ("weft {shards: 65}", "F:1:6: 65 shards are more than 64"),
         ("weft {shards: -1}", "F:1:6: shards value can not be negative"),
         ("weft {spin: 1s}", "F:1:6: a spin of 1s is more than 10ms"),
+        ("weft {read_cache: -1}", "F:1:6: read_cache value can not be negative"),
         ("weft {jetstream_io: x}", "F:1:6: jetstream_io must be 'direct' or 'buffered', got 'x'"),
         ("weft {placement: x}", "F:1:6: placement must be 'fewest' or 'round_robin', got 'x'"),
         (

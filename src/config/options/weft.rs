@@ -8,7 +8,7 @@ use super::Options;
 use super::field::{self, Field, Key};
 use crate::config::file::Data;
 use crate::config::{ConfigError, duration};
-use crate::types::limits::SHARDS_MAX;
+use crate::types::limits::{READ_CACHE_BYTES, SHARDS_MAX};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WeftOptions {
@@ -24,6 +24,8 @@ pub struct WeftOptions {
     pub placement: Placement,
     /// How much of io_uring is used.
     pub ring_features: RingFeatures,
+    /// Bytes that each of a core's logs keeps of what single reads brought. 0: nothing.
+    pub read_cache_bytes: usize,
     /// How JetStream's files are read and written.
     pub jetstream_io: JetStreamIo,
 }
@@ -66,6 +68,7 @@ impl Default for WeftOptions {
             spin: Duration::ZERO,
             placement: Placement::Fewest,
             ring_features: RingFeatures::Auto,
+            read_cache_bytes: READ_CACHE_BYTES,
             jetstream_io: JetStreamIo::Direct,
         }
     }
@@ -77,6 +80,7 @@ const KEYS: &[Key<WeftOptions>] = &[
     Key { names: &["spin"], read: read_spin },
     Key { names: &["placement"], read: |o, f| read_choice(&mut o.placement, f) },
     Key { names: &["ring_features"], read: |o, f| read_choice(&mut o.ring_features, f) },
+    Key { names: &["read_cache"], read: read_cache },
     Key { names: &["jetstream_io"], read: |o, f| read_choice(&mut o.jetstream_io, f) },
 ];
 
@@ -109,6 +113,11 @@ pub(super) fn shards_from(shards: usize) -> Result<Option<usize>, String> {
         return Err(format!("{shards} shards are more than {SHARDS_MAX}"));
     }
     Ok((shards > 0).then_some(shards))
+}
+
+fn read_cache(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
+    options.read_cache_bytes = field.unsigned()?;
+    Ok(())
 }
 
 fn read_spin(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {

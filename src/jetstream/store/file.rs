@@ -1,14 +1,17 @@
 //! A stream in its core's log. Messages at the tail are in memory; others come with reads of the
-//! log, each of which brings a run of messages that is kept for the readers behind.
+//! log. A single message comes with a page of the log, which the log keeps for whoever asks next. A
+//! reader who goes on behind a page gets runs of messages, which the stream keeps for those behind.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 
 use crate::storage::{
-    Entry, Log, Lsn, Message, OpId, ReadError, ReadRun, Refusal, Seq, StreamId, StreamIndex,
+    Entry, Log, Lsn, Message, OpId, Page, ReadError, ReadRun, Refusal, Seq, StreamId, StreamIndex,
     Urgency,
 };
 use crate::types::limits::{
-    KNOWN_TIMES_MAX, READ_AHEAD_BYTES, READ_BYTES_MIN, READ_RUN_BYTES_KEPT, READ_RUNS_KEPT,
+    KNOWN_TIMES_MAX, READ_AHEAD_BYTES, READ_BYTES_MIN, READ_PAGES_REMEMBERED, READ_RUN_BYTES_KEPT,
+    READ_RUNS_KEPT,
 };
 use crate::types::{Mono, Pattern};
 
@@ -43,6 +46,8 @@ struct Reading {
     first: Seq,
     last: Seq,
     bytes_max: u32,
+    /// It goes to the log's cache.
+    page: Option<Page>,
 }
 
 /// What a read has brought.
@@ -76,6 +81,8 @@ pub struct FileStore {
     /// The newest last.
     runs: VecDeque<Run>,
     reading: Vec<Reading>,
+    /// Pages that were asked for. The newest last.
+    pages: VecDeque<Page>,
     /// First messages of reads that failed; told once.
     broken: Vec<(Seq, ReadError)>,
     /// Times that searches have met. Messages do not change, so they stay true.
@@ -89,6 +96,7 @@ impl FileStore {
             stream,
             runs: VecDeque::new(),
             reading: Vec::new(),
+            pages: VecDeque::new(),
             broken: Vec::new(),
             times: BTreeMap::new(),
             removal_epoch: 0,
@@ -106,6 +114,7 @@ impl FileStore {
     /// Forgets what was read: there is no reader behind the tail.
     pub fn rest(&mut self) {
         self.runs = VecDeque::new();
+        self.pages = VecDeque::new();
     }
 
     fn run_bytes(&self) -> usize {
@@ -113,7 +122,10 @@ impl FileStore {
     }
 
     pub fn memory(&self) -> usize {
-        self.run_bytes() + self.times.len() * 16 + self.reading.capacity() * size_of::<Reading>()
+        self.run_bytes()
+            + self.times.len() * 16
+            + self.reading.capacity() * size_of::<Reading>()
+            + self.pages.capacity() * size_of::<Page>()
     }
 
     pub fn append(
@@ -137,7 +149,7 @@ impl FileStore {
         if is_in_memory {
             return told(log.in_memory(&entry));
         }
-        let Some((at, entry)) = self.run_with(seq) else { return self.start(log, seq) };
+        let Some((at, entry)) = self.run_with(seq) else { return self.start(log, &entry) };
         self.read_ahead(log, at, seq);
         told(self.runs.get(at).map(|run| run.messages.message(&entry)))
     }
@@ -148,35 +160,73 @@ impl FileStore {
         runs.find_map(|(at, run)| Some((at, *run.messages.find(seq)?)))
     }
 
-    fn start(&mut self, log: &mut Log, seq: Seq) -> Fetch<'static> {
+    fn start(&mut self, log: &mut Log, entry: &Entry) -> Fetch<'static> {
+        let seq = entry.seq;
         if let Some(at) = self.broken.iter().position(|(broken, _)| *broken == seq) {
             return Fetch::Broken(self.broken.remove(at).1);
         }
-        if !self.is_reading(seq) {
-            let bytes_max = self.bytes_for(log, seq);
-            self.read(log, seq, bytes_max);
+        if self.is_reading(seq) {
+            return Fetch::Wait;
+        }
+        match self.bytes_for(log, entry) {
+            Some(bytes_max) => self.read(log, seq, bytes_max),
+            None => self.read_page(log, entry),
         }
         Fetch::Wait
+    }
+
+    /// A page serves all who wait for something in it.
+    fn read_page(&mut self, log: &mut Log, entry: &Entry) {
+        let Some(page) = log.page_of(entry) else {
+            return self.read(log, entry.seq, READ_BYTES_MIN);
+        };
+        if self.reading.iter().any(|reading| reading.page == Some(page)) {
+            return;
+        }
+        let Ok(op) = log.read_page(page) else { return };
+        let (first, last, bytes_max) = (entry.seq, entry.seq, page.len);
+        self.reading.push(Reading { op, first, last, bytes_max, page: Some(page) });
+        if self.pages.len() >= READ_PAGES_REMEMBERED {
+            self.pages.pop_front();
+        }
+        self.pages.push_back(page);
     }
 
     fn is_reading(&self, seq: Seq) -> bool {
         self.reading.iter().any(|reading| (reading.first..=reading.last).contains(&seq))
     }
 
-    /// More for a reader who goes on where a read ended.
-    fn bytes_for(&self, log: &Log, seq: Seq) -> u32 {
-        let Some(index) = log.stream(self.stream) else { return READ_BYTES_MIN };
+    /// More for a reader who goes on where a read ended. `None`: nobody does.
+    fn bytes_for(&self, log: &Log, entry: &Entry) -> Option<u32> {
+        let seq = entry.seq;
+        let index = log.stream(self.stream)?;
         let before = self.runs.iter().filter(|run| run.first <= run.last && run.last < seq);
         let nearest = before.max_by_key(|run| (run.last, run.bytes_max));
         let is_next = |run: &&Run| index.next(run.last.next()).is_some_and(|next| next.seq == seq);
-        nearest.filter(is_next).map_or(READ_BYTES_MIN, larger)
+        nearest.filter(is_next).map(larger).or_else(|| self.behind_a_page(index, entry))
+    }
+
+    /// The same for a message that comes next behind those of a page.
+    fn behind_a_page(&self, index: &StreamIndex, entry: &Entry) -> Option<u32> {
+        if self.pages.is_empty() {
+            return None;
+        }
+        let mut before = None;
+        index.walk_back(entry.seq.previous(), |entry| {
+            before = Some(entry.place);
+            ControlFlow::Break(())
+        });
+        let ends = |page: &&Page| before.is_some_and(|before| page.covers(before));
+        let page = self.pages.iter().rev().find(ends).filter(|page| !page.covers(entry.place));
+        page.map(|page| page.len.saturating_mul(2).min(READ_AHEAD_BYTES))
     }
 
     /// A refusal means that other reads are under way: whoever waits asks again after those.
     fn read(&mut self, log: &mut Log, from: Seq, bytes_max: u32) {
         let Ok(Some(op)) = log.read(self.stream, from, bytes_max) else { return };
         if let Some((first, last)) = log.reading(op) {
-            self.reading.push(Reading { op, first: first.seq, last: last.seq, bytes_max });
+            let (first, last) = (first.seq, last.seq);
+            self.reading.push(Reading { op, first, last, bytes_max, page: None });
         }
     }
 
@@ -215,7 +265,11 @@ impl FileStore {
                     self.runs.pop_front();
                 }
             }
+            // What is wrong may be with a neighbour.
+            Some(Err(_)) if reading.page.is_some() => self.read(log, reading.first, READ_BYTES_MIN),
             Some(Err(error)) => {
+                let seq = reading.first.0;
+                tracing::error!(stream = self.stream.0, seq, ?error, "a message cannot be read");
                 if self.broken.len() >= READ_RUNS_KEPT {
                     self.broken.remove(0);
                 }
@@ -246,7 +300,7 @@ impl FileStore {
         let mut last = None;
         index.walk_back(index.visible_seq(), |entry| {
             last = Some(entry.seq);
-            std::ops::ControlFlow::Break(())
+            ControlFlow::Break(())
         });
         let Some(last) = last else { return Moment::At(0) };
         let moment = self.time_of(log.as_deref_mut(), last);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::storage::{
-    Effect, Event, LogId, LogSettings, Recovery, SlotFile, SlotId, Step, load_values,
+    Buffer, Effect, Event, LogId, LogSettings, Recovery, SlotFile, SlotId, Step, load_values,
 };
 
 const STREAM: StreamId = StreamId(5);
@@ -30,6 +30,8 @@ fn settings() -> LogSettings {
         segment_bytes_min: 32 * 1024,
         segment_bytes_max: 64 * 1024,
         tail_cache_bytes: 8 * 1024,
+        read_cache_bytes: 40 * 1024,
+        read_page_bytes: 8 * 1024,
         tidy_interval_ns: 1000,
         swept_at_once: 20,
         ..LogSettings::default()
@@ -114,8 +116,9 @@ fn perform(files: &mut BTreeMap<SlotId, Vec<u8>>, log: &mut Log, now: Mono, effe
         }
         Effect::Read { op, slot, offset, len } => {
             let at = offset as usize;
-            let bytes = files[&slot][at..at + len as usize].to_vec();
-            log.on_read(op, &bytes, now);
+            let mut bytes = Buffer::new();
+            bytes.extend_from_slice(&files[&slot][at..at + len as usize]);
+            log.on_read(op, bytes, now);
         }
         Effect::Delete { slot } => {
             files.remove(&slot);
@@ -525,4 +528,85 @@ proptest! {
             }
         }
     }
+}
+
+/// Messages 1 to 400 behind the tail, 100 to a batch or thereabouts.
+fn behind_the_tail() -> (Bench, Store) {
+    let mut bench = Bench::with(LogSettings { tail_cache_bytes: 0, ..settings() });
+    let mut store = Store::file(STREAM);
+    for seq in 1..=400 {
+        let payload = [seq as u8; 200];
+        let message =
+            NewMessage { seq: Seq(seq), time: seq, subject: b"a", headers: b"", payload: &payload };
+        let append = |bench: &mut Bench, store: &mut Store| {
+            store.append(Some(&mut bench.log), &[message], Urgency::Now, bench.now)
+        };
+        while append(&mut bench, &mut store).is_err() {
+            bench.run(&mut store);
+        }
+    }
+    bench.run(&mut store);
+    (bench, store)
+}
+
+impl Bench {
+    /// Whether a message is here, or how many bytes are read for it.
+    fn ask(&mut self, store: &mut Store, seq: u64) -> Result<u64, Option<u32>> {
+        match store.fetch(Some(&mut self.log), Seq(seq)) {
+            Fetch::Here(stored) => {
+                assert_eq!(stored.payload, [seq as u8; 200]);
+                return Ok(stored.seq.0);
+            }
+            Fetch::Wait => {}
+            Fetch::Gone | Fetch::Broken(_) => panic!("{seq} is there"),
+        }
+        self.wanted.extend(self.log.take_effects());
+        let last = self.wanted.back();
+        Err(last.and_then(|effect| match effect {
+            Effect::Read { len, .. } => Some(*len),
+            _ => None,
+        }))
+    }
+}
+
+#[test]
+fn a_page_serves_all_who_ask_for_something_in_it() {
+    let (mut bench, mut store) = behind_the_tail();
+    let asked = bench.ask(&mut store, 50).unwrap_err().unwrap();
+    assert!(asked > 4096, "{asked}");
+    for seq in [51, 49, 50] {
+        let _ = bench.ask(&mut store, seq).unwrap_err();
+    }
+    assert_eq!(bench.wanted.len(), 1, "one read for all of them");
+    bench.run(&mut store);
+    assert!([49, 50, 51].into_iter().all(|seq| bench.ask(&mut store, seq) == Ok(seq)));
+    assert_eq!(store.memory() / 1000, 0, "the stream keeps nothing of it");
+}
+
+#[test]
+fn who_goes_on_behind_a_page_gets_more() {
+    let (mut bench, mut store) = behind_the_tail();
+    let mut reads = Vec::new();
+    for seq in 1..=400 {
+        while let Err(read) = bench.ask(&mut store, seq) {
+            reads.extend(read);
+            bench.run(&mut store);
+        }
+    }
+    assert!(reads.len() < 10, "{reads:?}");
+    assert!(reads.iter().max() > reads.first(), "{reads:?}");
+}
+
+#[test]
+fn a_page_that_cannot_be_read_costs_its_sound_messages_nothing() {
+    let (mut bench, mut store) = behind_the_tail();
+    let page = bench.ask(&mut store, 100).unwrap_err().unwrap();
+    let Some(Effect::Read { op, .. }) = bench.wanted.pop_back() else { panic!("a read") };
+    bench.log.on_fault(op, crate::storage::IoFault::Failed(5), bench.now);
+    assert_eq!(bench.log.take_event(), Some(Event::ReadDone(op)));
+    assert!(store.on_read(&mut bench.log, op));
+    let single = bench.ask(&mut store, 100).unwrap_err().unwrap();
+    assert!(single < page, "{single} of {page}");
+    bench.run(&mut store);
+    assert_eq!(bench.ask(&mut store, 100), Ok(100));
 }

@@ -17,7 +17,7 @@ use crate::types::limits::{
     GET_BATCH_MESSAGES, GET_BYTES_MAX, MULTI_GET_SUBJECTS_MAX, STREAM_TICK_MESSAGES,
     WAITING_GETS_MAX,
 };
-use crate::types::{Wall, rfc3339};
+use crate::types::{Wall, push_rfc3339};
 
 /// A direct get as the shard received it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,6 +113,12 @@ impl Stream {
         {
             return told;
         }
+        // So is a sequence alone.
+        if let Some(seq) = lone_seq(get)
+            && let Some(told) = self.tell_seq(ctx, seq, get.reply)
+        {
+            return told;
+        }
         match MessageGetRequest::of_direct(get.subject, get.body) {
             Ok(request) => self.begin_get(ctx, get.reply, request),
             Err(Refused::Empty) => self.tell_status(ctx, get.reply, "408 Empty Request"),
@@ -127,6 +133,11 @@ impl Stream {
             self.tell_status(ctx, reply, "404 Message Not Found");
             return Some(());
         };
+        self.tell_seq(ctx, seq, reply)
+    }
+
+    /// `None`: it has to wait.
+    fn tell_seq(&mut self, ctx: &mut Context<'_>, seq: Seq, reply: &[u8]) -> Option<()> {
         match self.tell(ctx, seq, reply, false, None) {
             Told::Sent(_) => Some(()),
             Told::Gone => {
@@ -380,6 +391,23 @@ impl Stream {
     }
 }
 
+/// The sequence that a request asks for, if it is short and asks for nothing else.
+fn lone_seq(get: &DirectGet<'_>) -> Option<Seq> {
+    let digits = get.body.strip_prefix(b"{\"seq\":")?.strip_suffix(b"}")?;
+    let digits = digits.strip_prefix(b" ").unwrap_or(digits);
+    let is_number = matches!(digits, [b'1'..=b'9', ..]) && digits.len() < DIGITS_MAX;
+    if get.subject.is_some() || !is_number {
+        return None;
+    }
+    digits.iter().try_fold(Seq(0), |seq, digit| match digit {
+        b'0'..=b'9' => Some(Seq(seq.0 * 10 + u64::from(digit - b'0'))),
+        _ => None,
+    })
+}
+
+/// So many digits may be more than a sequence can be.
+const DIGITS_MAX: usize = 20;
+
 enum Told {
     /// And what it counts for.
     Sent(u64),
@@ -396,14 +424,16 @@ struct Chain {
 
 fn describe(block: &mut Vec<u8>, stream: &str, stored: &Stored<'_>, chain: Option<Chain>) {
     block.extend_from_slice(stored.headers);
-    headers::append(block, "Nats-Stream", stream.as_bytes());
-    headers::append(block, "Nats-Subject", stored.subject);
-    headers::append_display(block, "Nats-Sequence", stored.seq.0);
-    headers::append(block, "Nats-Time-Stamp", rfc3339(Wall(stored.time)).as_bytes());
+    let mut lines = headers::Lines::behind(block);
+    lines.text("Nats-Stream", stream.as_bytes());
+    lines.text("Nats-Subject", stored.subject);
+    lines.number("Nats-Sequence", stored.seq.0);
+    lines.add("Nats-Time-Stamp", |block| push_rfc3339(block, Wall(stored.time)));
     if let Some(chain) = chain {
-        headers::append_display(block, "Nats-Num-Pending", chain.pending);
-        headers::append_display(block, "Nats-Last-Sequence", chain.last_seq.0);
+        lines.number("Nats-Num-Pending", chain.pending);
+        lines.number("Nats-Last-Sequence", chain.last_seq.0);
     }
+    lines.end();
 }
 
 /// Whether the level that a request requires, if any, is one this server has.

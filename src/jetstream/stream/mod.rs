@@ -250,6 +250,11 @@ impl Stream {
         self.make_room(ctx);
     }
 
+    /// Direct gets wait for a read, or for room.
+    pub fn has_waiting_gets(&self) -> bool {
+        !self.gets.is_empty()
+    }
+
     /// A read of the log has ended, or it is this stream's turn again: goes on with what waited.
     /// True: it waits for reads no more.
     pub fn poll(&mut self, ctx: &mut Context<'_>) -> bool {

@@ -44,6 +44,8 @@ struct Memory {
     outboxes: usize,
     tail_caches: usize,
     tail_caches_max: usize,
+    read_caches: usize,
+    read_caches_max: usize,
     waiting: usize,
     waiting_max: usize,
 }
@@ -76,6 +78,8 @@ struct Log {
     waiting_bytes_max: usize,
     tail_cache_bytes: usize,
     tail_cache_bytes_max: usize,
+    read_cache_bytes: usize,
+    read_cache_bytes_max: usize,
 }
 
 impl<'a> Logs<'a> {
@@ -96,6 +100,8 @@ impl<'a> Logs<'a> {
             outboxes: sum(|figures| figures.memory.outboxes),
             tail_caches: of_logs(|log| log.tail_cache_bytes),
             tail_caches_max: of_logs(|log| log.tail_cache_bytes_max),
+            read_caches: of_logs(|log| log.read_cache_bytes),
+            read_caches_max: of_logs(|log| log.read_cache_bytes_max),
             waiting: of_logs(|log| log.waiting_bytes),
             waiting_max: of_logs(|log| log.waiting_bytes_max),
         };
@@ -161,6 +167,8 @@ impl Log {
             waiting_bytes_max: figures.waiting_bytes_max,
             tail_cache_bytes: figures.tail_cache_bytes,
             tail_cache_bytes_max: figures.tail_cache_bytes_max,
+            read_cache_bytes: figures.read_cache_bytes,
+            read_cache_bytes_max: figures.read_cache_bytes_max,
         }
     }
 }

@@ -287,7 +287,7 @@ fn is_zero(value: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::limits::TAIL_CACHE_BYTES;
+    use crate::types::limits::{READ_CACHE_BYTES, TAIL_CACHE_BYTES};
     use std::time::Duration;
 
     use crate::config::JetStreamSync;
@@ -372,7 +372,9 @@ mod tests {
         assert_eq!(view["jetstream"]["stats"]["storage"], 228);
         let log = &view["weft"]["jetstream"]["logs"][0];
         assert_eq!((&log["state"], &log["reads_max"]), (&"running".into(), &1024.into()));
-        assert_eq!(view["weft"]["jetstream"]["memory"]["tail_caches_max"], TAIL_CACHE_BYTES);
+        let memory = &view["weft"]["jetstream"]["memory"];
+        assert_eq!(memory["tail_caches_max"], TAIL_CACHE_BYTES);
+        assert_eq!(memory["read_caches_max"], READ_CACHE_BYTES);
     }
 
     #[test]

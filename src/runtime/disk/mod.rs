@@ -61,7 +61,7 @@ impl Done {
             Self::Written(op) => log.on_written(op, now),
             Self::Synced(op) => log.on_synced(op, now),
             Self::Prepared(op) => log.on_prepared(op, now),
-            Self::Read(op, bytes) => log.on_read(op, &bytes, now),
+            Self::Read(op, bytes) => log.on_read(op, bytes, now),
             Self::Fault(op, fault) => log.on_fault(op, fault, now),
         }
     }

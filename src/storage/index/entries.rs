@@ -115,6 +115,29 @@ impl<'a> Unpacker<'a> {
         Self { fields: Fields(bytes), last: NOTHING, repeats: 0 }
     }
 
+    /// The entry of a sequence. Runs of what was expected are passed over at once.
+    pub fn find(mut self, seq: Seq) -> Option<Entry> {
+        loop {
+            let tag = self.fields.u8()?;
+            self.last = match tag < REPEAT {
+                true => self.read_fields(tag)?,
+                false => self.passed_over(u64::from(tag - REPEAT) + 1, seq),
+            };
+            if self.last.seq >= seq {
+                return Some(self.last).filter(|entry| entry.seq == seq);
+            }
+        }
+    }
+
+    /// The last of so many entries that are as expected, or that of `seq` if it is among them.
+    fn passed_over(&self, count: u64, seq: Seq) -> Entry {
+        let Entry { seq: last, place, .. } = self.last;
+        let steps = count.min(seq.0.saturating_sub(last.0));
+        // At most 128 steps.
+        let offset = place.offset.saturating_add(place.len.saturating_mul(steps as u32));
+        Entry { seq: last.plus(steps), place: Place { offset, ..place }, ..self.last }
+    }
+
     fn read(&mut self) -> Option<Entry> {
         if self.repeats == 0 {
             let tag = self.fields.u8()?;
@@ -217,6 +240,13 @@ mod tests {
             }
             let mut packer = Packer::default();
             entries.iter().for_each(|&entry| packer.push(entry));
+            for entry in &entries {
+                // Where a sequence stands twice the first is found.
+                let first = entries.iter().find(|other| other.seq == entry.seq);
+                prop_assert_eq!(Unpacker::new(packer.bytes()).find(entry.seq), first.copied());
+            }
+            let highest = entries.last().map_or(Seq(0), |last| last.seq);
+            prop_assert_eq!(Unpacker::new(packer.bytes()).find(highest.next()), None);
             let back: Vec<_> = Unpacker::new(packer.bytes()).collect();
             prop_assert_eq!(back, entries);
         }
@@ -224,6 +254,7 @@ mod tests {
         #[test]
         fn garbage_ends_without_harm(raw in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Unpacker::new(&raw).take(100_000).count();
+            let _ = Unpacker::new(&raw).find(Seq(u64::MAX));
         }
     }
 }

@@ -43,6 +43,11 @@ impl Dead {
 }
 
 impl Packed {
+    fn get(&self, seq: Seq) -> Option<Entry> {
+        let is_dead = self.dead.as_ref().is_some_and(|dead| dead.has(seq));
+        if is_dead { None } else { Unpacker::new(&self.bytes).find(seq) }
+    }
+
     fn entries(&self) -> impl Iterator<Item = Entry> {
         let is_live = |entry: &Entry| self.dead.as_ref().is_none_or(|dead| !dead.has(entry.seq));
         Unpacker::new(&self.bytes).filter(is_live)
@@ -68,6 +73,11 @@ struct Hot {
 }
 
 fn find(chunk: &[Entry], seq: Seq) -> Option<Entry> {
+    // Where nothing was removed it stands at its distance from the first.
+    let distance = seq.0.checked_sub(chunk.first()?.seq.0)?;
+    if let Some(entry) = chunk.get(distance as usize).filter(|entry| entry.seq == seq) {
+        return Some(*entry);
+    }
     let at = chunk.binary_search_by_key(&seq, |entry| entry.seq).ok()?;
     Some(chunk[at])
 }
@@ -137,7 +147,7 @@ impl Sequences {
         let hot = self.hot.borrow();
         match hot.as_ref().filter(|hot| hot.number == number) {
             Some(hot) => find(&hot.entries, seq),
-            None => self.unpack(number).find(|entry| entry.seq == seq),
+            None => self.packed.get(&number)?.get(seq),
         }
     }
 

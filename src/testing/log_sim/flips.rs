@@ -118,7 +118,7 @@ fn run(log: &mut Log, disk: &mut SimDisk) {
             Outcome::Written(op) => log.on_written(op, Mono(1)),
             Outcome::Synced(op) => log.on_synced(op, Mono(1)),
             Outcome::Prepared(op) => log.on_prepared(op, Mono(1)),
-            Outcome::Read(op, bytes) => log.on_read(op, &bytes, Mono(1)),
+            Outcome::Read(op, bytes) => log.on_read(op, bytes, Mono(1)),
             Outcome::Fault(op, fault) => log.on_fault(op, fault, Mono(1)),
         }
     }

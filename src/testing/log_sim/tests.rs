@@ -8,12 +8,14 @@ fn seeds_end_well() {
         total.retired += stats.retired;
         total.copied_bytes += stats.copied_bytes;
         total.read += stats.read;
+        total.pages += stats.pages;
         total.footers += stats.footers;
         total.poisoned += stats.poisoned;
         total.full += stats.full;
     }
     println!("{total:?}");
     assert!(total.retired > 0 && total.copied_bytes > 0 && total.footers > 0, "{total:?}");
+    assert!(total.pages > 0, "{total:?}");
     assert!(total.poisoned > 0 && total.full > 0, "{total:?}");
 }
 

@@ -1,8 +1,8 @@
 //! Clients, log and disk of one seed.
 
 use crate::storage::{
-    Event, Found, Health, Log, LogId, LogSettings, Lsn, Message, Mutation, OpId, Recovery, Refusal,
-    Seq, Step, StreamId, SyncMode, Urgency, is_mutated,
+    Entry, Event, Found, Health, Log, LogId, LogSettings, Lsn, Message, Mutation, OpId, Recovery,
+    Refusal, Seq, Step, StreamId, SyncMode, Urgency, is_mutated,
 };
 use crate::testing::disk::{FlushFault, Outcome, Rng, SimDisk};
 use crate::types::{Mono, Pattern};
@@ -36,6 +36,8 @@ pub struct Stats {
     pub retired: u64,
     pub copied_bytes: u64,
     pub read: u64,
+    /// Of those, by way of the cache: the pages that were read for them.
+    pub pages: u64,
     pub footers: u64,
     pub poisoned: u64,
     pub full: u64,
@@ -54,6 +56,8 @@ pub struct World {
     next_stream: u64,
     next_group: u64,
     reads: Vec<(OpId, StreamId)>,
+    /// Reads of pages, and the message each was for.
+    pages: Vec<(OpId, StreamId, Seq)>,
     /// Answers to duplicates: the message, and what the answer waits for.
     duplicates: Vec<(StreamId, Seq, Lsn)>,
 }
@@ -101,6 +105,8 @@ impl World {
             batch_bytes_max: 16 * 1024,
             gather_bytes_max: 96 * 1024,
             tail_cache_bytes: 24 * 1024,
+            read_cache_bytes: 48 * 1024,
+            read_page_bytes: 8 * 1024,
             compaction_window_bytes: 24 * 1024,
             copy_batch_bytes: 8 * 1024,
             spare_slots: 2,
@@ -121,6 +127,7 @@ impl World {
             next_stream: 1,
             next_group: 1,
             reads: Vec::new(),
+            pages: Vec::new(),
             duplicates: Vec::new(),
         };
         for _ in 0..3 {
@@ -377,6 +384,7 @@ impl World {
                 let message = super::check::owned(&message);
                 self.seen(stream, seq, &message);
             }
+            Ok(Found::OnDisk(entry)) if self.rng.one_in(2) => self.read_page(stream, &entry),
             Ok(Found::OnDisk(_)) => {
                 if let Ok(Some(op)) = self.log.read(stream, seq, 1 << 14) {
                     self.reads.push((op, stream));
@@ -415,7 +423,40 @@ impl World {
         }
     }
 
+    /// A reader of one message, and whoever asks for its neighbours.
+    fn read_page(&mut self, stream: StreamId, entry: &Entry) {
+        let Some(page) = self.log.page_of(entry) else { return };
+        if let Ok(op) = self.log.read_page(page) {
+            self.pages.push((op, stream, entry.seq));
+        }
+    }
+
+    /// What a page brought, and what of it is still to be seen by now.
+    fn page_done(&mut self, stream: StreamId, seq: Seq) {
+        self.stats.pages += 1;
+        for seq in (seq.0.saturating_sub(3)..seq.0 + 4).map(Seq) {
+            match self.log.find(stream, seq) {
+                Ok(Found::InMemory(message)) => {
+                    let message = super::check::owned(&message);
+                    self.seen(stream, seq, &message);
+                }
+                Ok(Found::OnDisk(_) | Found::Absent) => {}
+                Err(error) => panic!("seed {}: {stream:?} {seq:?}: {error:?}", self.seed),
+            }
+        }
+        let (bytes, bytes_max) =
+            (self.log.figures().read_cache_bytes, self.settings.read_cache_bytes);
+        assert!(bytes <= bytes_max, "seed {}: {bytes} of {bytes_max} cached", self.seed);
+    }
+
     fn read_done(&mut self, op: OpId) {
+        if let Some(at) = self.pages.iter().position(|(read, ..)| *read == op) {
+            let (_, stream, seq) = self.pages.swap_remove(at);
+            if let Some(failed) = self.log.take_read(op) {
+                panic!("seed {}: page of {stream:?} {seq:?}: {:?}", self.seed, failed.err());
+            }
+            return self.page_done(stream, seq);
+        }
         let Some(run) = self.log.take_read(op) else { return };
         let Some(at) = self.reads.iter().position(|(read, _)| *read == op) else { return };
         let (_, stream) = self.reads.swap_remove(at);
@@ -483,6 +524,7 @@ impl World {
         assert!(lost.is_none(), "seed {}: nothing was damaged, yet {lost:?}", self.seed);
         self.log = log;
         self.reads.clear();
+        self.pages.clear();
         self.duplicates.clear();
         self.deliver_effects();
     }
@@ -537,7 +579,7 @@ pub(super) fn tell(log: &mut Log, outcome: Outcome, now: Mono) {
         Outcome::Written(op) => log.on_written(op, now),
         Outcome::Synced(op) => log.on_synced(op, now),
         Outcome::Prepared(op) => log.on_prepared(op, now),
-        Outcome::Read(op, bytes) => log.on_read(op, &bytes, now),
+        Outcome::Read(op, bytes) => log.on_read(op, bytes, now),
         Outcome::Fault(op, fault) => log.on_fault(op, fault, now),
     }
 }
