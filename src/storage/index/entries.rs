@@ -15,6 +15,16 @@ pub struct Entry {
     pub has_headers: bool,
 }
 
+impl Entry {
+    /// The entry so many places on, where all are as expected.
+    pub fn after(self, count: u32) -> Self {
+        let Place { segment, offset, len } = self.place;
+        let offset = offset.wrapping_add(len.wrapping_mul(count));
+        let seq = Seq(self.seq.0.wrapping_add(u64::from(count)));
+        Self { seq, place: Place { segment, offset, len }, ..self }
+    }
+}
+
 const NEXT_SEQ: u8 = 1;
 const SAME_SEGMENT: u8 = 2;
 const FOLLOWS: u8 = 4;
@@ -113,6 +123,21 @@ pub struct Unpacker<'a> {
 impl<'a> Unpacker<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { fields: Fields(bytes), last: NOTHING, repeats: 0 }
+    }
+
+    /// The next entry, and how many follow it that are as expected: the next sequence of the same
+    /// subject, of the same length, right behind.
+    pub fn next_run(&mut self) -> Option<(Entry, u32)> {
+        let first = self.next()?;
+        let mut more = u32::from(std::mem::take(&mut self.repeats));
+        while let Some((&tag, rest)) =
+            self.fields.0.split_first().filter(|(tag, _)| **tag >= REPEAT)
+        {
+            self.fields.0 = rest;
+            more = more.saturating_add(u32::from(tag - REPEAT) + 1);
+        }
+        self.last = first.after(more);
+        Some((first, more))
     }
 
     fn read(&mut self) -> Option<Entry> {
@@ -218,6 +243,11 @@ mod tests {
             let mut packer = Packer::default();
             entries.iter().for_each(|&entry| packer.push(entry));
             let back: Vec<_> = Unpacker::new(packer.bytes()).collect();
+            prop_assert_eq!(&back, &entries);
+            let mut unpacker = Unpacker::new(packer.bytes());
+            let runs = std::iter::from_fn(|| unpacker.next_run());
+            let back: Vec<_> =
+                runs.flat_map(|(first, more)| (0..=more).map(move |n| first.after(n))).collect();
             prop_assert_eq!(back, entries);
         }
 
