@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Reruns what the log has to show, and writes it down with the date and the commit.
 #   scripts/check-log.sh [STEP…]
-# Steps: sim mutations flips kills faults mounts append streams recovery memory overwrite drain
-# eternal lone store store_mounts. All by default, which takes about three hours on two quiet
+# Steps: sim cores mutations flips kills faults mounts append fio streams recovery memory overwrite
+# drain eternal lone store store_mounts. All by default, which takes about three hours on two quiet
 # cores. Each step writes its own file in bench-harness/results/log/; a step's file stays good while
 # the code it covers is unchanged. `mounts` and `store_mounts` need root and loop devices; the
 # others run anywhere. WEFT_CRASH_PARENT names a directory on the disk to be judged, by default
@@ -42,6 +42,12 @@ sim() {
   return $status
 }
 
+# Cores come and go between appends: in the simulator, and with the broker itself.
+cores() {
+  thinking cores_change || return
+  cargo test --quiet --release --test store cores_change
+}
+
 mutations() { thinking log_sim::tests::mutations_are_caught; }
 
 # 3. Every bit of each structure, and ten thousand bits of whole logs.
@@ -56,9 +62,19 @@ mounts() { WEFT_CRASH_ROUNDS=$rounds log_tests log-faults --test-threads=1 mount
 
 # 4. to 7. Each beside the bare device in the same run.
 append() { log_tests log-bench bench_append; }
+fio() { # appends and reads in turns with fio, on one CPU each time
+  command -v fio >/dev/null || {
+    echo "fio is missing: install it (apt-get install -y fio), then run this step again"
+    return 1
+  }
+  local last=$(($(nproc) - 1))
+  cargo test --quiet --release --features testing,log-bench --lib --no-run || return
+  taskset -c "$last" cargo test --quiet --release --features testing,log-bench --lib -- --nocapture \
+    --test-threads=1 bench_fio
+}
 streams() { log_tests log-bench bench_streams; }
 recovery() { log_tests log-bench --test-threads=1 bench_recovery bench_empty; }
-memory() { log_tests log-bench bench_subjects; }
+memory() { log_tests log-bench --test-threads=1 bench_subjects bench_cold; }
 overwrite() { log_tests log-bench bench_overwrite; }
 drain() { log_tests log-bench bench_drain; }
 eternal() { log_tests log-bench bench_eternal; }
@@ -68,7 +84,7 @@ lone() { log_tests log-bench bench_lone; }
 store() { cargo test --quiet --release --test store; }
 store_mounts() { cargo test --quiet --release --features log-faults --test store mounted; }
 
-for step in ${*:-sim mutations flips kills faults mounts append streams recovery memory overwrite drain eternal lone store store_mounts}; do
+for step in ${*:-sim cores mutations flips kills faults mounts append fio streams recovery memory overwrite drain eternal lone store store_mounts}; do
   record "$step" "$step"
 done
 echo "steps failed: $failed"

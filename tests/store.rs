@@ -228,6 +228,52 @@ fn a_stop_settles_and_closes_the_logs() {
     check_after("TERM", 4, 1);
 }
 
+/// Streams made and filled in each life are found by every later one, whatever the number of
+/// cores, after stops and kills.
+#[test]
+fn cores_change() {
+    let directory = directory();
+    let mut filled: Vec<(usize, u64)> = Vec::new();
+    for (life, shards) in [1usize, 4, 3, 4].into_iter().enumerate() {
+        let mut server = start(directory.path(), shards);
+        let mut client = Client::connect(&server);
+        for (stream, count) in &mut filled {
+            let at = |client: &mut Client, seq: u64| {
+                let api = format!("$JS.API.DIRECT.GET.S{stream}");
+                let answer = client.request(&api, &format!("{{\"seq\":{seq}}}"));
+                answer.rsplit("\r\n").next().unwrap().to_owned()
+            };
+            for seq in [1, *count / 2, *count] {
+                assert_eq!(at(&mut client, seq), format!("message {seq}"), "life {life}");
+            }
+            *count += 1;
+            let answer = client.request(&format!("s{stream}.x"), &format!("message {count}"));
+            assert!(answer.contains(&format!("\"seq\":{count}")), "life {life}: {answer}");
+        }
+        for stream in life * 6..(life + 1) * 6 {
+            let config = format!(
+                r#"{{"name":"S{stream}","subjects":["s{stream}.*"],"storage":"file","allow_direct":true}}"#
+            );
+            let answer = client.request(&format!("$JS.API.STREAM.CREATE.S{stream}"), &config);
+            assert!(answer.contains("\"did_create\":true"), "{answer}");
+            let count = 20 + stream as u64;
+            for seq in 1..=count {
+                let answer = client.request(&format!("s{stream}.x"), &format!("message {seq}"));
+                assert!(answer.contains(&format!("\"seq\":{seq}")), "{answer}");
+            }
+            filled.push((stream, count));
+        }
+        if life % 2 == 0 {
+            stop(server);
+        } else {
+            server.signal("KILL").unwrap();
+            server.wait_exit(PATIENCE).unwrap();
+        }
+    }
+    let marker = fs::read_to_string(directory.path().join("weft/weft.json")).unwrap();
+    assert_eq!(marker, r#"{"format":1,"logs":4}"#);
+}
+
 /// Bytes that rot below later batches are reported when the log is opened.
 #[test]
 fn damage_is_reported_at_the_start() {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::batch::{BATCH_HEADER, round_up};
+use super::commit::Closed;
 use super::fault::Refusal;
 use super::ids::{Lsn, Place, SegmentNo, Seq, StreamId};
 use super::index::Entry;
@@ -530,10 +531,11 @@ impl Log {
 
     /// The gathering batch is complete: its segment ends behind it.
     pub(super) fn close_gather(&mut self) {
-        if let Some((segment, end, lsn)) = self.commit.close()
-            && let Some(segment) = self.segments.get_mut(&segment)
+        if let Some(Closed { segment: no, end, lsn, is_empty }) = self.commit.close()
+            && let Some(segment) = self.segments.get_mut(&no)
+            && segment.add_batch(lsn, end, is_empty)
         {
-            segment.add_batch(lsn, end);
+            self.footers_due.insert(no);
         }
     }
 }

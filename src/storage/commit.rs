@@ -17,6 +17,15 @@ pub struct Copied {
     pub to: Place,
 }
 
+/// A batch that takes no more records, and where it ends in its segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    pub segment: SegmentNo,
+    pub end: u32,
+    pub lsn: Lsn,
+    pub is_empty: bool,
+}
+
 /// The batch that records are being added to.
 #[derive(Debug)]
 pub struct Gather {
@@ -170,11 +179,12 @@ impl Commit {
         self.gather.insert(Gather::new(segment, offset, self.appended, now))
     }
 
-    /// The gathering batch is complete. Returns its segment and where it ends there.
-    pub fn close(&mut self) -> Option<(SegmentNo, u32, Lsn)> {
+    /// The gathering batch is complete.
+    pub fn close(&mut self) -> Option<Closed> {
         let gather = self.gather.take()?;
         let end = gather.offset + batch::round_up(gather.bytes.len() as u32);
-        let closed = (gather.segment, end, gather.lsn);
+        let Gather { segment, lsn, records, .. } = gather;
+        let closed = Closed { segment, end, lsn, is_empty: records == 0 };
         self.waiting_bytes += gather.bytes.len();
         self.queue.push_back(gather);
         Some(closed)

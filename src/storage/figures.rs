@@ -92,6 +92,14 @@ impl Log {
         segments + free
     }
 
+    /// Where in the files what is written of footers lies: slot, begin and end.
+    #[cfg(feature = "testing")]
+    pub fn footers(&self) -> Vec<(super::SlotId, u32, u32)> {
+        let parts =
+            self.segments.values().map(|segment| (segment.slot, segment.footer_top, segment.len));
+        parts.filter(|(_, from, to)| from < to).collect()
+    }
+
     /// Bytes of memory that the index of a stream takes. They grow with its messages.
     pub fn index_bytes(&self, stream: StreamId) -> usize {
         self.streams.get(&stream).map_or(0, |index| index.memory())

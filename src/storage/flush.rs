@@ -75,9 +75,12 @@ impl Log {
             if let Some(sorted) = self.sorted {
                 self.seal(sorted);
             }
+        }
+        if is_landed {
             self.write_footers();
         }
-        is_landed && !self.errands.values().any(|errand| *errand == Errand::Footer)
+        let is_writing = self.errands.values().any(|errand| *errand == Errand::Footer);
+        is_landed && !is_writing && self.footers_due.is_empty()
     }
 
     pub(super) fn pump(&mut self, now: Mono) {
@@ -169,6 +172,7 @@ impl Log {
     pub fn on_written(&mut self, op: OpId, now: Mono) {
         match self.errands.remove(&op) {
             Some(Errand::Batch) if self.is_running() => self.landed(now),
+            Some(Errand::Footer) => self.write_footers(),
             _ => {}
         }
         self.pump(now);
@@ -187,6 +191,7 @@ impl Log {
             Some(Errand::StartFlush) if self.health == Health::Starting => {
                 self.health = Health::Running;
                 self.delete_doomed();
+                self.write_footers();
             }
             Some(Errand::Name(segment)) => {
                 if let Some(segment) = self.segments.get_mut(&segment) {

@@ -9,6 +9,7 @@ use super::compaction::Compaction;
 use super::effects::{Effect, Event, OpId};
 use super::fault::{IoFault, Poison, ReadError};
 use super::figures::Counters;
+use super::footer::PartLimits;
 use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, SlotId, StreamId};
 use super::index::{Debris, Entry, StreamIndex};
 use super::read_cache::ReadCache;
@@ -45,6 +46,8 @@ pub struct LogSettings {
     pub tidy_interval_ns: u64,
     /// More messages that go at once are taken out of the accounts bit by bit.
     pub swept_at_once: u64,
+    /// When a part of a segment's footer is complete.
+    pub footer_parts: PartLimits,
     /// Seeds the hash tables of subjects.
     pub hash_seed: u64,
 }
@@ -65,6 +68,10 @@ impl Default for LogSettings {
             spare_slots: limits::SPARE_SLOTS,
             tidy_interval_ns: limits::TIDY_INTERVAL_NS,
             swept_at_once: limits::SWEPT_AT_ONCE,
+            footer_parts: PartLimits {
+                bytes: limits::FOOTER_PART_BYTES,
+                batch_bytes: limits::FOOTER_PART_BATCH_BYTES,
+            },
             hash_seed: 0,
         }
     }
@@ -163,6 +170,8 @@ pub struct Log {
     /// Files to delete once what recovery found is flushed: the record that says they are not
     /// needed may be part of it.
     pub(super) doomed: Vec<SlotId>,
+    /// Segments with parts of footers to be written once their batches are durable.
+    pub(super) footers_due: BTreeSet<SegmentNo>,
     pub(super) next_segment: SegmentNo,
     pub(super) next_slot: SlotId,
     pub(super) compaction: Compaction,
@@ -207,6 +216,7 @@ impl Log {
             manifest_lsn: Lsn(0),
             free_slots: Vec::new(),
             doomed: Vec::new(),
+            footers_due: BTreeSet::new(),
             next_segment: SegmentNo(1),
             next_slot: SlotId(1),
             compaction: Compaction::default(),

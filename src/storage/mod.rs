@@ -19,6 +19,9 @@
 //! | `index/` | sequence → place, subjects, keys |
 //! | `recovery/` `values` | all of the above out of files |
 //!
+//! Checkpoints are the parts of footers: each tells what some batches of its segment hold, and is
+//! written once they are durable. Nothing is written twice for them, and no part takes a turn long.
+//!
 //! What holds at every moment:
 //! - A block with a durable record is never written again.
 //! - Batches become durable in the order of their numbers: one write is in flight.
@@ -61,6 +64,7 @@ pub use effects::{Effect, Event, OpId};
 pub use fault::Operation;
 pub use fault::{Certainty, Damage, IoFault, Poison, ReadError, Refusal};
 pub use figures::{Counters, LogFigures};
+pub use footer::PartLimits;
 pub use ids::{LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
 pub use index::{Bound, Entry, StreamIndex, SubjectId, SubjectState};
 pub use log::{Health, Log, LogSettings, SyncMode};

@@ -18,6 +18,7 @@ pub enum Mutation {
     SegmentRetiredEarly,
     CopyAfterTombstone,
     TrimNotLogged,
+    FooterBeforeDurable,
 }
 
 #[cfg(feature = "testing")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::batch::{BLOCK, Buffer, FORMAT_VERSION};
 use super::bytes::Fields;
 use super::checksum;
-use super::footer::FooterBuilder;
+use super::footer::{Footer, PartLimits};
 use super::ids::{LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
 use super::record::{ManifestEntry, Record};
 
@@ -14,7 +14,7 @@ pub const SEGMENT_HEADER: u32 = BLOCK as u32;
 const MAGIC: [u8; 4] = *b"WFTS";
 const HEADER_FIELDS: usize = 40;
 /// A footer takes at most this part of its file.
-const FOOTER_SHARE_MAX: u32 = 4;
+const FOOTER_SHARE_MAX: u32 = 3;
 
 /// The first block of a segment's file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,12 +117,15 @@ pub struct Segment {
     pub is_damaged: bool,
     /// Deleted bytes in it must be overwritten before its file is reused.
     pub erase: bool,
-    /// What its footer will say; `None` once written, or if it grew too large.
-    pub footer: Option<FooterBuilder>,
+    /// What is still to be written of its footer; `None` once it is complete, or if it grew too
+    /// large.
+    pub footer: Option<Footer>,
+    /// What is written of the footer begins here.
+    pub footer_top: u32,
 }
 
 impl Segment {
-    pub fn new(no: SegmentNo, slot: SlotId, len: u32, hash_seed: u64) -> Self {
+    pub fn new(no: SegmentNo, slot: SlotId, len: u32, parts: PartLimits, hash_seed: u64) -> Self {
         Self {
             no,
             slot,
@@ -140,14 +143,14 @@ impl Segment {
             is_recycled: false,
             is_damaged: false,
             erase: false,
-            footer: Some(FooterBuilder::new(hash_seed)),
+            footer: Some(Footer::new(no, (SEGMENT_HEADER, len), parts, hash_seed)),
+            footer_top: len,
         }
     }
 
     /// Bytes that batches may still take, with the footer's room left free.
     pub fn room(&self) -> u32 {
-        let footer = self.footer.as_ref().map_or(0, FooterBuilder::len_max);
-        self.len.saturating_sub(self.end).saturating_sub(footer)
+        self.footer.as_ref().map_or(self.footer_top, Footer::bottom).saturating_sub(self.end)
     }
 
     pub fn manifest_entry(&self) -> ManifestEntry {
@@ -165,13 +168,14 @@ impl Segment {
         last.map_or(Lsn(0), |&(first, count)| Lsn(first.0 + u64::from(count) - 1))
     }
 
-    /// A batch ends at `end`.
-    pub fn add_batch(&mut self, lsn: Lsn, end: u32) {
+    /// A batch ends at `end`. Whether a part of the footer is complete with it.
+    pub fn add_batch(&mut self, lsn: Lsn, end: u32, is_empty: bool) -> bool {
         self.end = end;
         match self.lsns.last_mut() {
             Some((first, count)) if first.0 + u64::from(*count) == lsn.0 => *count += 1,
             _ => self.lsns.push((lsn, 1)),
         }
+        self.footer.as_mut().is_some_and(|footer| footer.batch(lsn, end, is_empty))
     }
 
     /// Its batches after `lsn`.
@@ -213,9 +217,10 @@ impl Segment {
         self.limit_footer();
     }
 
-    /// A footer that takes too much of its segment is not worth its room.
+    /// A footer that takes too much of its segment is not worth its room. What is written of it
+    /// stays.
     fn limit_footer(&mut self) {
-        let len = self.footer.as_ref().map_or(0, FooterBuilder::len_max);
+        let len = self.footer.as_ref().map_or(0, |footer| footer.len_max(self.len));
         if len > self.len / FOOTER_SHARE_MAX {
             self.footer = None;
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::append::{Class, Urgency};
 use super::effects::{Effect, Event};
 use super::fault::Refusal;
-use super::footer::{FooterBuilder, SegmentFacts};
+use super::footer::Writer;
 use super::ids::{SegmentNo, SlotId, StreamId};
 use super::log::{Errand, FreeSlot, Log, LogSettings};
 use super::mutation::{self, Mutation};
@@ -102,7 +102,8 @@ impl Log {
         };
         let no = self.next_segment;
         self.next_segment = SegmentNo(no.0 + 1);
-        let mut segment = Segment::new(no, slot, len, self.settings.hash_seed);
+        let mut segment =
+            Segment::new(no, slot, len, self.settings.footer_parts, self.settings.hash_seed);
         segment.is_recycled = reused.is_some();
         segment.erase = reused.is_some_and(|at| self.free_slots.remove(at).erase);
         self.segments.insert(no, segment);
@@ -174,42 +175,60 @@ impl Log {
     pub(super) fn seal(&mut self, no: SegmentNo) {
         if let Some(segment) = self.segments.get_mut(&no) {
             segment.stage = Stage::Sealed;
+            if let Some(footer) = &mut segment.footer {
+                footer.seal();
+                self.footers_due.insert(no);
+            }
         }
         if self.sorted == Some(no) {
             self.sorted = None;
         }
     }
 
-    /// Footers of sealed segments whose batches are all durable.
+    /// The next part of a footer whose batches are durable. One write at a time, so that no turn
+    /// archives more than one part.
     pub(super) fn write_footers(&mut self) {
-        let durable = self.commit.durable();
-        let due: Vec<SegmentNo> = (self.segments.values())
-            .filter(|segment| segment.stage == Stage::Sealed && segment.footer.is_some())
-            .filter(|segment| segment.last_lsn() <= durable)
-            .map(|segment| segment.no)
-            .collect();
-        due.into_iter().for_each(|no| self.write_footer(no));
-    }
-
-    fn write_footer(&mut self, no: SegmentNo) {
-        let id = self.id;
-        let Some(segment) = self.segments.get_mut(&no) else { return };
-        let Some(footer) = segment.footer.take() else { return };
-        let (slot, end, len) = (segment.slot, segment.end, segment.len);
-        if FooterBuilder::len_max(&footer) > len.saturating_sub(end) {
+        let is_under_way = self.errands.values().any(|errand| *errand == Errand::Footer);
+        if self.footers_due.is_empty() || is_under_way {
             return;
         }
-        let (epoch, epoch_first) = self.commit.epoch();
-        let lsns = &segment.lsns;
-        let is_sorted = segment.is_sorted;
-        let segment = no;
-        let facts = SegmentFacts { log: id, segment, end, epoch, epoch_first, lsns, is_sorted };
-        let Some(bytes) = footer.finish(&facts) else { return };
-        let Some(offset) = len.checked_sub(bytes.len() as u32).filter(|&at| at >= end) else {
-            return;
+        let durable = match mutation::is(Mutation::FooterBeforeDurable) {
+            true => self.commit.appended(),
+            false => self.commit.durable(),
         };
+        let mut is_written = false;
+        let mut due = std::mem::take(&mut self.footers_due);
+        due.retain(|&no| {
+            let last = self.segments.get(&no).and_then(|segment| segment.footer.as_ref()?.due());
+            if !is_written && last.is_some_and(|last| last <= durable) {
+                is_written = self.write_footer(no);
+            }
+            let footer = self.segments.get(&no).and_then(|segment| segment.footer.as_ref());
+            footer.is_some_and(|footer| footer.due().is_some())
+        });
+        self.footers_due.append(&mut due);
+    }
+
+    /// False: there is nothing to write any more.
+    fn write_footer(&mut self, no: SegmentNo) -> bool {
+        let (epoch, epoch_first) = self.commit.epoch();
+        let writer = Writer { log: self.id, epoch, epoch_first };
+        let Some(segment) = self.segments.get_mut(&no) else { return false };
+        let Some(mut footer) = segment.footer.take() else { return false };
+        let (slot, is_sealed) = (segment.slot, segment.stage == Stage::Sealed);
+        let Some((offset, bytes)) = footer.write(writer, segment.is_sorted) else { return false };
+        if offset < segment.end {
+            return false;
+        }
+        segment.footer_top = offset;
+        let is_last = is_sealed && footer.due().is_none();
+        if !is_last {
+            segment.footer = Some(footer);
+        }
         let op = self.op(Errand::Footer);
-        self.effects.push(Effect::Write { op, slot, offset, bytes: Rc::new(bytes), flush: true });
+        let bytes = Rc::new(bytes);
+        self.effects.push(Effect::Write { op, slot, offset, bytes, flush: is_last });
+        true
     }
 
     /// Begins the end of sealed segments in which nothing lives.

@@ -177,6 +177,17 @@ impl SimDisk {
         }
     }
 
+    /// Other bytes in one block, for good.
+    pub fn spoil(&mut self, slot: SlotId, offset: u32, bytes: &[u8]) {
+        if let Some(file) = self.files.get_mut(&slot) {
+            let number = offset as usize / BLOCK;
+            file.settle(number);
+            if let Some(block) = file.stable.get_mut(number) {
+                block.copy_from_slice(bytes);
+            }
+        }
+    }
+
     /// The process ends; the machine goes on. What was under way may or may not be done; nothing
     /// that was written is forgotten, and nothing is flushed by it.
     pub fn kill(&mut self) {

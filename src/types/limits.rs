@@ -159,6 +159,10 @@ pub const LOG_BACKUPS_MAX: usize = 10_000;
 /// a segment of its own size.
 pub const SEGMENT_BYTES_MIN: u32 = 1024 * 1024;
 pub const SEGMENT_BYTES_MAX: u32 = 256 * 1024 * 1024;
+/// A part of a segment's footer takes about so much of the file at most: what one turn archives.
+pub const FOOTER_PART_BYTES: u32 = 256 * 1024;
+/// A part tells of about so many bytes of batches at most: what is scanned after a kill.
+pub const FOOTER_PART_BATCH_BYTES: u32 = 8 * 1024 * 1024;
 /// The largest segment that a log with little in it gets because it is written fast.
 pub const PACE_SEGMENT_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// A batch closes at this size; the next one gathers behind it.

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
 use super::*;
 use crate::storage::{
     Buffer, Health, LogId, LogSettings, Lsn, Message, Recovery, Refusal, Seq, SlotId, StreamId,
@@ -16,23 +19,25 @@ use crate::storage::{
 
 const ID: LogId = LogId(3);
 
-fn parent() -> PathBuf {
+pub(super) fn parent() -> PathBuf {
     std::env::var_os("WEFT_CRASH_PARENT").map_or("target".into(), PathBuf::from)
 }
 
-struct Bench {
+pub(super) struct Bench {
     disk: Standalone,
-    log: Log,
+    pub log: Log,
     began: Instant,
+    /// Time in the log between two turns of the disk, nanoseconds each.
+    turns: Vec<u64>,
 }
 
 impl Bench {
-    fn open(path: &Path, settings: LogSettings) -> (Self, crate::storage::Report) {
+    pub fn open(path: &Path, settings: LogSettings) -> (Self, crate::storage::Report) {
         let directory = Directory::open(path, false).unwrap();
         let files = directory.files();
         let (log, report) = directory.recover(Recovery::new(ID, settings, files));
         let disk = Standalone::new(directory).unwrap();
-        let mut bench = Self { disk, log, began: Instant::now() };
+        let mut bench = Self { disk, log, began: Instant::now(), turns: Vec::new() };
         while bench.log.health() == Health::Starting {
             bench.turn();
         }
@@ -43,14 +48,24 @@ impl Bench {
         Mono(self.began.elapsed().as_nanos() as u64)
     }
 
-    fn turn(&mut self) {
-        let now = self.now();
+    pub fn turn(&mut self) {
+        let (now, thinking) = (self.now(), Instant::now());
         self.log.on_turn_end(now);
         self.log.on_tick(now);
-        self.disk.drive(&mut self.log, now).unwrap();
+        for effect in self.log.take_effects() {
+            self.disk.disk().push(effect);
+        }
+        let thought = thinking.elapsed();
+        self.disk.turn().unwrap();
+        let thinking = Instant::now();
+        while let Some(done) = self.disk.disk().take_done() {
+            done.tell(&mut self.log, now);
+        }
+        while self.log.take_event().is_some() {}
+        self.turns.push((thought + thinking.elapsed()).as_nanos() as u64);
     }
 
-    fn append(&mut self, stream: StreamId, subject: &[u8], payload: &[u8]) -> Lsn {
+    pub fn append(&mut self, stream: StreamId, subject: &[u8], payload: &[u8]) -> Lsn {
         let seq = self.log.stream(stream).map_or(Seq(0), |index| index.last_seq()).next();
         let message = Message { stream, seq, time: 1, subject, headers: b"", payload };
         loop {
@@ -73,7 +88,7 @@ impl Bench {
         }
     }
 
-    fn stop(&mut self) {
+    pub fn stop(&mut self) {
         loop {
             let now = self.now();
             let is_done = self.log.stop(now);
@@ -97,7 +112,7 @@ impl Bench {
     }
 }
 
-fn percentiles(times: &mut [u64]) -> String {
+pub(super) fn percentiles(times: &mut [u64]) -> String {
     times.sort_unstable();
     let at = |part: usize| times[(times.len() * part / 1000).min(times.len() - 1)] / 1000;
     format!("p50 {} p99 {} p99.9 {} µs", at(500), at(990), at(999))
@@ -135,7 +150,44 @@ fn bare(path: &Path, bytes: usize, seconds: f64) -> String {
     format!("bare {bytes} B: {rate:.0}/s {mb:.0} MB/s {}", percentiles(&mut times))
 }
 
-fn closed_loop(path: &Path, outstanding: usize, seconds: f64) -> String {
+/// What a number of publishers that wait for their acks come to.
+pub(super) struct Loop {
+    outstanding: usize,
+    per_second: f64,
+    batches_per_second: f64,
+    bytes_per_record: u64,
+    pub mb_per_second: f64,
+    cpu_per_million: f64,
+    /// Microseconds.
+    pub p50: u64,
+    percentiles: String,
+}
+
+impl std::fmt::Display for Loop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} outstanding: {:.0} records/s, {:.0} flushes/s, {} B written per record, {:.0} \
+             MB/s, {:.2} CPU seconds per million, {}",
+            self.outstanding,
+            self.per_second,
+            self.batches_per_second,
+            self.bytes_per_record,
+            self.mb_per_second,
+            self.cpu_per_million,
+            self.percentiles
+        )
+    }
+}
+
+/// CPU seconds of this process.
+fn cpu() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    seconds(usage.user_time()) + seconds(usage.system_time())
+}
+
+pub(super) fn closed_loop(path: &Path, outstanding: usize, seconds: f64) -> Loop {
     let (mut bench, _) = Bench::open(path, LogSettings::default());
     let payload = [7u8; 128];
     // The first segments are small and are made while we write; the figures begin behind them.
@@ -143,11 +195,12 @@ fn closed_loop(path: &Path, outstanding: usize, seconds: f64) -> String {
     let mut waiting: VecDeque<(Lsn, Instant)> = VecDeque::new();
     let (mut times, mut before, mut began) = (Vec::new(), bench.log.counters(), Instant::now());
     let mut is_warm = false;
-    let mut done = 0u64;
+    let (mut done, mut cpu_before) = (0u64, 0.0);
     loop {
         if !is_warm && warm.elapsed().as_secs_f64() > 0.5 {
             (is_warm, before, began, done) = (true, bench.log.counters(), Instant::now(), 0);
             times.clear();
+            cpu_before = cpu();
         }
         if is_warm && began.elapsed().as_secs_f64() > seconds {
             break;
@@ -167,14 +220,18 @@ fn closed_loop(path: &Path, outstanding: usize, seconds: f64) -> String {
     let (after, elapsed) = (bench.log.counters(), began.elapsed().as_secs_f64());
     let batches = after.batches - before.batches;
     let bytes = after.batch_bytes - before.batch_bytes;
-    format!(
-        "{outstanding} outstanding: {:.0} records/s, {} batches/s, {} B written per record, {:.0} MB/s, {}",
-        done as f64 / elapsed,
-        (batches as f64 / elapsed) as u64,
-        bytes / done.max(1),
-        bytes as f64 / elapsed / 1e6,
-        percentiles(&mut times)
-    )
+    let cpu_per_million = (cpu() - cpu_before) / done as f64 * 1e6;
+    let percentiles = percentiles(&mut times);
+    Loop {
+        outstanding,
+        per_second: done as f64 / elapsed,
+        batches_per_second: batches as f64 / elapsed,
+        bytes_per_record: bytes / done.max(1),
+        mb_per_second: bytes as f64 / elapsed / 1e6,
+        cpu_per_million,
+        p50: times[times.len() / 2] / 1000,
+        percentiles,
+    }
 }
 
 #[test]
@@ -211,19 +268,26 @@ fn bench_recovery() {
         memory as f64 / f64::from(count)
     );
     drop(bench);
+    reopen(directory.path(), &payload);
+}
+
+/// After a kill, and after two stops.
+fn reopen(path: &Path, payload: &[u8]) {
     for stop in ["killed", "stopped", "stopped"] {
-        let began = Instant::now();
-        let (mut bench, report) = Bench::open(directory.path(), LogSettings::default());
+        let (began, cpu_before) = (Instant::now(), cpu());
+        let (mut bench, report) = Bench::open(path, LogSettings::default());
         println!(
-            "after it was {stop}: open in {:?}, {} of {} segments from footers, {} MB read, {} messages, {:?}",
+            "after it was {stop}: open in {:?}, {:.2} CPU seconds, {} of {} segments from footers ({} parts), {} MB read, {} messages, {:?}",
             began.elapsed(),
+            cpu() - cpu_before,
             report.footers,
             report.segments,
+            report.parts,
             report.bytes_read / 1_000_000,
             bench.log.stream(StreamId(1)).unwrap().messages(),
             report.damages
         );
-        bench.append(StreamId(1), b"bench.subject", &payload);
+        bench.append(StreamId(1), b"bench.subject", payload);
         bench.stop();
     }
 }
@@ -245,6 +309,47 @@ fn bench_subjects() {
         began.elapsed(),
         memory / 1_000_000
     );
+    let worst = bench.turns.iter().max().copied().unwrap_or(0);
+    println!(
+        "turns while they were written: {}, at most {} µs",
+        percentiles(&mut bench.turns),
+        worst / 1000
+    );
+    drop(bench);
+    reopen(directory.path(), &[1; 32]);
+}
+
+/// What a cold message takes in memory, by how messages come.
+#[test]
+fn bench_cold() {
+    let random = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+    type Shape = (&'static str, u64, fn(u64) -> usize, u64);
+    let shapes: [Shape; 4] = [
+        ("one stream, one subject, one length", 1, |_| 128, 1),
+        ("one stream, one subject, lengths 100 to 163", 1, |n| 100 + (n % 64) as usize, 1),
+        ("one stream, 1000 subjects in no order, one length", 1, |_| 128, 1000),
+        ("100 streams in turn, one length", 100, |_| 128, 1),
+    ];
+    for (what, streams, len, subjects) in shapes {
+        let directory = tempfile::tempdir_in(parent()).unwrap();
+        let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+        let count = 2_000_000u64;
+        for n in 0..count {
+            let payload = vec![7; len(random(n))];
+            let subject = format!("cold.{}", random(n) % subjects);
+            bench.append(StreamId(1 + n % streams), subject.as_bytes(), &payload);
+            if n % 2000 == 0 {
+                bench.turn();
+            }
+        }
+        let memory = |bench: &Bench| {
+            let all: usize = bench.log.streams().map(|(_, index)| index.memory()).sum();
+            all as f64 / count as f64
+        };
+        let before = memory(&bench);
+        bench.settle();
+        println!("{what}: {before:.2} B per message, {:.2} once sorted", memory(&bench));
+    }
 }
 
 fn seconds() -> f64 {

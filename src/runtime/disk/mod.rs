@@ -26,6 +26,8 @@ mod bench_tests;
 mod crash_tests;
 #[cfg(test)]
 mod fault_tests;
+#[cfg(all(test, feature = "log-bench"))]
+mod fio_tests;
 #[cfg(all(test, feature = "log-faults"))]
 mod mount_tests;
 

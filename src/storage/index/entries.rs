@@ -15,6 +15,16 @@ pub struct Entry {
     pub has_headers: bool,
 }
 
+impl Entry {
+    /// The entry so many places on, where all are as expected.
+    pub fn after(self, count: u32) -> Self {
+        let Place { segment, offset, len } = self.place;
+        let offset = offset.wrapping_add(len.wrapping_mul(count));
+        let seq = Seq(self.seq.0.wrapping_add(u64::from(count)));
+        Self { seq, place: Place { segment, offset, len }, ..self }
+    }
+}
+
 const NEXT_SEQ: u8 = 1;
 const SAME_SEGMENT: u8 = 2;
 const FOLLOWS: u8 = 4;
@@ -121,7 +131,10 @@ impl<'a> Unpacker<'a> {
             let tag = self.fields.u8()?;
             self.last = match tag < REPEAT {
                 true => self.read_fields(tag)?,
-                false => self.passed_over(u64::from(tag - REPEAT) + 1, seq),
+                false => {
+                    let steps = u64::from(tag - REPEAT) + 1;
+                    self.last.after(steps.min(seq.0.saturating_sub(self.last.seq.0)) as u32)
+                }
             };
             if self.last.seq >= seq {
                 return Some(self.last).filter(|entry| entry.seq == seq);
@@ -129,13 +142,19 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// The last of so many entries that are as expected, or that of `seq` if it is among them.
-    fn passed_over(&self, count: u64, seq: Seq) -> Entry {
-        let Entry { seq: last, place, .. } = self.last;
-        let steps = count.min(seq.0.saturating_sub(last.0));
-        // At most 128 steps.
-        let offset = place.offset.saturating_add(place.len.saturating_mul(steps as u32));
-        Entry { seq: last.plus(steps), place: Place { offset, ..place }, ..self.last }
+    /// The next entry, and how many follow it that are as expected: the next sequence of the same
+    /// subject, of the same length, right behind.
+    pub fn next_run(&mut self) -> Option<(Entry, u32)> {
+        let first = self.next()?;
+        let mut more = u32::from(std::mem::take(&mut self.repeats));
+        while let Some((&tag, rest)) =
+            self.fields.0.split_first().filter(|(tag, _)| **tag >= REPEAT)
+        {
+            self.fields.0 = rest;
+            more = more.saturating_add(u32::from(tag - REPEAT) + 1);
+        }
+        self.last = first.after(more);
+        Some((first, more))
     }
 
     fn read(&mut self) -> Option<Entry> {
@@ -248,6 +267,11 @@ mod tests {
             let highest = entries.last().map_or(Seq(0), |last| last.seq);
             prop_assert_eq!(Unpacker::new(packer.bytes()).find(highest.next()), None);
             let back: Vec<_> = Unpacker::new(packer.bytes()).collect();
+            prop_assert_eq!(&back, &entries);
+            let mut unpacker = Unpacker::new(packer.bytes());
+            let runs = std::iter::from_fn(|| unpacker.next_run());
+            let back: Vec<_> =
+                runs.flat_map(|(first, more)| (0..=more).map(move |n| first.after(n))).collect();
             prop_assert_eq!(back, entries);
         }
 

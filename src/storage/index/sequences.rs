@@ -116,6 +116,20 @@ impl Sequences {
         }
     }
 
+    /// Adds `count` entries that follow one another, the first of them above all there are.
+    pub fn extend(&mut self, first: Entry, count: u32) {
+        let mut done = 0;
+        while done < count {
+            let next = first.after(done);
+            let room = (CHUNK - next.seq.0 % CHUNK).min(u64::from(count - done)) as u32;
+            let chunk = self.open(next.seq.0 / CHUNK);
+            chunk.reserve(room as usize);
+            chunk.extend((0..room).map(|n| next.after(n)));
+            self.count += u64::from(room);
+            done += room;
+        }
+    }
+
     /// Removes an entry. In a packed chunk it is only marked, until more are marked than live.
     pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
         let number = seq.0 / CHUNK;
@@ -380,6 +394,29 @@ mod tests {
             subject: SubjectId(seq as u32 % 3),
             has_headers: seq.is_multiple_of(5),
         }
+    }
+
+    #[test]
+    fn a_run_is_as_its_entries() {
+        let (mut one_by_one, mut at_once) = (Sequences::default(), Sequences::default());
+        for first in [3, 255, 4000] {
+            let first = Entry { subject: SubjectId(1), has_headers: false, ..entry(first) };
+            let count = 700 - first.seq.0 as u32 % 256;
+            let above = one_by_one.previous(Seq(u64::MAX / 2)).map_or(Seq(0), |last| last.seq);
+            let first = Entry { seq: first.seq.max(above.next()), ..first };
+            (0..count).for_each(|n| assert_eq!(one_by_one.insert(first.after(n)), None));
+            at_once.extend(first, count);
+        }
+        assert_eq!(one_by_one.len(), at_once.len());
+        let all = |sequences: &Sequences| {
+            let mut all = Vec::new();
+            sequences.walk(Seq(0), |entry| {
+                all.push(entry);
+                ControlFlow::Continue(())
+            });
+            all
+        };
+        assert_eq!(all(&one_by_one), all(&at_once));
     }
 
     proptest! {

@@ -169,6 +169,33 @@ impl StreamIndex {
         None
     }
 
+    /// As [`Self::adopt`], for an entry and `more` that follow it. False: none was taken, because
+    /// some may stand there already.
+    pub fn adopt_run(
+        &mut self,
+        entry: Entry,
+        more: u32,
+        subject: &[u8],
+        known: &mut Option<SubjectId>,
+    ) -> bool {
+        if entry.seq <= self.last_seq {
+            return false;
+        }
+        self.adopt(entry, subject, known);
+        let Some(id) = *known else { return false };
+        if more > 0 {
+            let next = Entry { subject: id, ..entry.after(1) };
+            self.subjects.count_in_run(id, next.seq, more);
+            self.sequences.extend(next, more);
+            self.last_seq = entry.after(more).seq;
+            let more = u64::from(more);
+            self.bytes += u64::from(entry.place.len) * more;
+            self.with_headers += u64::from(entry.has_headers) * more;
+            self.subject_bytes += subject.len() as u64 * more;
+        }
+        true
+    }
+
     /// A copy has become durable. False: the message has gone meanwhile.
     pub fn relocate(&mut self, seq: Seq, from: Place, to: Place) -> bool {
         match self.sequences.get(seq) {

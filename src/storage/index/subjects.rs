@@ -217,6 +217,19 @@ impl Subjects {
         self.heap = self.heap + grown - heap;
     }
 
+    /// Counts in messages that follow one another, above all that the subject has.
+    pub fn count_in_run(&mut self, id: SubjectId, first: Seq, count: u32) {
+        let mut counted = 0;
+        while counted < count && self.get(id).is_some_and(|state| state.is_listed) {
+            self.count_in(id, Seq(first.0.wrapping_add(u64::from(counted))));
+            counted += 1;
+        }
+        let Some(state) = self.get_mut(id).filter(|_| counted < count) else { return };
+        state.count += u64::from(count - counted);
+        state.last = Seq(first.0.wrapping_add(u64::from(count - 1)));
+        state.last_is_stale = false;
+    }
+
     fn count_in_unlisted(&mut self, id: SubjectId, seq: Seq) {
         let Some(state) = self.get_mut(id) else { return };
         if seq < state.first {

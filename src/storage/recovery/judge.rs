@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::scan::{Content, Found, FoundBatch, Gap, Item, PackedStream};
+use super::scan::{Found, FoundBatch, FoundFooter, Item, PackedStream};
 use crate::storage::fault::{Certainty, Damage};
 use crate::storage::ids::{Epoch, Lsn, Place, SegmentNo, SlotId, StreamId};
 use crate::storage::record::{Manifest, ManifestEntry, Record};
@@ -24,6 +24,7 @@ pub(super) struct Judged {
     /// No number up to this one may be used for a new segment.
     pub segment_last: SegmentNo,
     pub footers: usize,
+    pub parts: usize,
     pub batches_scanned: u64,
 }
 
@@ -35,10 +36,17 @@ pub(super) struct JudgedSegment {
     pub end: u32,
     pub lsns: Vec<(Lsn, u32)>,
     pub is_sorted: bool,
+    /// Its footer tells all of it.
     pub has_footer: bool,
     pub is_damaged: bool,
-    /// From a footer.
+    /// The footer tells of batches up to here, and its parts begin there.
+    pub footer_to: u32,
+    pub footer_top: u32,
+    /// From the footer.
     pub packed: Vec<PackedStream>,
+    pub footer_items: Vec<Item>,
+    /// Behind what the footer tells: batches, with where each ends and whether it is empty.
+    pub batches: Vec<(Lsn, u32, bool)>,
     pub items: Vec<Item>,
 }
 
@@ -97,7 +105,7 @@ pub(super) fn judge(mut found: Vec<Found>) -> Judged {
 /// A file that was prepared, never written to and deleted may come back with the directory of a
 /// power cut, after its number was given to another.
 fn drop_namesakes(found: &mut Vec<Found>) {
-    let is_empty = |found: &Found| matches!(&found.content, Content::Batches { batches, .. } if batches.is_empty());
+    let is_empty = |found: &Found| found.footer.parts == 0 && found.batches.is_empty();
     let written: BTreeSet<SegmentNo> =
         found.iter().filter(|found| !is_empty(found)).map(|found| found.segment).collect();
     found.retain(|found| !is_empty(found) || !written.contains(&found.segment));
@@ -112,32 +120,22 @@ fn gather(found: &[Found]) -> Evidence {
         accounted: BTreeSet::new(),
     };
     for found in found {
-        match &found.content {
-            Content::Footer { epoch, epoch_first, lsns, .. } => {
-                evidence.epochs.insert(*epoch, *epoch_first);
-                for &(first, count) in lsns {
-                    let lsns = first.0..first.0.saturating_add(u64::from(count));
-                    evidence.proven = evidence.proven.max(Lsn(lsns.end.saturating_sub(1)));
-                    evidence.accounted.extend(lsns.map(Lsn));
-                }
-            }
-            Content::Batches { batches, .. } => {
-                for batch in batches {
-                    evidence.epochs.insert(batch.header.epoch, batch.header.epoch_first);
-                    evidence.proven = evidence.proven.max(batch.header.durable);
-                }
-            }
+        evidence.epochs.extend(found.footer.epochs.iter().copied());
+        for &(first, count) in &found.footer.lsns {
+            let lsns = first.0..first.0.saturating_add(u64::from(count));
+            evidence.proven = evidence.proven.max(Lsn(lsns.end.saturating_sub(1)));
+            evidence.accounted.extend(lsns.map(Lsn));
+        }
+        for batch in &found.batches {
+            evidence.epochs.insert(batch.header.epoch, batch.header.epoch_first);
+            evidence.proven = evidence.proven.max(batch.header.durable);
         }
     }
     for found in found {
-        match &found.content {
-            Content::Footer { items, .. } => evidence.records(found.segment, items),
-            Content::Batches { batches, .. } => {
-                for batch in batches {
-                    if !evidence.is_void(batch) && batch.is_whole {
-                        evidence.records(found.segment, &batch.items);
-                    }
-                }
+        evidence.records(found.segment, &found.footer.items);
+        for batch in &found.batches {
+            if !evidence.is_void(batch) && batch.is_whole {
+                evidence.records(found.segment, &batch.items);
             }
         }
     }
@@ -192,11 +190,8 @@ impl Evidence {
             return false;
         }
         let carries = |(lsn, carrier, _): &(Lsn, SegmentNo, Manifest)| {
-            let last = match &found.content {
-                Content::Footer { lsns, .. } => lsns.last().map(|&(first, _)| first),
-                Content::Batches { batches, .. } => batches.last().map(|batch| batch.header.lsn),
-            };
-            *carrier == found.segment || last.is_some_and(|last| last > *lsn)
+            let scanned = found.batches.last().map_or(Lsn(0), |batch| batch.header.lsn);
+            *carrier == found.segment || scanned.max(found.footer.last_lsn()) > *lsn
         };
         self.entry(found.segment).is_some() || self.manifest.as_ref().is_none_or(carries)
     }
@@ -219,8 +214,7 @@ fn walk(found: &[Found], evidence: &Evidence) -> (Lsn, Vec<Lsn>) {
     let mut present = evidence.accounted.clone();
     let mut highest = evidence.proven;
     for found in found {
-        let Content::Batches { batches, .. } = &found.content else { continue };
-        for batch in batches.iter().filter(|batch| !evidence.is_void(batch)) {
+        for batch in found.batches.iter().filter(|batch| !evidence.is_void(batch)) {
             // A damaged batch counts as far as it goes, if it is proven to have been whole.
             if batch.is_whole || batch.header.lsn <= evidence.proven {
                 present.insert(batch.header.lsn);
@@ -245,56 +239,21 @@ fn walk(found: &[Found], evidence: &Evidence) -> (Lsn, Vec<Lsn>) {
 
 impl Judged {
     fn segment(&mut self, found: Found, evidence: &Evidence) {
-        let Found { segment: no, slot, len, content } = found;
-        let judged = match content {
-            Content::Footer { end, lsns, is_sorted, packed, items, .. } => {
-                self.footers += 1;
-                let is_damaged = false;
-                let has_footer = true;
-                JudgedSegment {
-                    no,
-                    slot,
-                    len,
-                    end,
-                    lsns,
-                    is_sorted,
-                    has_footer,
-                    is_damaged,
-                    packed,
-                    items,
-                }
-            }
-            Content::Batches { batches, gaps } => {
-                self.scanned(no, slot, len, batches, gaps, evidence)
-            }
-        };
+        self.footers += usize::from(found.footer.is_complete);
+        self.parts += found.footer.parts;
+        let judged = self.scanned(found, evidence);
         if judged.end > crate::storage::segment::SEGMENT_HEADER {
             self.segments.push(judged);
         }
     }
 
-    fn scanned(
-        &mut self,
-        no: SegmentNo,
-        slot: SlotId,
-        len: u32,
-        batches: Vec<FoundBatch>,
-        gaps: Vec<Gap>,
-        evidence: &Evidence,
-    ) -> JudgedSegment {
-        let mut out = JudgedSegment {
-            no,
-            slot,
-            len,
-            end: evidence.entry(no).map_or(0, |entry| entry.end),
-            lsns: Vec::new(),
-            is_sorted: false,
-            has_footer: false,
-            is_damaged: false,
-            packed: Vec::new(),
-            items: Vec::new(),
-        };
-        let mut is_closed = false;
+    fn scanned(&mut self, found: Found, evidence: &Evidence) -> JudgedSegment {
+        let Found { segment: no, slot, len, footer, batches, gaps } = found;
+        let mut is_closed = footer.is_closed;
+        let mut out = JudgedSegment::new(no, slot, len, footer);
+        if !out.has_footer {
+            out.end = out.end.max(evidence.entry(no).map_or(0, |entry| entry.end));
+        }
         let mut torn = None;
         for batch in batches {
             self.batches_scanned += 1;
@@ -311,6 +270,7 @@ impl Judged {
             out.end = out.end.max(to);
             out.add_lsn(batch.header.lsn);
             is_closed = batch.header.records == 0;
+            out.batches.push((batch.header.lsn, to, is_closed));
             out.items.extend(batch.items);
         }
         for gap in gaps {
@@ -370,6 +330,27 @@ impl Judged {
 }
 
 impl JudgedSegment {
+    /// As far as its footer tells.
+    fn new(no: SegmentNo, slot: SlotId, len: u32, footer: FoundFooter) -> Self {
+        let FoundFooter { parts, to, top, lsns, packed, items, .. } = footer;
+        Self {
+            no,
+            slot,
+            len,
+            end: if parts > 0 { to } else { 0 },
+            lsns,
+            is_sorted: footer.is_sorted,
+            has_footer: footer.is_complete,
+            is_damaged: false,
+            footer_to: to,
+            footer_top: top,
+            packed,
+            footer_items: items,
+            batches: Vec::new(),
+            items: Vec::new(),
+        }
+    }
+
     fn is_sealed(&self, evidence: &Evidence) -> bool {
         evidence.entry(self.no).is_some_and(|entry| entry.is_sealed)
     }

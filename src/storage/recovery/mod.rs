@@ -46,6 +46,8 @@ pub struct Report {
     pub segments: usize,
     /// Of them, those that were taken from their footers.
     pub footers: usize,
+    /// Parts of footers that were read.
+    pub parts: usize,
     pub batches_scanned: u64,
     pub bytes_read: u64,
 }

@@ -8,6 +8,7 @@ use super::scan::{Item, PackedStream};
 use super::{Report, SlotFile};
 use crate::storage::commit::Commit;
 use crate::storage::effects::Effect;
+use crate::storage::footer::Footer;
 use crate::storage::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
 use crate::storage::index::entries::Unpacker;
 use crate::storage::index::keys::KeyRecord;
@@ -47,6 +48,7 @@ pub(super) fn rebuild(
         last: judged.last,
         segments: judged.segments.len(),
         footers: judged.footers,
+        parts: judged.parts,
         batches_scanned: judged.batches_scanned,
         damages: judged.damages,
         bytes_read: 0,
@@ -56,11 +58,16 @@ pub(super) fn rebuild(
     let unflushed: Vec<SlotId> =
         segments.iter().filter(|segment| !segment.has_footer).map(|segment| segment.slot).collect();
     for judged in &segments {
-        log.segments.insert(judged.no, adopt(judged, settings.hash_seed));
+        let segment = adopt(judged, &settings);
+        if segment.footer.is_some() {
+            log.footers_due.insert(judged.no);
+        }
+        log.segments.insert(judged.no, segment);
     }
     let mut verdicts = Verdicts::default();
     for judged in segments {
         log.take_packed(judged.no, judged.packed);
+        log.take_items(judged.footer_items, &mut verdicts);
         log.take_items(judged.items, &mut verdicts);
     }
     log.apply(verdicts);
@@ -70,22 +77,40 @@ pub(super) fn rebuild(
     (log, report)
 }
 
-fn adopt(judged: &JudgedSegment, hash_seed: u64) -> Segment {
-    let mut segment = Segment::new(judged.no, judged.slot, judged.len, hash_seed);
+/// What its footer does not tell yet goes into further parts.
+fn adopt(judged: &JudgedSegment, settings: &LogSettings) -> Segment {
+    let (parts, hash_seed) = (settings.footer_parts, settings.hash_seed);
+    let mut segment = Segment::new(judged.no, judged.slot, judged.len, parts, hash_seed);
     segment.file = Readiness::Ready;
     segment.stage = Stage::Sealed;
-    segment.end = judged.end;
-    segment.lsns.clone_from(&judged.lsns);
     segment.is_sorted = judged.is_sorted;
     segment.is_damaged = judged.is_damaged;
     // Whether secrets were deleted in it is not known any more.
     segment.erase = true;
-    if judged.has_footer || judged.is_damaged {
-        segment.footer = None;
+    segment.footer_top = judged.footer_top;
+    segment.footer = None;
+    judged.footer_items.iter().for_each(|item| list(&mut segment, item));
+    if !judged.has_footer && !judged.is_damaged {
+        let room = (judged.footer_to, judged.footer_top);
+        segment.footer = Some(Footer::new(judged.no, room, parts, hash_seed));
     }
+    let mut batches = judged.batches.iter().peekable();
     for item in &judged.items {
+        while let Some((lsn, end, is_empty)) =
+            batches.next_if(|(_, end, _)| *end <= place_of(item).offset)
+        {
+            segment.add_batch(*lsn, *end, *is_empty);
+        }
         list(&mut segment, item);
     }
+    for (lsn, end, is_empty) in batches {
+        segment.add_batch(*lsn, *end, *is_empty);
+    }
+    if let Some(footer) = &mut segment.footer {
+        footer.seal();
+    }
+    segment.end = judged.end;
+    segment.lsns.clone_from(&judged.lsns);
     segment
 }
 
@@ -110,17 +135,22 @@ impl Log {
             let (mut live, mut all, mut seq_max) = (0, 0, Seq(0));
             let mut replaced: Vec<Place> = Vec::new();
             let index = self.stream_entry(part.stream);
-            for entry in Unpacker::new(&part.entries) {
+            let mut unpacker = Unpacker::new(&part.entries);
+            while let Some((entry, more)) = unpacker.next_run() {
                 let entry = Entry { place: Place { segment: no, ..entry.place }, ..entry };
                 let at = entry.subject.0 as usize;
                 let (Some(name), Some(subject)) = (part.subjects.get(at), known.get_mut(at)) else {
                     continue;
                 };
-                let len = u64::from(entry.place.len);
-                replaced.extend(index.adopt(entry, name, subject));
+                let len = u64::from(entry.place.len) * (u64::from(more) + 1);
+                if !index.adopt_run(entry, more, name, subject) {
+                    for entry in (0..=more).map(|n| entry.after(n)) {
+                        replaced.extend(index.adopt(entry, name, subject));
+                    }
+                }
                 live += len;
                 all += len;
-                seq_max = seq_max.max(entry.seq);
+                seq_max = seq_max.max(entry.after(more).seq);
             }
             if let Some(segment) = self.segments.get_mut(&no) {
                 segment.mention(part.stream, seq_max);

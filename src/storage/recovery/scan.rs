@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use crate::storage::batch::{BATCH_HEADER, BLOCK, BatchError, BatchHeader};
+use crate::storage::bytes::Fields;
+use crate::storage::footer::{ArchivedPart, subjects_of};
 use crate::storage::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId, position};
 use crate::storage::record::{Record, peek_len};
 
@@ -48,25 +50,94 @@ pub(super) struct Found {
     pub segment: SegmentNo,
     pub slot: SlotId,
     pub len: u32,
-    pub content: Content,
+    pub footer: FoundFooter,
+    /// Behind what the footer tells.
+    pub batches: Vec<FoundBatch>,
+    pub gaps: Vec<Gap>,
 }
 
+/// The parts of a footer that could be read, from the first one on.
 #[derive(Debug)]
-pub(super) enum Content {
-    /// Vouched for by a footer.
-    Footer {
-        end: u32,
-        epoch: Epoch,
-        epoch_first: Lsn,
-        lsns: Vec<(Lsn, u32)>,
-        is_sorted: bool,
-        packed: Vec<PackedStream>,
-        items: Vec<Item>,
-    },
-    Batches {
-        batches: Vec<FoundBatch>,
-        gaps: Vec<Gap>,
-    },
+pub(super) struct FoundFooter {
+    pub parts: usize,
+    /// Batches up to here are told of.
+    pub to: u32,
+    /// The next part would end here.
+    pub top: u32,
+    /// The segment takes no batches behind `to`.
+    pub is_complete: bool,
+    pub is_closed: bool,
+    pub is_sorted: bool,
+    /// Epochs that wrote parts, and the first batch of each.
+    pub epochs: Vec<(Epoch, Lsn)>,
+    pub lsns: Vec<(Lsn, u32)>,
+    pub packed: Vec<PackedStream>,
+    /// Records that are not messages.
+    pub items: Vec<Item>,
+}
+
+impl FoundFooter {
+    pub fn none(file_len: u32) -> Self {
+        Self {
+            parts: 0,
+            to: BLOCK as u32,
+            top: file_len,
+            is_complete: false,
+            is_closed: false,
+            is_sorted: false,
+            epochs: Vec::new(),
+            lsns: Vec::new(),
+            packed: Vec::new(),
+            items: Vec::new(),
+        }
+    }
+
+    /// Takes a part in; it ended at `top`. False: it does not go on where the one before ended.
+    pub fn add(&mut self, part: &ArchivedPart, part_len: u32) -> bool {
+        let (from, to) = (part.from.to_native(), part.to.to_native());
+        let top = self.top.saturating_sub(part_len);
+        let is_next = from == self.to && from <= to && to <= top && !self.is_complete;
+        if !is_next || !to.is_multiple_of(BLOCK as u32) {
+            return false;
+        }
+        let Some(items) = others_of(part) else { return false };
+        self.items.extend(items);
+        self.packed.extend(part.streams.iter().map(|part| PackedStream {
+            stream: StreamId(part.stream.to_native()),
+            subjects: subjects_of(&part.subjects).into_iter().map(Box::from).collect(),
+            entries: part.entries.as_slice().into(),
+        }));
+        self.lsns.extend(part.lsns.iter().map(|run| (Lsn(run.0.to_native()), run.1.to_native())));
+        self.epochs.push((Epoch(part.epoch.to_native()), Lsn(part.epoch_first.to_native())));
+        self.parts += 1;
+        (self.to, self.top) = (to, top);
+        self.is_complete = part.is_last;
+        self.is_closed = part.is_closed;
+        self.is_sorted |= part.is_sorted;
+        true
+    }
+
+    /// Its last batch; 0 if it has none.
+    pub fn last_lsn(&self) -> Lsn {
+        self.lsns
+            .last()
+            .map_or(Lsn(0), |&(first, count)| Lsn((first.0 + u64::from(count)).saturating_sub(1)))
+    }
+}
+
+/// `None`: they are not what a part holds.
+fn others_of(part: &ArchivedPart) -> Option<Vec<Item>> {
+    let segment = SegmentNo(part.segment.to_native());
+    let (mut others, mut lsns, mut lsn) = (Fields(&part.others), Fields(&part.other_lsns), 0u64);
+    let mut items = Vec::new();
+    while let Some(offset) = others.u32() {
+        lsn = lsn.checked_add(lsns.varint()?)?;
+        let len = peek_len(others.0).ok()?;
+        let bytes = others.bytes(len as usize)?;
+        let place = Place { segment, offset, len };
+        items.push(Item::Other { lsn: Lsn(lsn), place, bytes: bytes.into() });
+    }
+    Some(items)
 }
 
 /// Goes through a segment, window by window.
@@ -85,12 +156,13 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    pub fn new(log: LogId, segment: SegmentNo, len: u32) -> Self {
+    /// From `from` to `len`, both whole blocks.
+    pub fn new(log: LogId, segment: SegmentNo, from: u32, len: u32) -> Self {
         Self {
             log,
             segment,
             len,
-            offset: BLOCK as u32,
+            offset: from,
             wanted: BLOCK as u32,
             batches: Vec::new(),
             gaps: Vec::new(),
@@ -101,6 +173,11 @@ impl Scanner {
 
     pub fn segment(&self) -> SegmentNo {
         self.segment
+    }
+
+    /// Bytes that were not looked at.
+    pub fn left(&self) -> u32 {
+        self.len.saturating_sub(self.offset)
     }
 
     pub fn is_done(&self) -> bool {

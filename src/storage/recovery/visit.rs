@@ -1,17 +1,20 @@
-//! One file of the log's directory: its header, its footer, or else all of its batches.
+//! One file of the log's directory: its header, its footer as far as it goes, and the batches that
+//! the footer does not tell of.
 
 use super::SlotFile;
-use super::scan::{Content, Found, Gap, Item, PackedStream, Scanner};
+use super::scan::{Found, FoundBatch, FoundFooter, Gap, Scanner};
 use crate::storage::batch::{BLOCK, BatchHeader, Buffer};
-use crate::storage::bytes::Fields;
 use crate::storage::fault::IoFault;
-use crate::storage::footer::{ArchivedFooter, Trailer, subjects_of};
-use crate::storage::ids::{Epoch, LogId, Lsn, Place, SegmentNo, SlotId, StreamId};
-use crate::storage::record::peek_len;
+use crate::storage::footer::Trailer;
+use crate::storage::ids::{LogId, SegmentNo, SlotId};
 use crate::storage::segment::SegmentHeader;
 
 /// Bytes read at once while scanning.
 const WINDOW: u32 = 1024 * 1024;
+/// Bytes read at once while the parts of a footer are gone through.
+const PARTS_WINDOW: u32 = 512 * 1024;
+/// Bytes read of a file's end to see whether there is a part at all.
+const FIRST_WINDOW: u32 = 16 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Next {
@@ -24,11 +27,11 @@ enum Phase {
     Header,
     /// The header cannot be read: the first batch says which segment it is.
     FirstBatch,
-    Trailer(SegmentNo),
-    Footer(SegmentNo, Trailer),
+    /// Down the parts of the footer. `wanted`: bytes that the next one takes.
+    Parts(SegmentNo, FoundFooter, u32),
     /// Without a footer: is there anything in it?
     FirstOf(SegmentNo),
-    Scan(Scanner),
+    Scan(Scanner, FoundFooter),
     Done(Option<Found>),
 }
 
@@ -53,25 +56,23 @@ impl Visit {
 
     pub fn next(&mut self) -> Next {
         let block = BLOCK as u32;
-        if let Phase::Scan(scanner) = &mut self.phase
-            && scanner.is_done()
+        if matches!(&self.phase, Phase::Scan(scanner, _) if scanner.is_done())
+            && let Phase::Scan(mut scanner, footer) =
+                std::mem::replace(&mut self.phase, Phase::Done(None))
         {
             let (batches, gaps) =
                 (std::mem::take(&mut scanner.batches), std::mem::take(&mut scanner.gaps));
-            let segment = scanner.segment();
-            self.found(segment, Content::Batches { batches, gaps });
+            self.found(scanner.segment(), footer, batches, gaps);
         }
         let (offset, len) = match &self.phase {
             Phase::Header => (0, block),
             Phase::FirstBatch | Phase::FirstOf(_) => (block, block),
-            Phase::Trailer(_) => (self.file.len / block * block - block, block),
-            Phase::Footer(_, trailer) => match trailer.archive_range(self.file.len) {
-                Some(range) => range,
-                None => (0, block),
-            },
-            Phase::Scan(scanner) => {
-                let left = (self.file.len - scanner.offset) / block * block;
-                (scanner.offset, self.window.max(scanner.wanted).min(left))
+            Phase::Parts(_, footer, wanted) => {
+                let len = (*wanted).min(footer.top - block);
+                (footer.top - len, len)
+            }
+            Phase::Scan(scanner, _) => {
+                (scanner.offset, self.window.max(scanner.wanted).min(scanner.left()))
             }
             Phase::Done(_) => return Next::Done,
         };
@@ -90,41 +91,67 @@ impl Visit {
         match &mut self.phase {
             Phase::Header => self.phase = self.after_header(bytes),
             Phase::FirstBatch => self.phase = self.after_first_batch(bytes),
-            Phase::Trailer(segment) => {
-                let segment = *segment;
-                self.phase = match Trailer::decode(bytes, self.log, segment) {
-                    Some(trailer) if trailer.archive_range(self.file.len).is_some() => {
-                        Phase::Footer(segment, trailer)
-                    }
-                    _ => Phase::FirstOf(segment),
-                };
-            }
-            Phase::Footer(segment, trailer) => {
-                let segment = *segment;
-                let mut aligned = Buffer::new();
-                aligned.extend_from_slice(bytes);
-                match trailer.footer(&aligned).and_then(content_of) {
-                    Some(content) => self.found(segment, content),
-                    None => self.phase = self.scan(segment),
-                }
-            }
+            Phase::Parts(..) => self.on_parts(bytes),
             Phase::FirstOf(segment) => {
                 let segment = *segment;
-                self.phase = self.scan(segment);
+                let footer = FoundFooter::none(self.whole_len());
                 if is_untouched(bytes, self.log, segment) {
                     // If a manifest says there is something in it, this is what has become of it.
                     let (from, to) = (BLOCK as u32, self.file.len);
                     let gaps = vec![Gap { from, to, items: Vec::new(), is_blank: true }];
-                    self.found(segment, Content::Batches { batches: Vec::new(), gaps });
+                    self.found(segment, footer, Vec::new(), gaps);
+                } else {
+                    self.scan(segment, footer);
                 }
             }
-            Phase::Scan(_) => self.on_window(result),
+            Phase::Scan(..) => self.on_window(result),
             Phase::Done(_) => {}
         }
     }
 
+    /// The bytes before `top`, as many as were wanted; none if they cannot be read.
+    fn on_parts(&mut self, bytes: &[u8]) {
+        let log = self.log;
+        let Phase::Parts(segment, footer, wanted) = &mut self.phase else { return };
+        let segment = *segment;
+        let start = footer.top.saturating_sub(bytes.len() as u32);
+        loop {
+            let above = &bytes[..(footer.top - start) as usize];
+            let is_at_header = footer.top <= BLOCK as u32;
+            if above.is_empty() && !bytes.is_empty() && !is_at_header {
+                *wanted = PARTS_WINDOW;
+                return;
+            }
+            let Some(trailer) = Trailer::decode(above, log, segment, footer.top) else { break };
+            let part_len = trailer.part_len() as u32;
+            if part_len as usize > above.len() {
+                if part_len > footer.top - BLOCK as u32 {
+                    break;
+                }
+                *wanted = part_len.max(PARTS_WINDOW);
+                return;
+            }
+            let mut aligned = Buffer::new();
+            aligned.extend_from_slice(&above[above.len() - part_len as usize..]);
+            let is_next = trailer.part(&aligned).is_some_and(|part| footer.add(part, part_len));
+            if !is_next || footer.is_complete {
+                break;
+            }
+        }
+        let Phase::Parts(segment, footer, _) =
+            std::mem::replace(&mut self.phase, Phase::FirstOf(segment))
+        else {
+            return;
+        };
+        if footer.is_complete {
+            self.found(segment, footer, Vec::new(), Vec::new());
+        } else if footer.parts > 0 {
+            self.scan(segment, footer);
+        }
+    }
+
     fn on_window(&mut self, result: Result<&[u8], IoFault>) {
-        let Phase::Scan(scanner) = &mut self.phase else { return };
+        let Phase::Scan(scanner, _) = &mut self.phase else { return };
         match result {
             Ok(bytes) => {
                 let before = scanner.offset;
@@ -144,7 +171,7 @@ impl Visit {
     fn after_header(&self, bytes: &[u8]) -> Phase {
         match SegmentHeader::decode(bytes) {
             Some(header) if header.log == self.log && header.len == self.file.len => {
-                Phase::Trailer(header.segment)
+                self.parts(header.segment)
             }
             Some(_) => Phase::Done(None),
             None => Phase::FirstBatch,
@@ -153,18 +180,35 @@ impl Visit {
 
     fn after_first_batch(&self, bytes: &[u8]) -> Phase {
         match BatchHeader::claimed_segment(bytes, self.log, BLOCK as u32) {
-            Some(segment) => Phase::Trailer(segment),
+            Some(segment) => self.parts(segment),
             None => Phase::Done(None),
         }
     }
 
-    fn scan(&self, segment: SegmentNo) -> Phase {
-        Phase::Scan(Scanner::new(self.log, segment, self.file.len / BLOCK as u32 * BLOCK as u32))
+    fn parts(&self, segment: SegmentNo) -> Phase {
+        Phase::Parts(segment, FoundFooter::none(self.whole_len()), FIRST_WINDOW)
     }
 
-    fn found(&mut self, segment: SegmentNo, content: Content) {
+    /// The file's length in whole blocks.
+    fn whole_len(&self) -> u32 {
+        self.file.len / BLOCK as u32 * BLOCK as u32
+    }
+
+    /// What lies between what the footer tells and the footer itself.
+    fn scan(&mut self, segment: SegmentNo, footer: FoundFooter) {
+        let scanner = Scanner::new(self.log, segment, footer.to, footer.top);
+        self.phase = Phase::Scan(scanner, footer);
+    }
+
+    fn found(
+        &mut self,
+        segment: SegmentNo,
+        footer: FoundFooter,
+        batches: Vec<FoundBatch>,
+        gaps: Vec<Gap>,
+    ) {
         let SlotFile { slot, len } = self.file;
-        self.phase = Phase::Done(Some(Found { segment, slot, len, content }));
+        self.phase = Phase::Done(Some(Found { segment, slot, len, footer, batches, gaps }));
     }
 }
 
@@ -174,35 +218,4 @@ fn is_untouched(first: &[u8], log: LogId, segment: SegmentNo) -> bool {
     let is_blank = first.len() == BLOCK && first.iter().all(|&byte| byte == 0);
     let before = BatchHeader::claimed_segment(first, log, BLOCK as u32);
     is_blank || before.is_some_and(|before| before < segment)
-}
-
-fn content_of(footer: &ArchivedFooter) -> Option<Content> {
-    let packed = footer.streams.iter().map(|part| PackedStream {
-        stream: StreamId(part.stream.to_native()),
-        subjects: subjects_of(&part.subjects).into_iter().map(Box::from).collect(),
-        entries: part.entries.as_slice().into(),
-    });
-    let packed = packed.collect();
-    let segment = SegmentNo(footer.segment.to_native());
-    let mut items = Vec::new();
-    let mut others = Fields(&footer.others);
-    let mut lsns = Fields(&footer.other_lsns);
-    let mut lsn = 0u64;
-    while let Some(offset) = others.u32() {
-        lsn = lsn.checked_add(lsns.varint()?)?;
-        let len = peek_len(others.0).ok()?;
-        let bytes = others.bytes(len as usize)?;
-        let place = Place { segment, offset, len };
-        items.push(Item::Other { lsn: Lsn(lsn), place, bytes: bytes.into() });
-    }
-    let runs = footer.lsns.iter().map(|run| (Lsn(run.0.to_native()), run.1.to_native()));
-    Some(Content::Footer {
-        end: footer.end.to_native(),
-        epoch: Epoch(footer.epoch.to_native()),
-        epoch_first: Lsn(footer.epoch_first.to_native()),
-        lsns: runs.collect(),
-        is_sorted: footer.is_sorted,
-        packed,
-        items,
-    })
 }

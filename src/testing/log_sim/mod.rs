@@ -4,10 +4,12 @@
 //! `World::run(seed, options)` either ends well or panics with the seed.
 
 mod check;
+mod cores;
 mod flips;
 mod model;
 mod world;
 
+pub use cores::run_cores;
 pub use flips::FlipStats;
 pub use world::{Options, Stats, World};
 

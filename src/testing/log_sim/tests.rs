@@ -4,18 +4,12 @@ use super::*;
 fn seeds_end_well() {
     let mut total = Stats::default();
     for seed in 0..300 {
-        let stats = World::run(seed, Options::of(seed));
-        total.retired += stats.retired;
-        total.copied_bytes += stats.copied_bytes;
-        total.read += stats.read;
-        total.pages += stats.pages;
-        total.footers += stats.footers;
-        total.poisoned += stats.poisoned;
-        total.full += stats.full;
+        total = total.plus(&World::run(seed, Options::of(seed)));
     }
     println!("{total:?}");
     assert!(total.retired > 0 && total.copied_bytes > 0 && total.footers > 0, "{total:?}");
     assert!(total.pages > 0, "{total:?}");
+    assert!(total.parts > total.footers && total.spoiled > 0, "{total:?}");
     assert!(total.poisoned > 0 && total.full > 0, "{total:?}");
 }
 
@@ -35,6 +29,7 @@ fn mutations_are_caught() {
         Mutation::SegmentRetiredEarly,
         Mutation::CopyAfterTombstone,
         Mutation::TrimNotLogged,
+        Mutation::FooterBeforeDurable,
     ];
     let quiet = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
@@ -67,6 +62,22 @@ fn flipped_bits_are_noticed_and_cost_no_more_than_their_batch() {
         assert!(stats.lost_max <= 40, "{stats:?}");
     }
 }
+
+/// Logs go from core to core, and their number grows, with appends between.
+#[test]
+fn cores_change() {
+    let mut total = Stats::default();
+    for seed in 0..CORES_SEEDS {
+        let options = Options { steps: 600, ..Options::of(seed) };
+        let (stats, logs) = run_cores(seed, options);
+        assert_eq!(logs, 4, "as many as there ever were cores");
+        total = total.plus(&stats);
+    }
+    println!("{CORES_SEEDS} seeds: {total:?}");
+    assert!(total.read > 0 && total.footers > 0 && total.crashes >= CORES_SEEDS * 15, "{total:?}");
+}
+
+const CORES_SEEDS: u64 = 100;
 
 /// As many seeds as there is time for: `LOG_SIM_SEEDS=from..to cargo test --release … long_run`.
 #[test]

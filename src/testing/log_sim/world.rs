@@ -1,8 +1,8 @@
 //! Clients, log and disk of one seed.
 
 use crate::storage::{
-    Entry, Event, Found, Health, Log, LogId, LogSettings, Lsn, Message, Mutation, OpId, Recovery,
-    Refusal, Seq, Step, StreamId, SyncMode, Urgency, is_mutated,
+    BLOCK, Entry, Event, Found, Health, Log, LogId, LogSettings, Lsn, Message, Mutation, OpId,
+    PartLimits, Recovery, Refusal, Seq, SlotId, Step, StreamId, SyncMode, Urgency, is_mutated,
 };
 use crate::testing::disk::{FlushFault, Outcome, Rng, SimDisk};
 use crate::types::{Mono, Pattern};
@@ -39,12 +39,33 @@ pub struct Stats {
     /// Of those, by way of the cache: the pages that were read for them.
     pub pages: u64,
     pub footers: u64,
+    pub parts: u64,
+    pub spoiled: u64,
     pub poisoned: u64,
     pub full: u64,
 }
 
+impl Stats {
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            acked: self.acked + other.acked,
+            crashes: self.crashes + other.crashes,
+            retired: self.retired + other.retired,
+            copied_bytes: self.copied_bytes + other.copied_bytes,
+            read: self.read + other.read,
+            pages: self.pages + other.pages,
+            footers: self.footers + other.footers,
+            parts: self.parts + other.parts,
+            spoiled: self.spoiled + other.spoiled,
+            poisoned: self.poisoned + other.poisoned,
+            full: self.full + other.full,
+        }
+    }
+}
+
 pub struct World {
     pub(super) seed: u64,
+    id: LogId,
     pub(super) rng: Rng,
     pub(super) disk: SimDisk,
     pub(super) log: Log,
@@ -60,14 +81,15 @@ pub struct World {
     pages: Vec<(OpId, StreamId, Seq)>,
     /// Answers to duplicates: the message, and what the answer waits for.
     duplicates: Vec<(StreamId, Seq, Lsn)>,
+    /// Blocks of footers as they once were.
+    old_blocks: Vec<(SlotId, u32, Vec<u8>)>,
 }
 
-const ID: LogId = LogId(7);
 const SUBJECTS: [&[u8]; 5] = [b"a", b"a.b", b"orders.eu.1", b"orders.us.22", b"kv.some-longer-key"];
 
 impl World {
     pub fn run(seed: u64, options: Options) -> Stats {
-        let mut world = Self::new(seed, options);
+        let mut world = Self::new(seed, LogId(7), options);
         for _ in 0..options.crashes {
             for _ in 0..options.steps {
                 world.step();
@@ -81,7 +103,7 @@ impl World {
     /// Fills a log, stops it in order or not, and flips `count` bits of its files in turn.
     pub fn flips(seed: u64, count: u64) -> FlipStats {
         let options = Options { steps: 900, crashes: 0, sync: SyncMode::Always, faults: false };
-        let mut world = Self::new(seed, options);
+        let mut world = Self::new(seed, LogId(7), options);
         for _ in 0..options.steps {
             world.step();
         }
@@ -94,10 +116,10 @@ impl World {
         world.now = world.now.plus(300_000_000);
         world.log.on_tick(world.now);
         world.settle_down();
-        flip_bits(&world.disk, ID, world.settings, count, &mut world.rng)
+        flip_bits(&world.disk, world.id, world.settings, count, &mut world.rng)
     }
 
-    pub fn new(seed: u64, options: Options) -> Self {
+    pub fn new(seed: u64, id: LogId, options: Options) -> Self {
         let settings = LogSettings {
             sync: options.sync,
             segment_bytes_min: 32 * 1024,
@@ -112,13 +134,15 @@ impl World {
             spare_slots: 2,
             tidy_interval_ns: 500_000,
             swept_at_once: 8,
+            footer_parts: PartLimits { bytes: 8192, batch_bytes: 10 * 1024 },
             hash_seed: seed,
         };
         let mut world = Self {
             seed,
+            id,
             rng: Rng::new(seed),
             disk: SimDisk::new(seed ^ 0xd15c),
-            log: Log::new(ID, settings),
+            log: Log::new(id, settings),
             model: Model::default(),
             now: Mono(1),
             stats: Stats::default(),
@@ -129,6 +153,7 @@ impl World {
             reads: Vec::new(),
             pages: Vec::new(),
             duplicates: Vec::new(),
+            old_blocks: Vec::new(),
         };
         for _ in 0..3 {
             world.add_stream();
@@ -481,6 +506,7 @@ impl World {
         self.count();
         let (settled, durable) = (self.model.settled, self.log.durable());
         let is_synced = self.options.sync == SyncMode::Always;
+        let footers = self.log.footers();
         let mut power_went = false;
         loop {
             if self.rng.one_in(3) {
@@ -491,6 +517,7 @@ impl World {
             }
             self.disk.flush_fault = FlushFault::Never;
             self.disk.capacity = u64::MAX;
+            self.spoil_footers(&footers);
             self.recover();
             if !self.rng.one_in(4) {
                 break;
@@ -507,8 +534,39 @@ impl World {
         self.check();
     }
 
+    /// Parts of footers are damaged, blank, or as they once were: that costs a scan, nothing else.
+    /// `footers`: where they lie.
+    fn spoil_footers(&mut self, footers: &[(SlotId, u32, u32)]) {
+        if footers.is_empty() || !self.rng.one_in(3) {
+            return;
+        }
+        for _ in 0..1 + self.rng.below(3) {
+            let (slot, from, to) = footers[self.rng.below(footers.len() as u64) as usize];
+            let block = self.rng.below(u64::from(to - from) / BLOCK as u64) as u32;
+            let offset = from + block * BLOCK as u32;
+            let Ok(was) = self.disk.read(slot, offset, BLOCK as u32) else { continue };
+            let was = was.to_vec();
+            let mut bytes = was.clone();
+            match self.rng.below(4) {
+                0 => bytes[self.rng.below(BLOCK as u64) as usize] ^= 1 << self.rng.below(8),
+                1 => bytes.fill(0),
+                2 => self.rng.fill(&mut bytes),
+                _ => {
+                    let known = self.old_blocks.iter().rev();
+                    let mut old = known.filter(|(of, at, _)| (*of, *at) == (slot, offset));
+                    if let Some((_, _, old)) = old.next() {
+                        bytes.clone_from(old);
+                    }
+                }
+            }
+            self.stats.spoiled += u64::from(bytes != was);
+            self.disk.spoil(slot, offset, &bytes);
+            self.old_blocks.push((slot, offset, was));
+        }
+    }
+
     fn recover(&mut self) {
-        let mut recovery = Recovery::new(ID, self.settings, self.disk.files());
+        let mut recovery = Recovery::new(self.id, self.settings, self.disk.files());
         while let Step::Read { slot, offset, len } = recovery.step() {
             match self.disk.read(slot, offset, len) {
                 Ok(bytes) => recovery.on_read(Ok(&bytes)),
@@ -517,6 +575,7 @@ impl World {
         }
         let (log, report) = recovery.finish();
         self.stats.footers += report.footers as u64;
+        self.stats.parts += report.parts as u64;
         let lost = report
             .damages
             .iter()
@@ -554,7 +613,7 @@ impl World {
     }
 
     /// An orderly stop, and a start that must find everything.
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.disk.flush_fault = FlushFault::Never;
         self.disk.capacity = u64::MAX;
         for _ in 0..100 {
