@@ -18,6 +18,8 @@ pub enum Mutation {
     SegmentRetiredEarly,
     CopyAfterTombstone,
     TrimNotLogged,
+    /// Pages are kept with what is still being written.
+    PagePastLanded,
 }
 
 #[cfg(feature = "testing")]

@@ -35,6 +35,7 @@ fn mutations_are_caught() {
         Mutation::SegmentRetiredEarly,
         Mutation::CopyAfterTombstone,
         Mutation::TrimNotLogged,
+        Mutation::PagePastLanded,
     ];
     let quiet = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
