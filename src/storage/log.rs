@@ -160,6 +160,8 @@ pub struct Log {
     pub(super) segments: BTreeMap<SegmentNo, Segment>,
     pub(super) head: Option<SegmentNo>,
     pub(super) head_since: Mono,
+    /// The head, the sorted segment and the next number when there were enough segments ahead.
+    pub(super) ahead_of: (Option<SegmentNo>, Option<SegmentNo>, SegmentNo),
     /// What the pace of writing asks segments to be long.
     pub(super) pace_len: u32,
     /// The open segment that copies go to.
@@ -211,6 +213,7 @@ impl Log {
             segments: BTreeMap::new(),
             head: None,
             head_since: Mono(0),
+            ahead_of: (None, None, SegmentNo(0)),
             pace_len: 0,
             sorted: None,
             manifest_lsn: Lsn(0),

@@ -19,6 +19,8 @@ pub enum Mutation {
     CopyAfterTombstone,
     TrimNotLogged,
     FooterBeforeDurable,
+    /// Pages are kept with what is still being written.
+    PagePastLanded,
 }
 
 #[cfg(feature = "testing")]

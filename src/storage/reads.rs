@@ -124,7 +124,10 @@ impl Log {
     pub fn page_of(&self, entry: &Entry) -> Option<Page> {
         let no = entry.place.segment;
         let end = self.segments.get(&no)?.end;
-        let landed = self.commit.unlanded_from(no).map_or(end, |from| from.min(end));
+        let landed = match self.commit.unlanded_from(no) {
+            Some(from) if !mutation::is(Mutation::PagePastLanded) => from.min(end),
+            _ => end,
+        };
         self.read_cache.page_of(entry.place, landed)
     }
 

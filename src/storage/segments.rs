@@ -76,7 +76,10 @@ impl Log {
 
     /// Keeps segments ready ahead of the head, once there is one.
     pub(super) fn prepare_ahead(&mut self) {
-        if self.head.is_none() || self.full_until.is_some() {
+        // Asked each turn; nothing is missing before a segment was taken.
+        let taken = |log: &Self| (log.head, log.sorted, log.next_segment);
+        let is_known = self.ahead_of == taken(self);
+        if self.head.is_none() || self.full_until.is_some() || is_known {
             return;
         }
         let unused = self.segments.values().filter(|segment| segment.stage == Stage::Unused);
@@ -84,6 +87,7 @@ impl Log {
         for _ in 0..missing {
             self.prepare(0);
         }
+        self.ahead_of = taken(self);
     }
 
     fn prepare(&mut self, len_min: u32) -> SegmentNo {

@@ -30,6 +30,7 @@ fn mutations_are_caught() {
         Mutation::CopyAfterTombstone,
         Mutation::TrimNotLogged,
         Mutation::FooterBeforeDurable,
+        Mutation::PagePastLanded,
     ];
     let quiet = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
