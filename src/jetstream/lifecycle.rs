@@ -12,6 +12,7 @@ use super::error::ApiError;
 use super::ground::LogIndex;
 use super::hosted::Hosted;
 use super::letter::{Letter, StreamCard, Usage};
+use super::mutation::{self, Mutation};
 use super::progress::{consumer_key, consumer_of_key};
 use super::stream::{POSITIONS_KEY, Stream, StreamRecord};
 use super::target::StreamSlot;
@@ -143,8 +144,10 @@ impl JetStream {
         };
         let id = hosted.stream.id();
         let at = match context.log.as_deref_mut() {
-            Some(log) => log.drop_stream(id, now.mono)?,
-            None => Lsn(0),
+            Some(log) if !mutation::is(Mutation::StreamDeleteNotLogged) => {
+                log.drop_stream(id, now.mono)?
+            }
+            _ => Lsn(0),
         };
         hosted.stream.end_sources(&mut context);
         let seats: Vec<u32> = hosted.seats.iter().map(|(at, _)| at).collect();
@@ -242,6 +245,9 @@ impl JetStream {
                     seat.consumer.on_shutdown(&mut context);
                 }
             }
+        }
+        if mutation::is(Mutation::ProgressLostOnStop) {
+            return self.unwritten.clear();
         }
         // What consumers have not written yet is written now.
         self.progress_at = now.mono;

@@ -37,6 +37,7 @@ mod info;
 mod ledger;
 mod letter;
 mod lifecycle;
+mod mutation;
 mod outbox;
 mod progress;
 mod registry;
@@ -59,6 +60,8 @@ pub use core::{JetStream, Received, Seed};
 pub use figures::{Consumers, Figures, FiguresQuery, Step, StreamFigures, Walk};
 pub use info::{ClusterInfo, ConsumerInfo, SourceInfo, StreamInfo, StreamState};
 pub use letter::Usage;
+#[cfg(feature = "testing")]
+pub use mutation::{Mutation, set as set_mutation};
 pub use outbox::{Posted, PostedQueue, Released};
 pub use target::{SubscriptionChange, SubscriptionKey, Target};
 

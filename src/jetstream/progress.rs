@@ -8,6 +8,7 @@ use super::consumer::{Consumer, Entry};
 use super::context::{Context, Gate};
 use super::core::JetStream;
 use super::hosted::Hosted;
+use super::mutation::{self, Mutation};
 use super::outbox::Outgoing;
 use super::target::StreamSlot;
 use crate::storage::{Lsn, Refusal, Seq, StreamId, Urgency};
@@ -118,6 +119,9 @@ impl JetStream {
 
 /// Whether any consumer, but for one, still has to see a message through.
 fn is_wanted(hosted: &mut Hosted, context: &mut Context<'_>, seq: Seq, but: Option<u32>) -> bool {
+    if mutation::is(Mutation::InterestRemovedOnFirstAck) {
+        return false;
+    }
     let Hosted { stream, seats, .. } = hosted;
     let Some(subject) = stream.store().subject_of(context.log.as_deref(), seq) else {
         return false;
@@ -146,6 +150,9 @@ fn write(
             Entry::Delta(delta) => log.put_delta(stream, &key, delta, urgency, now),
         };
         at = written.inspect_err(|_| consumer.want_whole())?;
+    }
+    if mutation::is(Mutation::ConfirmedEarly) {
+        at = Lsn(0);
     }
     consumer.take_confirmations(|reply| {
         context.out.publish_when(account, at, Outgoing::plain(reply, b""));

@@ -17,6 +17,7 @@ use crate::jetstream::ground::Reply;
 use crate::jetstream::hosted::Hosted;
 use crate::jetstream::info::{ConsumerInfo, Nothing, Page, PauseState, Success, answer};
 use crate::jetstream::letter::Request;
+use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::progress::consumer_key;
 use crate::jetstream::target::StreamSlot;
 use crate::storage::{Lsn, Seq};
@@ -183,7 +184,10 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Served {
-        let at = self.write_consumer(slot, name, now, gate)?;
+        let mut at = self.write_consumer(slot, name, now, gate)?;
+        if mutation::is(Mutation::ConsumerToldEarly) {
+            at = Lsn(0);
+        }
         let info = self.info_of(slot, name, now, gate)?;
         Ok(Some(Reply::when(at, answer("consumer_create", &info))))
     }
@@ -292,7 +296,9 @@ impl JetStream {
         hosted.tell_filters();
         let id = hosted.stream.id();
         let mut at = Lsn(0);
-        if let Some(log) = context.log.as_deref_mut() {
+        if let Some(log) = context.log.as_deref_mut()
+            && !mutation::is(Mutation::ConsumerDeleteNotLogged)
+        {
             // Not there: it was never written.
             at = log.drop_key(id, &consumer_key(name), now.mono).unwrap_or(log.appended());
         }

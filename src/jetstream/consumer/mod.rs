@@ -49,6 +49,7 @@ use super::advisory::{AboutConsumer, ConsumerAdvisory};
 use super::config::{AckPolicy, Retention};
 use super::context::{Context, Site};
 use super::filter::Filter;
+use super::mutation::{self, Mutation};
 use super::outbox::Outbox;
 use super::store::Store;
 use backlog::{Backlog, LastOnly};
@@ -268,7 +269,8 @@ impl Consumer {
 
     /// No more may be out.
     fn is_full(&self) -> bool {
-        self.state.pending.len() >= self.settings.max_ack_pending
+        let more = usize::from(mutation::is(Mutation::MaxAckPendingOff));
+        self.state.pending.len() >= self.settings.max_ack_pending.saturating_add(more)
     }
 
     fn about(&self) -> AboutConsumer<'_> {

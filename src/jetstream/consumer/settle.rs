@@ -49,6 +49,8 @@ impl Consumer {
                 return Answered::Poll;
             }
             AckBody::Nak { delay } => {
+                let is_ignored = mutation::is(Mutation::NakDelayIgnored);
+                let delay = if is_ignored { 0 } else { delay };
                 self.redeliver(ctx, tokens, delay);
                 self.answer(ctx, reply);
             }

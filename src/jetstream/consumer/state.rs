@@ -4,6 +4,7 @@
 //! consumer, written down; applied again in order they lead to the same state.
 
 use super::super::config::AckPolicy;
+use super::super::mutation::{self, Mutation};
 use super::ConsumerSeq;
 use super::pending::{Held, Pending};
 use crate::storage::Seq;
@@ -111,7 +112,9 @@ impl State {
 
     /// A pending message is done. The floor moves when it was the one right above.
     fn raise_floor(&mut self, done: Held) {
-        if self.pending.is_empty() {
+        if mutation::is(Mutation::FloorPastGap) {
+            self.floor = Pair { consumer: done.consumer_seq, stream: done.seq };
+        } else if self.pending.is_empty() {
             self.floor = Pair { consumer: self.delivered, stream: self.last_stream_seq() };
         } else if done.consumer_seq == self.floor.consumer.next() {
             let next = self.pending.first_from(done.seq);

@@ -13,6 +13,7 @@ use crate::jetstream::config::{PersistMode, Retention, Storage};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::PubAck;
+use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::outbox::{Outgoing, Timed};
 use crate::jetstream::store::NewMessage;
 use crate::storage::{Health, Lsn, Refusal, Seq, Urgency};
@@ -339,7 +340,8 @@ impl Stream {
         }
         // A log that failed settles nothing any more, and what is told then rests on nothing new.
         let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
-        let at = if is_poisoned { Lsn(0) } else { self.rules.settle(self.appended) };
+        let is_early = is_poisoned || mutation::is(Mutation::AckedEarly);
+        let at = if is_early { Lsn(0) } else { self.rules.settle(self.appended) };
         let timed = Timed::Publish(ctx.now.mono);
         ctx.out.publish_timed(self.account, at, Outgoing::plain(reply, &self.answer), timed);
     }

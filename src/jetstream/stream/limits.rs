@@ -11,6 +11,7 @@ use super::intake::{Candidate, Rollup};
 use crate::jetstream::config::Discard;
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
+use crate::jetstream::mutation::{self, Mutation};
 use crate::storage::{Lsn, Refusal, Seq};
 use crate::types::{Pattern, Subject};
 
@@ -131,7 +132,8 @@ impl Stream {
         subject: &[u8],
         by: Seq,
     ) {
-        let subject_max = self.rules.messages_per_subject_max;
+        let more = u64::from(mutation::is(Mutation::SubjectLimitOff));
+        let subject_max = self.rules.messages_per_subject_max.saturating_add(more);
         match rollup {
             // Published to a literal `*` or `>`, it rolls up all subjects these cover.
             Rollup::Subject if !is_literal(subject) => {

@@ -4,6 +4,7 @@
 use super::Stream;
 use super::directives::Directives;
 use crate::jetstream::context::Context;
+use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::store::{Fetch, Moment, Scan, SeekTime};
 use crate::storage::{Health, Log, Seq};
 use crate::types::limits::STREAM_TICK_MESSAGES;
@@ -103,7 +104,8 @@ impl Stream {
                     }
                     let is_recent =
                         stored.time.saturating_add(self.dedup.window_ns()) > ctx.now.wall.0;
-                    if let Some(id) = asks.msg_id.filter(|_| is_recent && !self.dedup.is_full()) {
+                    let is_known = is_recent && !mutation::is(Mutation::DedupNotRebuilt);
+                    if let Some(id) = asks.msg_id.filter(|_| is_known && !self.dedup.is_full()) {
                         self.dedup.insert(id, seq, stored.time);
                     }
                 }
