@@ -56,10 +56,12 @@ impl JetStream {
                 continue;
             }
             let urgency = if wants_now { Urgency::Now } else { Urgency::RideAlong };
-            if write(&mut seat.consumer, account, id, urgency, &mut context).is_ok() {
-                seat.unwritten = false;
-            } else {
-                later.push((slot, at));
+            match write(&mut seat.consumer, account, id, urgency, &mut context) {
+                Ok(written) => {
+                    seat.unwritten = false;
+                    seat.written = seat.written.max(written);
+                }
+                Err(_) => later.push((slot, at)),
             }
         }
         self.unwritten = later;
@@ -131,14 +133,14 @@ fn is_wanted(hosted: &mut Hosted, context: &mut Context<'_>, seq: Seq, but: Opti
     others.any(|consumer| consumer.wants(seq, subject))
 }
 
-/// Writes what a consumer owes the log, and lets its confirmations wait for that.
+/// Writes what a consumer owes the log, and lets its confirmations wait for that batch.
 fn write(
     consumer: &mut Consumer,
     account: AccountId,
     stream: StreamId,
     urgency: Urgency,
     context: &mut Context<'_>,
-) -> Result<(), Refusal> {
+) -> Result<Lsn, Refusal> {
     let mut at = Lsn(0);
     if let Some(entry) = consumer.take_journal(context.now)
         && let Some(log) = context.log.as_deref_mut()
@@ -157,5 +159,5 @@ fn write(
     consumer.take_confirmations(|reply| {
         context.out.publish_when(account, at, Outgoing::plain(reply, b""));
     });
-    Ok(())
+    Ok(at)
 }
