@@ -106,7 +106,8 @@ impl JetStream {
         let mut from = Seq(0);
         loop {
             let log = context.log.as_deref();
-            let Some(seq) = hosted.stream.store().next_any(log, from) else { break };
+            // Those on their way to the disk too: nobody looks at them again.
+            let Some(seq) = hosted.stream.store().next_appended(log, from) else { break };
             if !is_wanted(hosted, &mut context, seq, None) {
                 unwanted.push(seq);
             }
