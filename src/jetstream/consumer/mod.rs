@@ -251,10 +251,15 @@ impl Consumer {
     /// Changes the state, and notes it if it has to survive.
     fn apply(&mut self, step: Step, now: Now) {
         let Self { state, settings, journal, .. } = self;
-        state.apply(step, |deliveries| now.mono.plus(settings.wait(deliveries)));
         if let Some(journal) = journal {
+            // What leaves nothing pending takes the floor to the cursor.
+            let is_last = matches!(step, Step::Done(_)) && state.pending.len() <= 1;
+            if is_last || matches!(step, Step::Trim(_)) {
+                journal.look(state.cursor, now);
+            }
             journal.note(step, now);
         }
+        state.apply(step, |deliveries| now.mono.plus(settings.wait(deliveries)));
     }
 
     /// The count of what is still to come, up to date.

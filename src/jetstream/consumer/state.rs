@@ -27,6 +27,8 @@ pub enum Step {
     Postpone(Seq, Mono),
     /// Messages before this one are gone from the stream.
     Trim(Seq),
+    /// Messages before this one were looked at, and are not for this consumer.
+    Look(Seq),
 }
 
 /// Sequences of both kinds that belong together.
@@ -94,6 +96,7 @@ impl State {
                 self.pending.postpone(seq, due);
             }
             Step::Trim(first) => self.trim(first),
+            Step::Look(next) => self.cursor = self.cursor.max(next),
         }
     }
 
