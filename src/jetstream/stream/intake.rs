@@ -9,7 +9,7 @@ use super::fast_batch::is_fast;
 use super::recovery::Recovery;
 use super::schedule::headers_of_schedule;
 use super::ttl::Ttl;
-use crate::jetstream::config::{PersistMode, Retention, Storage};
+use crate::jetstream::config::{PersistMode, Retention, Storage, StreamConfig};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::PubAck;
@@ -173,7 +173,7 @@ impl Stream {
     pub(super) fn check_late(&mut self, message: &Candidate<'_>) -> Result<Rollup, ApiError> {
         let asks = message.asks;
         self.check_expected_last_msg_id(asks)?;
-        let rollup = self.rollup_of(asks)?;
+        let rollup = rollup_of(&self.config, asks)?;
         if asks.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_err()) {
             return Err(ApiError::message_ttl_invalid());
         }
@@ -181,24 +181,6 @@ impl Stream {
             return Err(ApiError::stream_too_many_requests());
         }
         Ok(rollup)
-    }
-
-    pub(super) fn rollup_of(&self, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
-        let Some(value) = asks.rollup else {
-            let replaces = asks.schedule.is_some();
-            return Ok(if replaces { Rollup::Subject } else { Rollup::None });
-        };
-        if !self.config.allow_rollup_hdrs || self.config.deny_purge {
-            return Err(ApiError::stream_rollup_failed("rollup not permitted"));
-        }
-        match value {
-            value if value.eq_ignore_ascii_case(b"sub") => Ok(Rollup::Subject),
-            value if value.eq_ignore_ascii_case(b"all") => Ok(Rollup::All),
-            value => {
-                let value = String::from_utf8_lossy(value);
-                Err(ApiError::stream_rollup_failed(format_args!("rollup value invalid: {value:?}")))
-            }
-        }
     }
 
     /// Stores a message that passed all checks but those of the limits.
@@ -358,6 +340,25 @@ impl Stream {
     }
 }
 
+/// What a message asks to be rolled up, if the stream allows that.
+pub(super) fn rollup_of(config: &StreamConfig, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
+    let Some(value) = asks.rollup else {
+        let replaces = asks.schedule.is_some();
+        return Ok(if replaces { Rollup::Subject } else { Rollup::None });
+    };
+    if !config.allow_rollup_hdrs || config.deny_purge {
+        return Err(ApiError::stream_rollup_failed("rollup not permitted"));
+    }
+    match value {
+        value if value.eq_ignore_ascii_case(b"sub") => Ok(Rollup::Subject),
+        value if value.eq_ignore_ascii_case(b"all") => Ok(Rollup::All),
+        value => {
+            let value = String::from_utf8_lossy(value);
+            Err(ApiError::stream_rollup_failed(format_args!("rollup value invalid: {value:?}")))
+        }
+    }
+}
+
 fn log_health(ctx: &Context<'_>) -> Option<Health> {
     ctx.log.as_ref().map(|log| log.health())
 }
@@ -377,7 +378,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub fn of(config: &crate::jetstream::config::StreamConfig) -> Self {
+    pub fn of(config: &StreamConfig) -> Self {
         let limit = |value: i64| if value > 0 { value as u64 } else { u64::MAX };
         Self {
             message_bytes_max: usize::try_from(config.max_msg_size).unwrap_or(usize::MAX),
