@@ -18,6 +18,7 @@
 //! | `ledger` `figures` | what it all takes, and what the operator is told |
 //! | `progress` | what consumers write into the log |
 //! | `outbox` `context` `target` | the border to the shard |
+//! | `mutation` | mistakes on purpose, for the simulator |
 
 mod advisory;
 mod alarm;
