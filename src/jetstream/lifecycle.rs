@@ -12,6 +12,7 @@ use super::error::ApiError;
 use super::ground::LogIndex;
 use super::hosted::Hosted;
 use super::letter::{Letter, StreamCard, Usage};
+use super::mutation::{self, Mutation};
 use super::progress::{consumer_key, consumer_of_key};
 use super::stream::{POSITIONS_KEY, Stream, StreamRecord};
 use super::target::StreamSlot;
@@ -143,8 +144,10 @@ impl JetStream {
         };
         let id = hosted.stream.id();
         let at = match context.log.as_deref_mut() {
-            Some(log) => log.drop_stream(id, now.mono)?,
-            None => Lsn(0),
+            Some(log) if !mutation::is(Mutation::StreamDeleteNotLogged) => {
+                log.drop_stream(id, now.mono)?
+            }
+            _ => Lsn(0),
         };
         hosted.stream.end_sources(&mut context);
         let seats: Vec<u32> = hosted.seats.iter().map(|(at, _)| at).collect();
@@ -194,7 +197,8 @@ impl JetStream {
         }
     }
 
-    /// Writes a consumer whole. The batch that must be settled before anyone is told.
+    /// Writes what a consumer owes the log. The batch that must be settled before anyone is told,
+    /// which is one of before if it owes nothing.
     pub(super) fn write_consumer(
         &mut self,
         slot: StreamSlot,
@@ -207,7 +211,7 @@ impl JetStream {
         let id = hosted.stream.id();
         let seat = hosted.seats.find(name).and_then(|at| hosted.seats.get_mut(at));
         let seat = seat.ok_or_else(missing)?;
-        let Some(entry) = seat.consumer.take_journal(now) else { return Ok(Lsn(0)) };
+        let Some(entry) = seat.consumer.take_journal(now) else { return Ok(seat.written) };
         let Some(log) = context.log.as_deref_mut() else { return Ok(Lsn(0)) };
         let key = consumer_key(name);
         let (Entry::Whole(bytes) | Entry::Delta(bytes)) = &entry;
@@ -215,7 +219,8 @@ impl JetStream {
             Entry::Whole(_) => log.put_state(id, &key, bytes, Urgency::Now, now.mono),
             Entry::Delta(_) => log.put_delta(id, &key, bytes, Urgency::Now, now.mono),
         };
-        written.inspect_err(|_| seat.consumer.want_whole()).map_err(error_of)
+        seat.written = written.inspect_err(|_| seat.consumer.want_whole()).map_err(error_of)?;
+        Ok(seat.written)
     }
 
     pub(super) fn advise_stream(
@@ -242,6 +247,9 @@ impl JetStream {
                     seat.consumer.on_shutdown(&mut context);
                 }
             }
+        }
+        if mutation::is(Mutation::ProgressLostOnStop) {
+            return self.unwritten.clear();
         }
         // What consumers have not written yet is written now.
         self.progress_at = now.mono;

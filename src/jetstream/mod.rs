@@ -18,6 +18,7 @@
 //! | `ledger` `figures` | what it all takes, and what the operator is told |
 //! | `progress` | what consumers write into the log |
 //! | `outbox` `context` `target` | the border to the shard |
+//! | `mutation` | mistakes on purpose, for the simulator |
 
 mod advisory;
 mod alarm;
@@ -37,6 +38,7 @@ mod info;
 mod ledger;
 mod letter;
 mod lifecycle;
+mod mutation;
 mod outbox;
 mod progress;
 mod registry;
@@ -59,6 +61,8 @@ pub use core::{JetStream, Received, Seed};
 pub use figures::{Consumers, Figures, FiguresQuery, Step, StreamFigures, Walk};
 pub use info::{ClusterInfo, ConsumerInfo, SourceInfo, StreamInfo, StreamState};
 pub use letter::Usage;
+#[cfg(feature = "testing")]
+pub use mutation::{Mutation, set as set_mutation};
 pub use outbox::{Posted, PostedQueue, Released};
 pub use target::{SubscriptionChange, SubscriptionKey, Target};
 

@@ -8,6 +8,7 @@ use super::consumer::{Consumer, Entry};
 use super::context::{Context, Gate};
 use super::core::JetStream;
 use super::hosted::Hosted;
+use super::mutation::{self, Mutation};
 use super::outbox::Outgoing;
 use super::target::StreamSlot;
 use crate::storage::{Lsn, Refusal, Seq, StreamId, Urgency};
@@ -55,10 +56,12 @@ impl JetStream {
                 continue;
             }
             let urgency = if wants_now { Urgency::Now } else { Urgency::RideAlong };
-            if write(&mut seat.consumer, account, id, urgency, &mut context).is_ok() {
-                seat.unwritten = false;
-            } else {
-                later.push((slot, at));
+            match write(&mut seat.consumer, account, id, urgency, &mut context) {
+                Ok(written) => {
+                    seat.unwritten = false;
+                    seat.written = seat.written.max(written);
+                }
+                Err(_) => later.push((slot, at)),
             }
         }
         self.unwritten = later;
@@ -103,7 +106,8 @@ impl JetStream {
         let mut from = Seq(0);
         loop {
             let log = context.log.as_deref();
-            let Some(seq) = hosted.stream.store().next_any(log, from) else { break };
+            // Those on their way to the disk too: nobody looks at them again.
+            let Some(seq) = hosted.stream.store().next_appended(log, from) else { break };
             if !is_wanted(hosted, &mut context, seq, None) {
                 unwanted.push(seq);
             }
@@ -118,6 +122,9 @@ impl JetStream {
 
 /// Whether any consumer, but for one, still has to see a message through.
 fn is_wanted(hosted: &mut Hosted, context: &mut Context<'_>, seq: Seq, but: Option<u32>) -> bool {
+    if mutation::is(Mutation::InterestRemovedOnFirstAck) {
+        return false;
+    }
     let Hosted { stream, seats, .. } = hosted;
     let Some(subject) = stream.store().subject_of(context.log.as_deref(), seq) else {
         return false;
@@ -127,14 +134,14 @@ fn is_wanted(hosted: &mut Hosted, context: &mut Context<'_>, seq: Seq, but: Opti
     others.any(|consumer| consumer.wants(seq, subject))
 }
 
-/// Writes what a consumer owes the log, and lets its confirmations wait for that.
+/// Writes what a consumer owes the log, and lets its confirmations wait for that batch.
 fn write(
     consumer: &mut Consumer,
     account: AccountId,
     stream: StreamId,
     urgency: Urgency,
     context: &mut Context<'_>,
-) -> Result<(), Refusal> {
+) -> Result<Lsn, Refusal> {
     let mut at = Lsn(0);
     if let Some(entry) = consumer.take_journal(context.now)
         && let Some(log) = context.log.as_deref_mut()
@@ -147,8 +154,11 @@ fn write(
         };
         at = written.inspect_err(|_| consumer.want_whole())?;
     }
+    if mutation::is(Mutation::ConfirmedEarly) {
+        at = Lsn(0);
+    }
     consumer.take_confirmations(|reply| {
         context.out.publish_when(account, at, Outgoing::plain(reply, b""));
     });
-    Ok(())
+    Ok(at)
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use ahash::AHashMap;
 
 use super::consumer::Consumer;
+use crate::storage::Lsn;
 use crate::types::Mono;
 
 /// What a consumer was last seen waiting for.
@@ -35,6 +36,8 @@ pub struct Seat {
     queued: bool,
     /// In the list of those whose progress is not in the log yet.
     pub unwritten: bool,
+    /// The batch of what was written last: who asks what it is waits for that.
+    pub written: Lsn,
     /// Its earliest alarm.
     pub armed: Mono,
 }
@@ -60,6 +63,7 @@ impl Seats {
             listed: 0,
             queued: false,
             unwritten: false,
+            written: Lsn(0),
             armed: Mono::NEVER,
         };
         let at = self.free.pop().unwrap_or_else(|| {

@@ -8,11 +8,13 @@
 //!   history  what happened, when         oracle   what must have happened
 //! ```
 //!
-//! The log has a simulator of its own, on a disk that does its worst: `log_sim`, `disk`.
+//! The log has a simulator of its own, on a disk that does its worst: `log_sim`, `disk`. So has
+//! JetStream, on the same disk: `js_sim`.
 
 pub mod disk;
 pub mod fuzz;
 pub mod hot_path;
+pub mod js_sim;
 pub mod log_sim;
 
 mod client;

@@ -243,6 +243,9 @@ pub const DEDUP_PAUSE_NS: u64 = 100 * MILLISECOND;
 pub const STORED_HEADER_BYTES_MAX: usize = 64 * 1024 - 1;
 /// Messages one look at a stream's ages, ids or TTLs goes through; the rest waits for the next.
 pub const STREAM_TICK_MESSAGES: usize = 1024;
+/// Rollups are made up for after a crash that are not older than so much before the last message:
+/// what they displace goes when they are on disk, which takes less.
+pub const ROLLUP_LOOK_BACK_NS: u64 = 60 * SECOND;
 /// Direct gets of a stream that wait for a read; more are answered with 429.
 pub const WAITING_GETS_MAX: usize = 1024;
 /// Messages of one direct get that go out before others have their turn.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::call::{Call, ConsumerCall};
 use super::requests::{ConsumersRequest, PauseRequest, optional_body, reset_body, unpin_body};
-use super::serve::Served;
+use super::serve::{Served, error_of};
 use crate::jetstream::advisory::{Action, ID_LEN, id_of};
 use crate::jetstream::config::{
     Checked, ConsumerBounds, ConsumerConfig, ConsumerRequest, ConsumerSubject,
@@ -17,9 +17,10 @@ use crate::jetstream::ground::Reply;
 use crate::jetstream::hosted::Hosted;
 use crate::jetstream::info::{ConsumerInfo, Nothing, Page, PauseState, Success, answer};
 use crate::jetstream::letter::Request;
+use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::progress::consumer_key;
 use crate::jetstream::target::StreamSlot;
-use crate::storage::{Lsn, Seq};
+use crate::storage::{Lsn, Refusal, Seq};
 use crate::types::Now;
 
 const NAMES_PAGE: usize = 1024;
@@ -183,7 +184,10 @@ impl JetStream {
         now: Now,
         gate: &mut dyn Gate,
     ) -> Served {
-        let at = self.write_consumer(slot, name, now, gate)?;
+        let mut at = self.write_consumer(slot, name, now, gate)?;
+        if mutation::is(Mutation::ConsumerToldEarly) {
+            at = Lsn(0);
+        }
         let info = self.info_of(slot, name, now, gate)?;
         Ok(Some(Reply::when(at, answer("consumer_create", &info))))
     }
@@ -287,15 +291,21 @@ impl JetStream {
     ) -> Result<Lsn, ApiError> {
         let missing = ApiError::consumer_not_found;
         let (hosted, mut context) = self.at(slot, now, gate).ok_or_else(missing)?;
+        hosted.seats.find(name).ok_or_else(missing)?;
+        let id = hosted.stream.id();
+        let mut at = Lsn(0);
+        if let Some(log) = context.log.as_deref_mut()
+            && !mutation::is(Mutation::ConsumerDeleteNotLogged)
+        {
+            at = match log.drop_key(id, &consumer_key(name), now.mono) {
+                // It was never written.
+                Err(Refusal::NotFound) => log.appended(),
+                dropped => dropped.map_err(error_of)?,
+            };
+        }
         let mut seat = hosted.seats.remove(name).ok_or_else(missing)?;
         seat.consumer.on_deleted(&mut context);
         hosted.tell_filters();
-        let id = hosted.stream.id();
-        let mut at = Lsn(0);
-        if let Some(log) = context.log.as_deref_mut() {
-            // Not there: it was never written.
-            at = log.drop_key(id, &consumer_key(name), now.mono).unwrap_or(log.appended());
-        }
         self.advise_consumer(slot, name, Action::Delete, now, gate);
         self.release_unwanted(slot, now, gate);
         Ok(at)

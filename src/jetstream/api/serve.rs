@@ -14,12 +14,13 @@ use crate::jetstream::ground::Reply;
 use crate::jetstream::headers;
 use crate::jetstream::info::{ClusterInfo, StreamCreated, Success, answer};
 use crate::jetstream::letter::{Letter, Request, StreamCard};
+use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::stream::{
     Got, IDENTITY_HEADER, InfoRequest, MessageDeleteRequest, MessageGetRequest, PurgeRequest,
     Stream,
 };
 use crate::jetstream::target::StreamSlot;
-use crate::storage::{Refusal, StreamId};
+use crate::storage::{Lsn, Refusal, StreamId};
 use crate::types::{AccountId, Now, ShardId, json};
 
 /// `None`: the answer comes later, or there is none.
@@ -185,7 +186,8 @@ impl JetStream {
             return Err(ApiError::stream_not_found());
         };
         let purged = hosted.stream.purge(&mut context, &asked)?;
-        let at = hosted.stream.appended();
+        let is_early = mutation::is(Mutation::PurgeToldEarly);
+        let at = if is_early { Lsn(0) } else { hosted.stream.appended() };
         self.tell_of_purge(slot, now, gate);
         Ok(Reply::when(at, answer("stream_purge", &Purged { success: true, purged })))
     }
@@ -267,7 +269,8 @@ impl JetStream {
         info.state.consumer_count = hosted.seats.visible_len() as u64;
         // Neither answer names it.
         info.domain = None;
-        let at = hosted.stream.appended();
+        let is_early = mutation::is(Mutation::StreamToldEarly);
+        let at = if is_early { Lsn(0) } else { hosted.stream.appended() };
         let body = match call {
             Call::StreamCreate(_) => answer(call.kind(), &StreamCreated::new(info)),
             Call::Stream(..) => answer("stream_create", &info),

@@ -163,7 +163,8 @@ impl Consumer {
 
     fn next(&mut self, ctx: &mut Context<'_>, store: &Store, budget: &mut usize) -> Next {
         while let Some(held) = self.state.pending.next_queued() {
-            if held.deliveries < self.settings.max_deliver {
+            let more = u32::from(mutation::is(Mutation::MaxDeliverOff));
+            if held.deliveries < self.settings.max_deliver.saturating_add(more) {
                 return Next::Pick(Pick { seq: held.seq, deliveries: held.deliveries + 1 });
             }
             if *budget == 0 {
@@ -400,7 +401,9 @@ impl Consumer {
             self.apply(Step::Again(pick.seq), now);
         }
         // What feeds another stream takes nothing away.
-        if self.settings.ack == AckPolicy::None && self.is_retaining && !self.is_direct() {
+        let is_done =
+            self.settings.ack == AckPolicy::None || mutation::is(Mutation::WorkRemovedOnDelivery);
+        if is_done && self.is_retaining && !self.is_direct() {
             self.finished.push(pick.seq);
         }
         if let Some(replay) = &mut self.replay {

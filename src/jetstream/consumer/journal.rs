@@ -31,6 +31,7 @@ const DONE_TO: u8 = 4;
 const SPEND: u8 = 5;
 const POSTPONE: u8 = 6;
 const TRIM: u8 = 7;
+const LOOK: u8 = 8;
 
 /// Bytes that are no state, or not one this server knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +73,8 @@ pub struct Journal {
     begun: Now,
     /// The cursor as it was last written.
     cursor: Seq,
+    /// The cursor that the steps lead to.
+    looked: Seq,
     /// More changed than steps can tell.
     is_whole_due: bool,
     /// Since the whole was written.
@@ -89,6 +92,7 @@ impl Journal {
             at: Seq(0),
             begun: Now::default(),
             cursor: Seq(0),
+            looked: Seq(0),
             is_whole_due: true,
             deltas: 0,
             delta_bytes: 0,
@@ -101,6 +105,7 @@ impl Journal {
         Self {
             is_whole_due: false,
             cursor,
+            looked: cursor,
             whole_bytes,
             deltas: u32::try_from(deltas.len()).unwrap_or(u32::MAX),
             delta_bytes: deltas.iter().map(Vec::len).sum(),
@@ -118,6 +123,13 @@ impl Journal {
         self.is_whole_due || self.run.is_some() || !self.steps.is_empty() || self.cursor != cursor
     }
 
+    /// The steps so far lead to this cursor, too.
+    pub fn look(&mut self, cursor: Seq, now: Now) {
+        if self.looked < cursor {
+            self.note(Step::Look(cursor), now);
+        }
+    }
+
     pub fn note(&mut self, step: Step, now: Now) {
         if self.is_whole_due {
             return;
@@ -132,6 +144,7 @@ impl Journal {
             Step::Done(seq) => (DONE, seq),
             Step::Spend(seq) => (SPEND, seq),
             Step::Trim(first) => (TRIM, first),
+            Step::Look(next) => (LOOK, next),
             Step::DoneTo(seq, consumer_seq) => {
                 self.begin(DONE_TO, seq);
                 self.close_run();
@@ -143,6 +156,11 @@ impl Journal {
                 return put_signed(&mut self.steps, millis_from(self.begun, due));
             }
         };
+        match step {
+            Step::Deliver(seq) => self.looked = self.looked.max(seq.next()),
+            Step::Look(next) | Step::Trim(next) => self.looked = self.looked.max(next),
+            _ => {}
+        }
         match &mut self.run {
             Some(run) if run.takes(kind, seq) => run.count += 1,
             _ => self.begin(kind, seq),
@@ -197,7 +215,7 @@ impl Journal {
         delta.push(END);
         put(&mut delta, cursor.0);
         self.steps.clear();
-        self.cursor = cursor;
+        (self.cursor, self.looked) = (cursor, cursor);
         self.deltas += 1;
         self.delta_bytes += delta.len();
         Some(Entry::Delta(delta))
@@ -353,6 +371,7 @@ fn read_delta(
                 DONE => Step::Done(seq),
                 SPEND => Step::Spend(seq),
                 TRIM => Step::Trim(seq),
+                LOOK => Step::Look(seq),
                 DONE_TO => Step::DoneTo(seq, ConsumerSeq(from.number()?)),
                 POSTPONE => {
                     let millis = begun.saturating_add_signed(from.signed()?);

@@ -49,6 +49,7 @@ use super::advisory::{AboutConsumer, ConsumerAdvisory};
 use super::config::{AckPolicy, Retention};
 use super::context::{Context, Site};
 use super::filter::Filter;
+use super::mutation::{self, Mutation};
 use super::outbox::Outbox;
 use super::store::Store;
 use backlog::{Backlog, LastOnly};
@@ -250,10 +251,15 @@ impl Consumer {
     /// Changes the state, and notes it if it has to survive.
     fn apply(&mut self, step: Step, now: Now) {
         let Self { state, settings, journal, .. } = self;
-        state.apply(step, |deliveries| now.mono.plus(settings.wait(deliveries)));
         if let Some(journal) = journal {
+            // What leaves nothing pending takes the floor to the cursor.
+            let is_last = matches!(step, Step::Done(_)) && state.pending.len() <= 1;
+            if is_last || matches!(step, Step::Trim(_)) {
+                journal.look(state.cursor, now);
+            }
             journal.note(step, now);
         }
+        state.apply(step, |deliveries| now.mono.plus(settings.wait(deliveries)));
     }
 
     /// The count of what is still to come, up to date.
@@ -268,7 +274,8 @@ impl Consumer {
 
     /// No more may be out.
     fn is_full(&self) -> bool {
-        self.state.pending.len() >= self.settings.max_ack_pending
+        let more = usize::from(mutation::is(Mutation::MaxAckPendingOff));
+        self.state.pending.len() >= self.settings.max_ack_pending.saturating_add(more)
     }
 
     fn about(&self) -> AboutConsumer<'_> {

@@ -49,6 +49,8 @@ impl Consumer {
                 return Answered::Poll;
             }
             AckBody::Nak { delay } => {
+                let is_ignored = mutation::is(Mutation::NakDelayIgnored);
+                let delay = if is_ignored { 0 } else { delay };
                 self.redeliver(ctx, tokens, delay);
                 self.answer(ctx, reply);
             }
@@ -153,8 +155,7 @@ impl Consumer {
         }
     }
 
-    /// A client is still at work: its time begins anew. This needs to survive no restart, after
-    /// which it has more time than before.
+    /// A client is still at work: its time begins anew.
     fn extend(&mut self, ctx: &Context<'_>, tokens: &AckTokens<'_>) {
         let seq = tokens.stream_seq;
         let Some(held) = self.state.pending.get(seq) else { return };
@@ -163,7 +164,8 @@ impl Consumer {
             return;
         }
         let due = ctx.now.mono.plus(self.settings.wait(held.deliveries));
-        if self.state.pending.postpone(seq, due) {
+        if !held.is_spent {
+            self.apply(Step::Postpone(seq, due), ctx.now);
             self.last_delivery = ctx.now.wall;
         }
     }

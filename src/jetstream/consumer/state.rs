@@ -4,6 +4,7 @@
 //! consumer, written down; applied again in order they lead to the same state.
 
 use super::super::config::AckPolicy;
+use super::super::mutation::{self, Mutation};
 use super::ConsumerSeq;
 use super::pending::{Held, Pending};
 use crate::storage::Seq;
@@ -26,6 +27,8 @@ pub enum Step {
     Postpone(Seq, Mono),
     /// Messages before this one are gone from the stream.
     Trim(Seq),
+    /// Messages before this one were looked at, and are not for this consumer.
+    Look(Seq),
 }
 
 /// Sequences of both kinds that belong together.
@@ -93,6 +96,7 @@ impl State {
                 self.pending.postpone(seq, due);
             }
             Step::Trim(first) => self.trim(first),
+            Step::Look(next) => self.cursor = self.cursor.max(next),
         }
     }
 
@@ -111,7 +115,9 @@ impl State {
 
     /// A pending message is done. The floor moves when it was the one right above.
     fn raise_floor(&mut self, done: Held) {
-        if self.pending.is_empty() {
+        if mutation::is(Mutation::FloorPastGap) {
+            self.floor = Pair { consumer: done.consumer_seq, stream: done.seq };
+        } else if self.pending.is_empty() {
             self.floor = Pair { consumer: self.delivered, stream: self.last_stream_seq() };
         } else if done.consumer_seq == self.floor.consumer.next() {
             let next = self.pending.first_from(done.seq);

@@ -48,7 +48,9 @@ impl Consumer {
     /// Time has passed. A poll has to follow.
     pub fn on_tick(&mut self, ctx: &mut Context<'_>) -> Tick {
         self.end_pause(ctx);
-        self.state.pending.queue_due(ctx.now.mono);
+        if !mutation::is(Mutation::TimerDropped) {
+            self.state.pending.queue_due(ctx.now.mono);
+        }
         self.spend_exhausted(ctx);
         if self.is_pull() {
             self.tick_pulls(ctx);
@@ -73,7 +75,8 @@ impl Consumer {
         self.is_giving_up = false;
         for _ in 0..GIVEN_UP_PER_TICK {
             let Some(held) = self.state.pending.next_queued() else { return };
-            if held.deliveries < self.settings.max_deliver {
+            let more = u32::from(mutation::is(Mutation::MaxDeliverOff));
+            if held.deliveries < self.settings.max_deliver.saturating_add(more) {
                 return;
             }
             self.spend(ctx.out, ctx.site, ctx.now, held.seq);

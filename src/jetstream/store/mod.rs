@@ -273,6 +273,11 @@ impl Store {
         (entry.seq <= visible).then_some(entry.seq)
     }
 
+    /// The next message from `from` on, whether it may be seen already or not.
+    pub fn next_appended(&self, log: Option<&Log>, from: Seq) -> Option<Seq> {
+        Some(self.index(log)?.next(from)?.seq)
+    }
+
     /// Visible messages from `from` on that the filter wants.
     pub fn count(&self, log: Option<&Log>, filter: &mut Filter, from: Seq) -> u64 {
         let visible = self.visible_seq(log);

@@ -9,10 +9,11 @@ use super::fast_batch::is_fast;
 use super::recovery::Recovery;
 use super::schedule::headers_of_schedule;
 use super::ttl::Ttl;
-use crate::jetstream::config::{PersistMode, Retention, Storage};
+use crate::jetstream::config::{PersistMode, Retention, Storage, StreamConfig};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::info::PubAck;
+use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::outbox::{Outgoing, Timed};
 use crate::jetstream::store::NewMessage;
 use crate::storage::{Health, Lsn, Refusal, Seq, Urgency};
@@ -172,7 +173,7 @@ impl Stream {
     pub(super) fn check_late(&mut self, message: &Candidate<'_>) -> Result<Rollup, ApiError> {
         let asks = message.asks;
         self.check_expected_last_msg_id(asks)?;
-        let rollup = self.rollup_of(asks)?;
+        let rollup = rollup_of(&self.config, asks)?;
         if asks.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_err()) {
             return Err(ApiError::message_ttl_invalid());
         }
@@ -180,24 +181,6 @@ impl Stream {
             return Err(ApiError::stream_too_many_requests());
         }
         Ok(rollup)
-    }
-
-    pub(super) fn rollup_of(&self, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
-        let Some(value) = asks.rollup else {
-            let replaces = asks.schedule.is_some();
-            return Ok(if replaces { Rollup::Subject } else { Rollup::None });
-        };
-        if !self.config.allow_rollup_hdrs || self.config.deny_purge {
-            return Err(ApiError::stream_rollup_failed("rollup not permitted"));
-        }
-        match value {
-            value if value.eq_ignore_ascii_case(b"sub") => Ok(Rollup::Subject),
-            value if value.eq_ignore_ascii_case(b"all") => Ok(Rollup::All),
-            value => {
-                let value = String::from_utf8_lossy(value);
-                Err(ApiError::stream_rollup_failed(format_args!("rollup value invalid: {value:?}")))
-            }
-        }
     }
 
     /// Stores a message that passed all checks but those of the limits.
@@ -344,7 +327,8 @@ impl Stream {
         }
         // A log that failed settles nothing any more, and what is told then rests on nothing new.
         let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
-        let at = if is_poisoned { Lsn(0) } else { self.rules.settle(self.appended) };
+        let is_early = is_poisoned || mutation::is(Mutation::AckedEarly);
+        let at = if is_early { Lsn(0) } else { self.rules.settle(self.appended) };
         let timed = Timed::Publish(ctx.now.mono);
         ctx.out.publish_timed(self.account, at, Outgoing::plain(reply, &self.answer), timed);
     }
@@ -358,6 +342,25 @@ impl Stream {
     pub fn retains(&self, subject: &[u8]) -> bool {
         self.config.retention != Retention::Interest
             || self.interest.iter().any(|filter| filter.matches(subject))
+    }
+}
+
+/// What a message asks to be rolled up, if the stream allows that.
+pub(super) fn rollup_of(config: &StreamConfig, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
+    let Some(value) = asks.rollup else {
+        let replaces = asks.schedule.is_some();
+        return Ok(if replaces { Rollup::Subject } else { Rollup::None });
+    };
+    if !config.allow_rollup_hdrs || config.deny_purge {
+        return Err(ApiError::stream_rollup_failed("rollup not permitted"));
+    }
+    match value {
+        value if value.eq_ignore_ascii_case(b"sub") => Ok(Rollup::Subject),
+        value if value.eq_ignore_ascii_case(b"all") => Ok(Rollup::All),
+        value => {
+            let value = String::from_utf8_lossy(value);
+            Err(ApiError::stream_rollup_failed(format_args!("rollup value invalid: {value:?}")))
+        }
     }
 }
 
@@ -380,7 +383,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub fn of(config: &crate::jetstream::config::StreamConfig) -> Self {
+    pub fn of(config: &StreamConfig) -> Self {
         let limit = |value: i64| if value > 0 { value as u64 } else { u64::MAX };
         Self {
             message_bytes_max: usize::try_from(config.max_msg_size).unwrap_or(usize::MAX),

@@ -8,9 +8,11 @@ use std::collections::VecDeque;
 use super::Stream;
 use super::batch::Staged;
 use super::intake::{Candidate, Rollup};
+use super::recovery::Recovery;
 use crate::jetstream::config::Discard;
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
+use crate::jetstream::mutation::{self, Mutation};
 use crate::storage::{Lsn, Refusal, Seq};
 use crate::types::{Pattern, Subject};
 
@@ -131,7 +133,8 @@ impl Stream {
         subject: &[u8],
         by: Seq,
     ) {
-        let subject_max = self.rules.messages_per_subject_max;
+        let more = u64::from(mutation::is(Mutation::SubjectLimitOff));
+        let subject_max = self.rules.messages_per_subject_max.saturating_add(more);
         match rollup {
             // Published to a literal `*` or `>`, it rolls up all subjects these cover.
             Rollup::Subject if !is_literal(subject) => {
@@ -177,6 +180,10 @@ impl Stream {
 
     /// Removes what visible messages displaced, and what is above the limits of the stream.
     pub(super) fn make_room(&mut self, ctx: &mut Context<'_>) {
+        if !matches!(self.recovery, Recovery::Last | Recovery::Done) {
+            // Rollups that a restart has still to find come first: they may be displaced themselves.
+            return;
+        }
         let visible = self.store.visible_seq(ctx.log.as_deref());
         self.remove_victims(ctx, visible);
         let rules = self.rules;
@@ -192,8 +199,11 @@ impl Stream {
         }
         let log = ctx.log.as_deref();
         let first = self.store.first_seq(log);
-        let over_messages = self.store.messages(log).saturating_sub(rules.messages_max);
-        let over_bytes = self.store.bytes(log).saturating_sub(rules.bytes_max);
+        // What messages on their way displace counts no more.
+        let messages = self.store.messages(log).saturating_sub(self.removals.messages);
+        let bytes = self.store.bytes(log).saturating_sub(self.removals.bytes);
+        let over_messages = messages.saturating_sub(rules.messages_max);
+        let over_bytes = bytes.saturating_sub(rules.bytes_max);
         let (mut messages, mut bytes, mut end) = (0, 0, first);
         while (messages < over_messages || bytes < over_bytes)
             && let Some(seq) = self.store.next_any(log, end)
@@ -259,6 +269,18 @@ impl Stream {
 }
 
 impl Removals {
+    /// What the rollup `by` displaces goes once `by` may be seen: a crash may have come before.
+    pub(super) fn roll_up(&mut self, rollup: Rollup, subject: &[u8], by: Seq) {
+        match rollup {
+            Rollup::None => {}
+            Rollup::All => self.add(by, Victim::All),
+            Rollup::Subject if is_literal(subject) => {
+                self.add(by, Victim::Subject(subject.into()));
+            }
+            Rollup::Subject => self.add(by, Victim::Pattern(subject.into())),
+        }
+    }
+
     fn add(&mut self, by: Seq, victim: Victim) {
         if let Victim::Message(_, cost) = victim {
             self.messages += 1;

@@ -1,12 +1,15 @@
 //! What a restarted stream reads before it takes publishes: ids within the duplicate window, ends
-//! of TTLs, positions of sources, and the id of the last message. A bounded number of messages at a time.
+//! of TTLs, positions of sources, rollups, and the id of the last message. A bounded number of
+//! messages at a time.
 
 use super::Stream;
 use super::directives::Directives;
+use super::intake::rollup_of;
 use crate::jetstream::context::Context;
+use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::store::{Fetch, Moment, Scan, SeekTime};
 use crate::storage::{Health, Log, Seq};
-use crate::types::limits::STREAM_TICK_MESSAGES;
+use crate::types::limits::{ROLLUP_LOOK_BACK_NS, STREAM_TICK_MESSAGES};
 
 /// ```text
 /// Times ─→ Start ─→ Walk ─→ Last ─→ Done
@@ -71,7 +74,10 @@ impl Stream {
         if self.config.allow_msg_ttl || self.config.allow_msg_schedules {
             return Stepped::On(Recovery::Walk(Seq(0)));
         }
-        let since = ctx.now.wall.0.saturating_sub(self.dedup.window_ns());
+        let mut since = ctx.now.wall.0.saturating_sub(self.dedup.window_ns());
+        if self.config.allow_rollup_hdrs {
+            since = since.min(self.last_time.saturating_sub(ROLLUP_LOOK_BACK_NS));
+        }
         match self.store.seq_at_time(ctx.log.as_deref_mut(), since) {
             SeekTime::Seq(seq) => {
                 let from = self.sourcing.unread_from().map_or(seq, |unread| unread.min(seq));
@@ -101,9 +107,16 @@ impl Stream {
                     if let Some(line) = asks.stream_source {
                         self.sourcing.note(line);
                     }
+                    let is_own = self.config.mirror.is_none() && asks.stream_source.is_none();
+                    if (is_own || asks.rollup.is_some())
+                        && let Ok(rollup) = rollup_of(&self.config, &asks)
+                    {
+                        self.removals.roll_up(rollup, stored.subject, seq);
+                    }
                     let is_recent =
                         stored.time.saturating_add(self.dedup.window_ns()) > ctx.now.wall.0;
-                    if let Some(id) = asks.msg_id.filter(|_| is_recent && !self.dedup.is_full()) {
+                    let is_known = is_recent && !mutation::is(Mutation::DedupNotRebuilt);
+                    if let Some(id) = asks.msg_id.filter(|_| is_known && !self.dedup.is_full()) {
                         self.dedup.insert(id, seq, stored.time);
                     }
                 }

@@ -11,6 +11,7 @@ mod world;
 
 pub use cores::run_cores;
 pub use flips::FlipStats;
+pub(super) use world::tell;
 pub use world::{Options, Stats, World};
 
 pub use crate::storage::Mutation;

@@ -228,7 +228,7 @@ impl Sim {
     fn restart(&mut self) {
         self.records.write(&mut self.rig);
         self.rig.consumer = Some(Box::new(self.records.restore(&self.rig)));
-        // Deadlines are kept to the millisecond, later rather than sooner; WPI is not kept.
+        // Deadlines are kept to the millisecond, later rather than sooner.
         for known in self.oracle.messages.values_mut() {
             known.due = known.due.min(self.rig.now.mono.0);
         }

@@ -15,7 +15,7 @@ use crate::jetstream::stream::Stream;
 use crate::jetstream::stream::batch::NOTHING;
 use crate::jetstream::stream::counter::{Total, value_of};
 use crate::jetstream::stream::directives::Directives;
-use crate::jetstream::stream::intake::{Candidate, Incoming, Place, Rollup};
+use crate::jetstream::stream::intake::{Candidate, Incoming, Place, Rollup, rollup_of};
 use crate::storage::Seq;
 use crate::types::limits::STORED_HEADER_BYTES_MAX;
 
@@ -181,7 +181,7 @@ impl Stream {
         }
         self.check_limits(ctx, message, &NOTHING)?;
         let rollup = match asks.rollup {
-            Some(_) => self.rollup_of(asks).unwrap_or(Rollup::None),
+            Some(_) => rollup_of(&self.config, asks).unwrap_or(Rollup::None),
             None => Rollup::None,
         };
         self.append_at(ctx, message, rollup, place)?;
