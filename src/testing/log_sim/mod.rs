@@ -9,6 +9,7 @@ mod model;
 mod world;
 
 pub use flips::FlipStats;
+pub(super) use world::tell;
 pub use world::{Options, Stats, World};
 
 pub use crate::storage::Mutation;

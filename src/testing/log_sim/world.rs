@@ -532,7 +532,7 @@ impl World {
 }
 
 /// Tells the log what its disk has done.
-pub(super) fn tell(log: &mut Log, outcome: Outcome, now: Mono) {
+pub fn tell(log: &mut Log, outcome: Outcome, now: Mono) {
     match outcome {
         Outcome::Written(op) => log.on_written(op, now),
         Outcome::Synced(op) => log.on_synced(op, now),

@@ -63,6 +63,11 @@ impl Stream {
         format!("_INBOX.ack.{}", self.id)
     }
 
+    /// The consumer that [`Self::push`] makes.
+    pub fn reader_name(self) -> String {
+        format!("read{}", self.id)
+    }
+
     pub fn create(self, bench: &Bench<'_>, storage: Storage) -> Outcome<()> {
         self.create_with(
             bench,
@@ -128,7 +133,7 @@ impl Stream {
         acks: bool,
     ) -> Reading {
         let (group, size) = (Arc::clone(group), bench.load.payload());
-        Reading { group, receiver: 0, publisher: self.id, size, taking, acks }
+        Reading { group, receiver: 0, publisher: self.id, size, taking, acks, pace: 0 }
     }
 
     /// An ordered consumer, as clients make it: no acknowledgements, flow control, gone with its
@@ -146,11 +151,7 @@ impl Stream {
         for (name, value) in more.as_object().into_iter().flatten() {
             config[name] = value.clone();
         }
-        Api::open(bench.server.address)?.create_consumer(
-            stream,
-            &format!("read{}", self.id),
-            &config,
-        )
+        Api::open(bench.server.address)?.create_consumer(stream, &self.reader_name(), &config)
     }
 
     /// A durable consumer that is pulled from.
