@@ -13,7 +13,7 @@ use crate::report::{Figure, Sample};
 use crate::workload::Bench;
 
 /// For the server to come to rest before it is looked at.
-const SETTLE: std::time::Duration = std::time::Duration::from_secs(1);
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// nats-server has no more consumers on a stream.
 const PER_STREAM: u64 = 1000;
@@ -25,13 +25,20 @@ pub struct Consumers {
     /// Requests under way at a time.
     #[arg(long, default_value_t = 64)]
     pub outstanding: usize,
+    /// They end when nobody uses them, and are not kept on disk.
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// Bytes per consumer that are a fault when they are exceeded; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub bound: u64,
     #[command(flatten)]
     pub keeping: Keeping,
 }
 
 impl Consumers {
     pub fn label(&self) -> String {
-        format!("{} idle consumers, {}", self.count, self.keeping.storage.name())
+        let kind = if self.ephemeral { "ephemeral" } else { "durable" };
+        format!("{} idle {kind} consumers, {}", self.count, self.keeping.storage.name())
     }
 
     pub fn run(&self, bench: &Bench<'_>) -> Outcome<Sample> {
@@ -41,8 +48,14 @@ impl Consumers {
         let before = bench.server.usage()?;
         let connection = bench.connect(Greeting::default())?;
         let until = Until::Count(self.count);
-        let answers =
-            Asks::run(Creations, connection, bench.server, bench.load, self.outstanding, until)?;
+        let answers = Asks::run(
+            self.creations(),
+            connection,
+            bench.server,
+            bench.load,
+            self.outstanding,
+            until,
+        )?;
         let mut sample = sample_of(answers).1;
         clock::pause(SETTLE);
         let resting = bench.server.usage()?;
@@ -53,15 +66,29 @@ impl Consumers {
             sample.faults.note(|| format!("the account has {there} consumers of {}", self.count));
         }
         let grown = resting.rss_bytes.saturating_sub(before.rss_bytes) as f64;
+        let each = grown / self.count.max(1) as f64;
+        if self.bound > 0 && each > self.bound as f64 {
+            sample.faults.errors += 1;
+            sample.faults.note(|| format!("a consumer takes {each:.0} B"));
+        }
         sample.figures = vec![
-            Figure::new("RSS per consumer", grown / self.count.max(1) as f64, "B"),
+            Figure::new("RSS per consumer", each, "B"),
             Figure::new("RSS", resting.rss_bytes as f64, "B"),
         ];
         Ok(sample)
     }
+
+    fn creations(&self) -> Creations {
+        Creations { ephemeral: self.ephemeral }
+    }
 }
 
-struct Creations;
+struct Creations {
+    ephemeral: bool,
+}
+
+/// Of ephemeral consumers: longer than any run.
+const INACTIVE_NS: u64 = 3_600_000_000_000;
 
 fn stream_of(nth: u64) -> String {
     Stream { id: (nth / PER_STREAM) as u32 }.name()
@@ -70,7 +97,13 @@ fn stream_of(nth: u64) -> String {
 impl Exchange for Creations {
     fn ask(&mut self, _slot: usize, nth: u64, reply: &str, out: &mut Vec<u8>) {
         let stream = stream_of(nth);
-        let config = json!({ "durable_name": format!("c{nth}"), "ack_policy": "explicit" });
+        let name = format!("c{nth}");
+        let config = match self.ephemeral {
+            true => {
+                json!({ "name": name, "ack_policy": "explicit", "inactive_threshold": INACTIVE_NS })
+            }
+            false => json!({ "durable_name": name, "ack_policy": "explicit" }),
+        };
         let body = json!({ "stream_name": stream, "config": config }).to_string();
         let size = body.len();
         let line =

@@ -114,9 +114,13 @@ impl Stream {
         let mut plan = Plan::default();
         let allowance = Allowance { window: FILL_WINDOW, limit: count };
         plan.add(0, self.publisher(bench, &group, allowance)?);
-        plan.groups.push(group);
+        plan.groups.push(Arc::clone(&group));
         let (_, engine) = Window::until_over(bench.server, || bench.engine(plan))?;
-        engine.finish()
+        let faults = engine.finish()?;
+        if faults.total() == 0 && group.total() != Some(count) {
+            return Err(Failure::new(format!("only {:?} of {count} were stored", group.total())));
+        }
+        Ok(faults)
     }
 
     /// Hears what a push consumer delivers; the consumer is made by [`Self::push`].
