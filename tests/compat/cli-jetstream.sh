@@ -181,7 +181,7 @@ bench_all() {
     check "js ordered $size" bench_one 50000 js ordered --size "$size"
     check "js consume $size" bench_one 50000 js consume --size "$size"
     check "js consume, acks of all, $size" bench_one 50000 js consume --consumer all --acks all --size "$size"
-    check "js consume, double acks, $size" bench_one 5000 js consume --consumer double --doubleack --size "$size"
+    check "js consume, double acks, $size" bench_one 500 js consume --consumer double --doubleack --size "$size"
     check "js fetch $size" bench_one 50000 js fetch --consumer fetch --size "$size"
     check "js fetch, no acks, 4 clients, $size" bench_one 50000 js fetch --consumer none --acks none --clients 4 --size "$size"
     check "js get sync $size" bench_one 5000 js get sync --size "$size"
