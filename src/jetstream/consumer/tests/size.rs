@@ -26,7 +26,7 @@ fn consumers_made_alike_share_their_configuration() {
     let durable = config(|config| config.durable_name = "c".into());
     rig.make(&durable);
     let alone = rig.with(|consumer, _, _| consumer.memory());
-    let mut last = std::rc::Rc::from([].as_slice());
+    let mut last = Rc::from([].as_slice());
     let shared = rig.with(|consumer, _, _| {
         consumer.share_config(&mut last);
         consumer.memory()
