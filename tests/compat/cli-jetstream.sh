@@ -173,7 +173,7 @@ furnished() { # the consumers and the bucket that `nats bench` does not make its
 bench_all() {
   local size
   for size in 128 1024; do
-    check "js pub sync $size" bench_one 2000 js pub sync bench.js --create --purge --size "$size"
+    check "js pub sync $size" bench_one 1000 js pub sync bench.js --create --purge --size "$size"
     check "js pub async $size" bench_one 50000 js pub async bench.js --purge --size "$size" --batch 500
     check "js pub async, 4 clients, $size" bench_one 50000 js pub async bench.multi --create --purge --stream benchmulti --size "$size" --clients 4 --multisubject
     check "js pub batch $size" bench_one 50000 js pub batch bench.js --purge --size "$size"
@@ -186,9 +186,9 @@ bench_all() {
     check "js fetch, no acks, 4 clients, $size" bench_one 50000 js fetch --consumer none --acks none --clients 4 --size "$size"
     check "js get sync $size" bench_one 5000 js get sync --size "$size"
     check "js get batch $size" bench_one 50000 js get batch --size "$size"
-    check "kv put $size" bench_one 5000 kv put --purge --size "$size"
-    check "kv get $size" bench_one 5000 kv get --size "$size"
-    check "kv get at random $size" bench_one 5000 kv get --randomize 1000 --size "$size"
+    check "kv put $size" bench_one 1000 kv put --purge --size "$size"
+    check "kv get $size" bench_one 1000 kv get --size "$size"
+    check "kv get at random $size" bench_one 1000 kv get --randomize 500 --size "$size"
   done
 }
 
