@@ -16,4 +16,5 @@ if [[ -z ${WEFT_TEST_SERVER:-} ]]; then cargo build --release --workspace --bins
 status=0
 (cd tests/compat/python && PYTHONDONTWRITEBYTECODE=1 ../../../.cache/venv/bin/python -m pytest) || status=1
 tests/compat/cli.sh || status=1
+WEFT_TEST_SHARDS=${WEFT_TEST_SHARDS:-2} tests/compat/cli-jetstream.sh "${WEFT_TEST_SERVER:-$PWD/target/release/weft}" same || status=1
 exit $status

@@ -1,8 +1,10 @@
 //! The consumers of one stream, each in a seat: found by name, queued when there may be work.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
-use ahash::AHashMap;
+use ahash::RandomState;
+use hashbrown::HashTable;
 
 use super::consumer::Consumer;
 use crate::storage::Lsn;
@@ -46,7 +48,11 @@ pub struct Seat {
 pub struct Seats {
     seats: Vec<Option<Seat>>,
     free: Vec<u32>,
-    by_name: AHashMap<Box<str>, u32>,
+    /// By their consumers' names, which are kept in the consumers only.
+    by_name: HashTable<u32>,
+    hasher: RandomState,
+    /// The configuration of the consumer made last.
+    config: Rc<[u8]>,
     ready: VecDeque<u32>,
     /// By what they wait for: those that do, and some that no longer do.
     resting: [Vec<u32>; RESTS],
@@ -55,9 +61,11 @@ pub struct Seats {
 const RESTS: usize = 5;
 
 impl Seats {
-    pub fn insert(&mut self, name: &str, consumer: Consumer) -> u32 {
+    pub fn insert(&mut self, mut consumer: Consumer) -> u32 {
+        consumer.share_config(&mut self.config);
+        let hash = self.hasher.hash_one(consumer.name());
         let seat = Seat {
-            is_direct: consumer.config().direct,
+            is_direct: consumer.is_direct(),
             consumer: Box::new(consumer),
             rest: Rest::Idle,
             listed: 0,
@@ -71,12 +79,15 @@ impl Seats {
             (self.seats.len() - 1) as u32
         });
         self.seats[at as usize] = Some(seat);
-        self.by_name.insert(name.into(), at);
+        let Self { seats, by_name, hasher, .. } = self;
+        by_name.insert_unique(hash, at, |&at| hasher.hash_one(name_at(seats, at)));
         at
     }
 
     pub fn remove(&mut self, name: &str) -> Option<Seat> {
-        let at = self.by_name.remove(name)?;
+        let Self { seats, by_name, hasher, .. } = self;
+        let found = by_name.find_entry(hasher.hash_one(name), |&at| name_at(seats, at) == name);
+        let (at, _) = found.ok()?.remove();
         let seat = self.seats[at as usize].take()?;
         // A place in a queue would be the next one's.
         if seat.queued {
@@ -92,7 +103,8 @@ impl Seats {
     }
 
     pub fn find(&self, name: &str) -> Option<u32> {
-        self.by_name.get(name).copied()
+        let hash = self.hasher.hash_one(name);
+        self.by_name.find(hash, |&at| name_at(&self.seats, at) == name).copied()
     }
 
     pub fn get(&self, at: u32) -> Option<&Seat> {
@@ -183,4 +195,8 @@ impl Seats {
     pub fn ready_len(&self) -> usize {
         self.ready.len()
     }
+}
+
+fn name_at(seats: &[Option<Seat>], at: u32) -> &str {
+    seats.get(at as usize).and_then(Option::as_ref).map_or("", |seat| seat.consumer.name())
 }

@@ -5,6 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+pub use super::js_fuzz::jetstream;
 use crate::protocol::{Command, ParserLimits, Step, Violation, parser};
 
 const LIMITS: ParserLimits = ParserLimits { max_control_line: 200, max_payload: 1000 };

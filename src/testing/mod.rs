@@ -19,6 +19,7 @@ pub mod log_sim;
 
 mod client;
 mod history;
+mod js_fuzz;
 mod oracle;
 mod plan;
 mod random;

@@ -71,6 +71,10 @@ impl Api {
         self.ask(&format!("CONSUMER.CREATE.{stream}.{name}"), &request).map(|_| ())
     }
 
+    pub fn delete_consumer(&mut self, stream: &str, name: &str) -> Outcome<()> {
+        self.ask(&format!("CONSUMER.DELETE.{stream}.{name}"), &Value::Null).map(|_| ())
+    }
+
     pub fn consumer(&mut self, stream: &str, name: &str) -> Outcome<ConsumerState> {
         let answer = self.ask(&format!("CONSUMER.INFO.{stream}.{name}"), &Value::Null)?;
         let count = |field: &str| answer[field].as_u64().unwrap_or_default();

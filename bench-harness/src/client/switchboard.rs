@@ -2,6 +2,7 @@
 //! to one [`Party`], which answers by putting bytes into outboxes. One write per connection and
 //! turn.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::protocol::{ServerOp, each_op};
@@ -19,6 +20,11 @@ pub trait Party {
     fn on_turn(&mut self, now: Instant, out: &mut Outboxes) -> Outcome<()>;
 
     fn is_done(&self) -> bool;
+
+    /// Nothing more comes from this connection, and nothing can be sent to it.
+    fn on_closed(&mut self, who: usize) -> Outcome<()> {
+        Err(Failure::new(format!("the server closed connection {who}")))
+    }
 }
 
 /// Bytes to be sent at the end of the turn, by connection.
@@ -84,7 +90,7 @@ impl Switchboard {
             let connection = &mut self.connections[who];
             connection.queue(&self.out.bytes[who]);
             self.out.bytes[who].clear();
-            connection.flush().context("sending")?;
+            flush(connection)?;
         }
         Ok(())
     }
@@ -103,7 +109,7 @@ impl Switchboard {
             }
         })?;
         for who in unblocked {
-            self.connections[who].flush().context("sending")?;
+            flush(&mut self.connections[who])?;
         }
         Ok(())
     }
@@ -127,10 +133,20 @@ impl Switchboard {
         match drained.context("receiving")? {
             Drained::NotYet => self.unread.push(who),
             Drained::Empty => self.ready[who].readable = false,
-            Drained::Closed => {
-                return Err(Failure::new(format!("the server closed connection {who}")));
-            }
+            Drained::Closed => party.on_closed(who)?,
         }
         Ok(())
+    }
+}
+
+/// That the other end is gone is told by the next read, behind what it still has.
+fn flush(connection: &mut Connection) -> Outcome<()> {
+    match connection.flush() {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+        {
+            Ok(())
+        }
+        other => other.map(drop).context("sending"),
     }
 }

@@ -26,7 +26,7 @@ pub use edge::{Edge, Span};
 pub use group::{Delivery, Group};
 pub use intake::{Heard, Intake};
 pub use publisher::{Flow, Publisher};
-pub use reader::{Pulls, Reader, Reading, Taking};
+pub use reader::{Pulls, Reader, Reading, Taking, place_of};
 pub use subscriber::{Subscriber, Subscription};
 pub use turn::{Account, Actor, Next, Phase, Turn};
 pub use window::{HarnessUse, Window};

@@ -2,6 +2,7 @@
 //! verifies what it gets: the payload, the stream's sequence and the consumer's.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Account, Actor, Group, Next, Turn};
 use crate::client::{Connection, Drained, Message, ServerOp, each_op};
@@ -41,6 +42,8 @@ pub struct Reading {
     pub size: usize,
     pub taking: Taking,
     pub acks: bool,
+    /// Bytes per second it reads at most; 0 for as many as come.
+    pub pace: u64,
 }
 
 pub struct Reader {
@@ -51,26 +54,47 @@ pub struct Reader {
     wanted: u64,
     asked: u64,
     out: Vec<u8>,
+    /// When the first byte came, and how many have since.
+    began: Option<Instant>,
+    taken: u64,
 }
 
 /// What the server says of a delivery, in the subject for its acknowledgement.
-struct Place {
-    deliveries: u64,
-    stream_seq: u64,
-    consumer_seq: u64,
+pub struct Place {
+    pub deliveries: u64,
+    pub stream_seq: u64,
+    pub consumer_seq: u64,
 }
 
 impl Reader {
     /// The connection must have its subscription already.
     pub fn new(connection: Connection, reading: Reading) -> Self {
         let ledger = Ledger::new(Share::Every, reading.publisher);
-        Self { connection, reading, ledger, wanted: 0, asked: 0, out: Vec::new() }
+        Self {
+            connection,
+            reading,
+            ledger,
+            wanted: 0,
+            asked: 0,
+            out: Vec::new(),
+            began: None,
+            taken: 0,
+        }
+    }
+
+    /// It has read what its pace allows.
+    fn is_ahead(&mut self, now: Instant) -> bool {
+        let due = (now - *self.began.get_or_insert(now)).as_secs_f64() * self.reading.pace as f64;
+        self.reading.pace > 0 && self.taken as f64 > due
     }
 
     fn listen(&mut self, turn: &mut Turn<'_>) -> Outcome<Next> {
-        let Self { connection, reading, ledger, wanted, out, .. } = self;
+        if self.is_ahead(turn.now) {
+            return Ok(Next::Tick);
+        }
+        let Self { connection, reading, ledger, wanted, out, taken, .. } = self;
         let drained = connection.receive(turn.scratch, |bytes| {
-            each_op(bytes, |op| match op {
+            let used = each_op(bytes, |op| match op {
                 ServerOp::Message(message) if is_status(&message) => {
                     on_status(&message, ledger, out);
                 }
@@ -81,7 +105,9 @@ impl Reader {
                 ServerOp::Ping => out.extend_from_slice(b"PONG\r\n"),
                 ServerOp::Error(text) => on_error(ledger, text),
                 _ => {}
-            })
+            })?;
+            *taken += used as u64;
+            Ok(used)
         });
         self.reading.group.set_received(self.reading.receiver, self.ledger.received());
         match drained.context("reader")? {
@@ -194,7 +220,7 @@ fn fits(stamp: &Stamp, place: Option<&Place>) -> bool {
 }
 
 /// `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>`
-fn place_of(reply: &[u8]) -> Option<Place> {
+pub fn place_of(reply: &[u8]) -> Option<Place> {
     let mut tokens = std::str::from_utf8(reply).ok()?.rsplit('.').skip(2);
     let mut number = || tokens.next()?.parse().ok();
     let consumer_seq = number()?;

@@ -102,6 +102,20 @@ impl Server {
         guard::remove(pid);
     }
 
+    /// SIGKILL after `delay`, from a thread of its own. [`Self::stop`] has to follow.
+    pub fn kill_after(&self, delay: Duration) -> Outcome<()> {
+        let Some(process) = &self.process else {
+            return Err(Failure::new("a server that was not started here is not killed"));
+        };
+        let pid = pid_of(&process.child);
+        std::thread::spawn(move || {
+            clock::pause(delay);
+            // It is waited for by `stop`, so that the id is still its own.
+            let _ = kill(pid, Signal::SIGKILL);
+        });
+        Ok(())
+    }
+
     fn wait_until_ready(&mut self) -> Outcome<String> {
         let start = clock::now();
         loop {

@@ -73,6 +73,12 @@ pub enum Workload {
     Consumers(jetstream::Consumers),
     /// Stop or kill a server with a full stream, and start it again.
     Restart(jetstream::Restart),
+    /// Kill a server again and again while streams are written and read: what it acknowledged stays.
+    Crash(jetstream::Crash),
+    /// A reader that is slower than its stream: it gets everything, and memory stays bounded.
+    JsSlow(jetstream::SlowReader),
+    /// Keys of one bucket: memory.
+    Keys(jetstream::Keys),
     /// Core, stream and churn at once.
     Mixed(jetstream::Mixed),
     /// Interest is visible when it must be, and a queue message has exactly one taker.
@@ -103,6 +109,9 @@ impl Workload {
             Self::Object(workload) => one(workload.run(bench)),
             Self::Consumers(workload) => one(workload.run(bench)),
             Self::Restart(workload) => one(workload.run(bench)),
+            Self::Crash(workload) => one(workload.run(bench)),
+            Self::JsSlow(workload) => one(workload.run(bench)),
+            Self::Keys(workload) => one(workload.run(bench)),
             Self::Mixed(workload) => one(workload.run(bench)),
             Self::Visibility(workload) => workload.run(bench),
         }
@@ -119,6 +128,9 @@ impl Workload {
             | Self::Object(_)
             | Self::Consumers(_)
             | Self::Restart(_)
+            | Self::Crash(_)
+            | Self::JsSlow(_)
+            | Self::Keys(_)
             | Self::Mixed(_) => true,
             _ => false,
         }
@@ -126,7 +138,16 @@ impl Workload {
 
     /// Whether the harness' own server can do it: it forgets everything when it ends.
     pub fn suits_null(&self) -> bool {
-        !matches!(self, Self::Restart(_) | Self::Latency(_) | Self::Slow(_) | Self::Soak(_))
+        !matches!(
+            self,
+            Self::Restart(_)
+                | Self::Crash(_)
+                | Self::JsSlow(_)
+                | Self::Keys(_)
+                | Self::Latency(_)
+                | Self::Slow(_)
+                | Self::Soak(_)
+        )
     }
 
     /// What the table calls this line.
@@ -152,6 +173,9 @@ impl Workload {
             Self::Object(w) => w.label(),
             Self::Consumers(w) => w.label(),
             Self::Restart(w) => w.label(),
+            Self::Crash(w) => w.label(),
+            Self::JsSlow(w) => w.label(),
+            Self::Keys(w) => w.label(),
             Self::Mixed(w) => w.label(),
             Self::Visibility(_) => "visibility".into(),
         }

@@ -7,7 +7,7 @@ use super::requests::{ConsumersRequest, PauseRequest, optional_body, reset_body,
 use super::serve::{Served, error_of};
 use crate::jetstream::advisory::{Action, ID_LEN, id_of};
 use crate::jetstream::config::{
-    Checked, ConsumerBounds, ConsumerConfig, ConsumerRequest, ConsumerSubject,
+    Checked, ConsumerBounds, ConsumerConfig, ConsumerRequest, ConsumerSubject, Retention,
 };
 use crate::jetstream::consumer::Consumer;
 use crate::jetstream::context::{Gate, GateState};
@@ -96,13 +96,14 @@ impl JetStream {
             return Ok(Some(reply));
         }
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return Ok(None) };
-        let all =
-            hosted.seats.iter().map(|(_, seat)| (seat.consumer.name(), seat.consumer.config()));
-        let all: Vec<_> = all.collect();
-        let named = |other: &str| name.as_deref() == Some(other);
-        let existing = all.iter().find(|(other, _)| named(other)).map(|(_, config)| config);
-        let others = all.iter().filter(|(other, _)| !named(other)).map(|(_, config)| config);
-        let others: Vec<_> = others.collect();
+        let named = name.as_deref().and_then(|name| hosted.seats.find(name));
+        let existing = named.and_then(|at| hosted.seats.get(at)).map(|seat| seat.consumer.config());
+        let existing = existing.as_ref();
+        // Only the consumers of a work queue have to get along: reading all of them takes long.
+        let is_queue = hosted.stream.config().retention == Retention::WorkQueue;
+        let others = hosted.seats.iter().filter(|(at, _)| is_queue && named != Some(*at));
+        let others: Vec<_> = others.map(|(_, seat)| seat.consumer.config()).collect();
+        let others: Vec<_> = others.iter().collect();
         let delivers_to = existing.map_or("", |config| config.deliver_subject.as_str());
         let listener = context.gate.state(hosted.account(), delivers_to.as_bytes());
         let stream = hosted.stream.config();
@@ -149,8 +150,7 @@ impl JetStream {
         gate: &mut dyn Gate,
     ) {
         let Some((hosted, _)) = self.at(slot, now, gate) else { return };
-        let name = consumer.name().to_owned();
-        let at = hosted.seats.insert(&name, consumer);
+        let at = hosted.seats.insert(consumer);
         hosted.tell_filters();
         self.after_consumer(slot, at, now, gate);
         self.queue(slot, at);

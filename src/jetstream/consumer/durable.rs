@@ -4,6 +4,7 @@ use super::super::config::{ConsumerConfig, Mode, parse};
 use super::journal::{self, Entry, Identity, Unreadable};
 use super::settings::Settings;
 use super::*;
+use crate::types::json;
 
 impl Consumer {
     /// A consumer as its records tell: a whole and the deltas behind it, oldest first.
@@ -45,9 +46,10 @@ impl Consumer {
 
     /// The whole state as bytes.
     pub fn record(&self, now: Now) -> Vec<u8> {
+        let config = json::compact(&self.config());
         let identity = Identity {
             created: self.created,
-            config: &self.config,
+            config: &config,
             start: self.start,
             skip_until: self.skip_until,
         };

@@ -1,7 +1,7 @@
 //! What the API asks of a consumer, and its end.
 
 use super::super::advisory::{Action, ConsumerAdvisory};
-use super::super::config::{ConsumerConfig, DeliverPolicy, Mode, Moment, parse};
+use super::super::config::{ConsumerConfig, DeliverPolicy, Moment};
 use super::super::context::Context;
 use super::super::error::ApiError;
 use super::super::info::{ConsumerInfo, PauseState, PriorityGroupState, SequenceInfo};
@@ -10,13 +10,11 @@ use super::start::way_of;
 use super::state::Pair;
 use super::status::Status;
 use super::*;
-use crate::types::json;
 
 impl Consumer {
     /// The configuration as the API tells it.
     pub fn config(&self) -> ConsumerConfig {
-        // Written from such a struct by this run of the server, so it can be read.
-        parse(&self.config, Mode::Lenient, "").unwrap_or_default()
+        self.config.config(&self.name)
     }
 
     pub fn info(&mut self, ctx: &mut Context<'_>, store: &Store) -> ConsumerInfo {
@@ -79,7 +77,7 @@ impl Consumer {
     }
 
     fn set_config(&mut self, config: &ConsumerConfig) {
-        self.config = json::compact(config).into_boxed_slice();
+        self.config = Kept::of(config, &self.name);
         self.settings = Settings::of(config);
         self.want_whole();
     }

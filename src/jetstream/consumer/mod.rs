@@ -17,13 +17,14 @@
 //! | `timers` | what happens when time passes |
 //! | `manage` | info, update, pause, reset, the end |
 //! | `status` | the status messages, word for word |
-//! | `settings` | the configuration in few bytes |
+//! | `settings` `kept` | the configuration in few bytes |
 
 mod ack;
 mod backlog;
 mod deliver;
 mod durable;
 mod journal;
+mod kept;
 mod manage;
 mod pending;
 mod portable;
@@ -42,6 +43,8 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+use std::rc::Rc;
+
 use crate::storage::{Log, Seq};
 use crate::types::{AccountId, Mono, Now, Wall};
 
@@ -55,6 +58,7 @@ use super::store::Store;
 use backlog::{Backlog, LastOnly};
 use deliver::Replay;
 use journal::Journal;
+use kept::Kept;
 use pull::{Desk, Pull};
 use push::Push;
 use settings::Settings;
@@ -110,8 +114,7 @@ pub struct Consumer {
     name: Box<str>,
     stream: Box<str>,
     created: Wall,
-    /// The configuration as JSON, which is smaller than the struct by far.
-    config: Box<[u8]>,
+    config: Kept,
     settings: Settings,
     filter: Filter,
     /// Where it began, once that is known.
@@ -150,6 +153,11 @@ pub struct Consumer {
 impl Consumer {
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Keeps no copy of what the consumer made before keeps already.
+    pub fn share_config(&mut self, last: &mut Rc<[u8]>) {
+        self.config.share(last);
     }
 
     /// A mirror or a sourcing stream made it for itself: it is not listed.
@@ -299,7 +307,7 @@ impl Consumer {
         size_of::<Self>()
             + self.name.len()
             + self.stream.len()
-            + self.config.len()
+            + self.config.memory()
             + self.settings.backoff.len() * 8
             + self.filter.memory()
             + self.state.pending.memory()

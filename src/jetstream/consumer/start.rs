@@ -5,7 +5,6 @@ use super::super::context::Context;
 use super::super::store::{SeekTime, Store};
 use super::settings::{Settings, filter_of};
 use super::*;
-use crate::types::json;
 use crate::types::limits::{INACTIVE_JITTER_NS_MAX, INACTIVE_JITTER_NS_MIN, RATE_BURST_BYTES};
 
 impl Consumer {
@@ -44,7 +43,7 @@ impl Consumer {
             name: name.into(),
             stream: home.stream.into(),
             created: now.wall,
-            config: json::compact(config).into_boxed_slice(),
+            config: Kept::of(config, name),
             replay: settings.replays_in_time.then(Box::default),
             settings,
             filter: filter_of(config),

@@ -33,12 +33,19 @@ struct Target {
 const TARGETS: &[Target] = &[
     Target { name: "protocol", run: weft::testing::fuzz::protocol, words: mutate::PROTOCOL_WORDS },
     Target { name: "config", run: weft::testing::fuzz::config, words: mutate::CONFIG_WORDS },
+    Target {
+        name: "jetstream",
+        run: weft::testing::fuzz::jetstream,
+        words: mutate::JETSTREAM_WORDS,
+    },
 ];
 
 const CORPUS_MAX: usize = 20_000;
 const INPUT_BYTES_MAX: usize = 8 * 1024;
 /// One input that takes longer is a finding too.
 const INPUT_TIME_MAX: Duration = Duration::from_secs(5);
+/// So is one that takes as much memory, or leaves it behind.
+const MEMORY_BYTES_MAX: u64 = 1 << 30;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -104,6 +111,11 @@ fn fuzz(target: &Target, time: Duration, seed: u64) -> ExitCode {
             runs += 1;
             RUNS.store(runs, Ordering::Relaxed);
         }
+        let memory = peak_memory_bytes();
+        if memory > MEMORY_BYTES_MAX {
+            println!("{}: FINDING with seed {seed}: {memory} bytes of memory", target.name);
+            return ExitCode::FAILURE;
+        }
     }
     let seconds = began.elapsed().as_secs_f64();
     println!(
@@ -112,6 +124,14 @@ fn fuzz(target: &Target, time: Duration, seed: u64) -> ExitCode {
         kinds.len()
     );
     ExitCode::SUCCESS
+}
+
+/// The most this process ever had; 0 where the kernel does not tell.
+fn peak_memory_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = peak.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    kilobytes.unwrap_or(0_u64) * 1024
 }
 
 fn attempt(target: &Target, input: &[u8]) -> Result<u64, ()> {

@@ -3,22 +3,28 @@
 
 mod consume;
 mod consumers;
+mod crash;
 mod get;
+mod keys;
 mod kv;
 mod mixed;
 mod object;
 mod publish;
 mod restart;
+mod slow;
 mod stream;
 
 pub use consume::Consume;
 pub use consumers::Consumers;
+pub use crash::Crash;
 pub use get::Get;
+pub use keys::Keys;
 pub use kv::Kv;
 pub use mixed::Mixed;
 pub use object::Object;
 pub use publish::Publish;
 pub use restart::Restart;
+pub use slow::SlowReader;
 pub use stream::{Storage, Stream};
 
 use crate::engine::Answers;

@@ -63,6 +63,11 @@ impl Stream {
         format!("_INBOX.ack.{}", self.id)
     }
 
+    /// The consumer that [`Self::push`] makes.
+    pub fn reader_name(self) -> String {
+        format!("read{}", self.id)
+    }
+
     pub fn create(self, bench: &Bench<'_>, storage: Storage) -> Outcome<()> {
         self.create_with(
             bench,
@@ -116,9 +121,13 @@ impl Stream {
         let mut plan = Plan::default();
         let allowance = Allowance { window: FILL_WINDOW, limit: count };
         plan.add(0, self.publisher(bench, &group, allowance)?);
-        plan.groups.push(group);
+        plan.groups.push(Arc::clone(&group));
         let (_, engine) = Window::until_over(bench.server, || bench.engine(plan))?;
-        engine.finish()
+        let faults = engine.finish()?;
+        if faults.total() == 0 && group.total() != Some(count) {
+            return Err(Failure::new(format!("only {:?} of {count} were stored", group.total())));
+        }
+        Ok(faults)
     }
 
     /// Hears what a push consumer delivers; the consumer is made by [`Self::push`].
@@ -135,7 +144,7 @@ impl Stream {
         acks: bool,
     ) -> Reading {
         let (group, size) = (Arc::clone(group), bench.load.payload());
-        Reading { group, receiver: 0, publisher: self.id, size, taking, acks }
+        Reading { group, receiver: 0, publisher: self.id, size, taking, acks, pace: 0 }
     }
 
     /// An ordered consumer, as clients make it: no acknowledgements, flow control, gone with its
@@ -153,11 +162,7 @@ impl Stream {
         for (name, value) in more.as_object().into_iter().flatten() {
             config[name] = value.clone();
         }
-        Api::open(bench.server.address)?.create_consumer(
-            stream,
-            &format!("read{}", self.id),
-            &config,
-        )
+        Api::open(bench.server.address)?.create_consumer(stream, &self.reader_name(), &config)
     }
 
     /// A durable consumer that is pulled from.
