@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::jetstream::{
     Gate, GateState, JetStream, PostedQueue, Received, Seed, Site, SubscriptionKey, Target,
 };
-use crate::storage::{Health, Log, LogId, LogSettings, Recovery, Step, SyncMode, load_values};
+use crate::storage::{
+    Health, Log, LogId, LogSettings, PartLimits, Recovery, Step, SyncMode, load_values,
+};
 use crate::testing::disk::{Rng, SimDisk};
 use crate::testing::log_sim::tell;
 use crate::types::pattern::covers;
@@ -119,6 +121,9 @@ impl Server {
             batch_bytes_max: 16 * 1024,
             gather_bytes_max: 8 * 1024 * 1024,
             tail_cache_bytes: 8 * 1024,
+            read_cache_bytes: 48 * 1024,
+            read_page_bytes: 8 * 1024,
+            footer_parts: PartLimits { bytes: 8192, batch_bytes: 10 * 1024 },
             compaction_window_bytes: 24 * 1024,
             copy_batch_bytes: 8 * 1024,
             spare_slots: 2,
