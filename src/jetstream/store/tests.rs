@@ -600,13 +600,13 @@ fn who_goes_on_behind_a_page_gets_more() {
 #[test]
 fn a_page_that_cannot_be_read_costs_its_sound_messages_nothing() {
     let (mut bench, mut store) = behind_the_tail();
-    let page = bench.ask(&mut store, 100).unwrap_err().unwrap();
+    let page = bench.ask(&mut store, 50).unwrap_err().unwrap();
     let Some(Effect::Read { op, .. }) = bench.wanted.pop_back() else { panic!("a read") };
     bench.log.on_fault(op, crate::storage::IoFault::Failed(5), bench.now);
     assert_eq!(bench.log.take_event(), Some(Event::ReadDone(op)));
     assert!(store.on_read(&mut bench.log, op));
-    let single = bench.ask(&mut store, 100).unwrap_err().unwrap();
+    let single = bench.ask(&mut store, 50).unwrap_err().unwrap();
     assert!(single < page, "{single} of {page}");
     bench.run(&mut store);
-    assert_eq!(bench.ask(&mut store, 100), Ok(100));
+    assert_eq!(bench.ask(&mut store, 50), Ok(50));
 }

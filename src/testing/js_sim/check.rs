@@ -36,10 +36,17 @@ impl World {
             self.server.settle();
             self.hear();
         }
-        self.check_rest();
+        self.check_answers();
+        for life in self.by_name.clone().into_values() {
+            for at in self.lives[life].consumers.clone().into_values() {
+                self.check_taker(at);
+            }
+        }
     }
 
-    pub(super) fn check_rest(&mut self) {
+    /// Nobody who was to be answered waits any more. A stop ends with that too, but not with all
+    /// deliveries made that could be.
+    pub(super) fn check_answers(&mut self) {
         if let Some(number) = self.unanswered.first() {
             let attempt = &self.attempts[*number as usize];
             self.fail(&format!("publish {number} is never answered: {attempt:?}"));
@@ -51,9 +58,6 @@ impl World {
         }
         for life in self.by_name.clone().into_values() {
             self.lives[life].rest();
-            for at in self.lives[life].consumers.clone().into_values() {
-                self.check_taker(at);
-            }
         }
     }
 

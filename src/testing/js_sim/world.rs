@@ -561,7 +561,7 @@ impl World {
         }
         self.server.stop();
         self.hear();
-        self.check_rest();
+        self.check_answers();
         let cores = 1 + self.rng.below(self.server.logs() as u64) as usize;
         self.server.crash(End::PowerCut, cores, MILLISECOND, &mut self.rng);
         self.survey(true);
