@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use server::Server;
 
@@ -124,11 +124,16 @@ fn a_store_is_marked_and_grows_with_the_shards() {
     let log = server.log();
     assert!(log.contains("Starting JetStream"), "{log}");
     assert!(log.contains(&format!("Store Directory: {path:?}")), "{log}");
-    assert!(log.contains("Disk: a flushed write of 4096 bytes takes"), "{log}");
     let (ready, took) = (log.find("Server is ready"), log.find("to start JetStream"));
     assert!(took < ready, "{log}");
     let marker = || fs::read_to_string(path.join("weft.json")).unwrap();
     assert_eq!(marker(), r#"{"format":1,"logs":2}"#);
+    let measured = || server.log().contains("Disk: a flushed write of 4096 bytes takes");
+    let until = Instant::now() + Duration::from_secs(20);
+    while !measured() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(measured(), "{}", server.log());
     stop(server);
     stop(start(directory.path(), 4));
     stop(start(directory.path(), 1));

@@ -40,7 +40,8 @@ pub struct Part {
     /// Its last batch is an empty one.
     pub is_closed: bool,
     pub is_sorted: bool,
-    /// The epoch that wrote the part, and its first batch.
+    /// The epoch of its batches, and that epoch's first batch: it still makes void what older epochs
+    /// left behind that, when a later one has written the part.
     pub epoch: u32,
     pub epoch_first: u64,
     /// Its batches: runs of (first, how many).
@@ -70,18 +71,12 @@ pub struct PartLimits {
     pub batch_bytes: u32,
 }
 
-/// What is the same for all parts that a log writes now.
-#[derive(Clone, Copy, Debug)]
-pub struct Writer {
-    pub log: LogId,
-    pub epoch: Epoch,
-    pub epoch_first: Lsn,
-}
-
 /// A segment's footer while the segment fills.
 #[derive(Debug)]
 pub struct Footer {
     segment: SegmentNo,
+    /// All batches of a segment are of one epoch; with the first batch of that.
+    epoch: (Epoch, Lsn),
     limits: PartLimits,
     hash_seed: u64,
     gathering: PartBuilder,
@@ -151,13 +146,14 @@ impl Footer {
     /// Of the batches from `from` on; parts that tell of those before begin at `top`.
     pub fn new(
         segment: SegmentNo,
+        epoch: (Epoch, Lsn),
         (from, top): (u32, u32),
         limits: PartLimits,
         hash_seed: u64,
     ) -> Self {
         let gathering = PartBuilder { from, to: from, ..PartBuilder::default() };
         let (complete, complete_len) = (VecDeque::new(), 0);
-        Self { segment, limits, hash_seed, gathering, complete, complete_len, top }
+        Self { segment, epoch, limits, hash_seed, gathering, complete, complete_len, top }
     }
 
     /// Where the room for batches ends.
@@ -236,10 +232,10 @@ impl Footer {
 
     /// The oldest part that waits, and where in the file it belongs. `None`: there is none, or it
     /// could not be archived, and the segment does without.
-    pub fn write(&mut self, writer: Writer, is_sorted: bool) -> Option<(u32, Buffer)> {
+    pub fn write(&mut self, log: LogId, is_sorted: bool) -> Option<(u32, Buffer)> {
         let part = self.complete.pop_front()?;
         self.complete_len -= part.len_max();
-        let bytes = part.finish(writer, self.segment, is_sorted, self.top)?;
+        let bytes = part.finish(log, (self.segment, self.epoch), is_sorted, self.top)?;
         self.top = self.top.checked_sub(bytes.len() as u32)?;
         Some((self.top, bytes))
     }
@@ -256,8 +252,8 @@ impl PartBuilder {
 
     fn finish(
         self,
-        writer: Writer,
-        segment: SegmentNo,
+        log: LogId,
+        (segment, (epoch, epoch_first)): (SegmentNo, (Epoch, Lsn)),
         is_sorted: bool,
         end: u32,
     ) -> Option<Buffer> {
@@ -267,15 +263,15 @@ impl PartBuilder {
             entries: part.entries.bytes().to_vec(),
         });
         let part = Part {
-            log: writer.log.0,
+            log: log.0,
             segment: segment.0,
             from: self.from,
             to: self.to,
             is_last: self.is_last,
             is_closed: self.is_closed,
             is_sorted,
-            epoch: writer.epoch.0,
-            epoch_first: writer.epoch_first.0,
+            epoch: epoch.0,
+            epoch_first: epoch_first.0,
             lsns: self.lsns.iter().map(|&(first, count)| (first.0, count)).collect(),
             streams: streams.collect(),
             others: self.others,
@@ -285,7 +281,7 @@ impl PartBuilder {
         let mut out = Buffer::new();
         out.extend_from_slice(&archive);
         out.resize(round_up((archive.len() + TRAILER) as u32) as usize - TRAILER, 0);
-        out.extend_from_slice(&trailer(writer.log, position(segment, end), &archive));
+        out.extend_from_slice(&trailer(log, position(segment, end), &archive));
         Some(out)
     }
 }

@@ -3,10 +3,11 @@ use crate::storage::batch::golden;
 
 const FILE: u32 = 1 << 16;
 const LIMITS: PartLimits = PartLimits { bytes: 2 * BLOCK as u32, batch_bytes: 24 * 1024 };
-const WRITER: Writer = Writer { log: LogId(7), epoch: Epoch(2), epoch_first: Lsn(3) };
+const LOG: LogId = LogId(7);
+const EPOCH: (Epoch, Lsn) = (Epoch(2), Lsn(3));
 
 fn filled(from: u32) -> Footer {
-    let mut footer = Footer::new(SegmentNo(5), (from, FILE), LIMITS, 1);
+    let mut footer = Footer::new(SegmentNo(5), EPOCH, (from, FILE), LIMITS, 1);
     for n in 0..40u32 {
         let place = Place { segment: SegmentNo(5), offset: 4176 + n * 200, len: 200 };
         let stream = StreamId(u64::from(n % 3));
@@ -24,7 +25,7 @@ fn sample() -> Buffer {
     assert!(footer.batch(Lsn(12), 28_672, true), "it tells of enough");
     let bottom = footer.bottom();
     assert_eq!(footer.due(), Some(Lsn(12)));
-    let (offset, bytes) = footer.write(WRITER, false).unwrap();
+    let (offset, bytes) = footer.write(LOG, false).unwrap();
     assert!(offset >= bottom, "{offset} < {bottom}");
     assert_eq!(offset + bytes.len() as u32, FILE);
     bytes
@@ -62,9 +63,9 @@ fn parts_go_on_where_the_one_before_ended() {
     footer.batch(Lsn(12), 28_672, false);
     footer.batch(Lsn(13), 32_768, false);
     footer.seal();
-    let (first_at, _) = footer.write(WRITER, false).unwrap();
-    let (second_at, second) = footer.write(WRITER, false).unwrap();
-    assert!(footer.write(WRITER, false).is_none());
+    let (first_at, _) = footer.write(LOG, false).unwrap();
+    let (second_at, second) = footer.write(LOG, false).unwrap();
+    assert!(footer.write(LOG, false).is_none());
     assert_eq!(second_at + second.len() as u32, first_at);
     let trailer = trailer_of(&second, first_at).unwrap();
     let part = trailer.part(&second).unwrap();
@@ -77,7 +78,7 @@ fn a_sealed_segment_gets_no_empty_part() {
     let mut footer = filled(4096);
     footer.batch(Lsn(12), 28_672, false);
     footer.seal();
-    let (offset, bytes) = footer.write(WRITER, false).unwrap();
+    let (offset, bytes) = footer.write(LOG, false).unwrap();
     assert!(footer.due().is_none());
     let trailer = trailer_of(&bytes, offset + bytes.len() as u32).unwrap();
     assert!(trailer.part(&bytes).unwrap().is_last);

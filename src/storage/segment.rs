@@ -6,7 +6,7 @@ use super::batch::{BLOCK, Buffer, FORMAT_VERSION};
 use super::bytes::Fields;
 use super::checksum;
 use super::footer::{Footer, PartLimits};
-use super::ids::{LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
+use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
 use super::record::{ManifestEntry, Record};
 
 /// The first block of the file; batches begin behind it.
@@ -125,7 +125,13 @@ pub struct Segment {
 }
 
 impl Segment {
-    pub fn new(no: SegmentNo, slot: SlotId, len: u32, parts: PartLimits, hash_seed: u64) -> Self {
+    /// `epoch`: that of its batches, with the first batch of that epoch.
+    pub fn new(
+        (no, slot, len): (SegmentNo, SlotId, u32),
+        epoch: (Epoch, Lsn),
+        parts: PartLimits,
+        hash_seed: u64,
+    ) -> Self {
         Self {
             no,
             slot,
@@ -143,7 +149,7 @@ impl Segment {
             is_recycled: false,
             is_damaged: false,
             erase: false,
-            footer: Some(Footer::new(no, (SEGMENT_HEADER, len), parts, hash_seed)),
+            footer: Some(Footer::new(no, epoch, (SEGMENT_HEADER, len), parts, hash_seed)),
             footer_top: len,
         }
     }

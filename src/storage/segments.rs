@@ -5,7 +5,6 @@ use std::rc::Rc;
 use super::append::{Class, Urgency};
 use super::effects::{Effect, Event};
 use super::fault::Refusal;
-use super::footer::Writer;
 use super::ids::{SegmentNo, SlotId, StreamId};
 use super::log::{Errand, FreeSlot, Log, LogSettings};
 use super::mutation::{self, Mutation};
@@ -106,8 +105,8 @@ impl Log {
         };
         let no = self.next_segment;
         self.next_segment = SegmentNo(no.0 + 1);
-        let mut segment =
-            Segment::new(no, slot, len, self.settings.footer_parts, self.settings.hash_seed);
+        let (parts, hash_seed) = (self.settings.footer_parts, self.settings.hash_seed);
+        let mut segment = Segment::new((no, slot, len), self.commit.epoch(), parts, hash_seed);
         segment.is_recycled = reused.is_some();
         segment.erase = reused.is_some_and(|at| self.free_slots.remove(at).erase);
         self.segments.insert(no, segment);
@@ -215,12 +214,11 @@ impl Log {
 
     /// False: there is nothing to write any more.
     fn write_footer(&mut self, no: SegmentNo) -> bool {
-        let (epoch, epoch_first) = self.commit.epoch();
-        let writer = Writer { log: self.id, epoch, epoch_first };
+        let log = self.id;
         let Some(segment) = self.segments.get_mut(&no) else { return false };
         let Some(mut footer) = segment.footer.take() else { return false };
         let (slot, is_sealed) = (segment.slot, segment.stage == Stage::Sealed);
-        let Some((offset, bytes)) = footer.write(writer, segment.is_sorted) else { return false };
+        let Some((offset, bytes)) = footer.write(log, segment.is_sorted) else { return false };
         if offset < segment.end {
             return false;
         }

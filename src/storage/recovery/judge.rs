@@ -34,6 +34,8 @@ pub(super) struct JudgedSegment {
     pub slot: SlotId,
     pub len: u32,
     pub end: u32,
+    /// Of its batches, with that epoch's first.
+    pub epoch: (Epoch, Lsn),
     pub lsns: Vec<(Lsn, u32)>,
     pub is_sorted: bool,
     /// Its footer tells all of it.
@@ -131,11 +133,20 @@ fn gather(found: &[Found]) -> Evidence {
             evidence.proven = evidence.proven.max(batch.header.durable);
         }
     }
+    // The newest manifest first: it tells which batches can count for the rest.
     for found in found {
-        evidence.records(found.segment, &found.footer.items);
+        evidence.manifests(found.segment, &found.footer.items);
         for batch in &found.batches {
             if !evidence.is_void(batch) && batch.is_whole {
-                evidence.records(found.segment, &batch.items);
+                evidence.manifests(found.segment, &batch.items);
+            }
+        }
+    }
+    for found in found.iter().filter(|found| evidence.is_listed(found)).collect::<Vec<_>>() {
+        evidence.retirements(&found.footer.items);
+        for batch in &found.batches {
+            if batch.is_whole && evidence.counts(found.segment, batch, Lsn(u64::MAX)) {
+                evidence.retirements(&batch.items);
             }
         }
     }
@@ -143,23 +154,28 @@ fn gather(found: &[Found]) -> Evidence {
 }
 
 impl Evidence {
-    fn records(&mut self, segment: SegmentNo, items: &[Item]) {
+    fn manifests(&mut self, segment: SegmentNo, items: &[Item]) {
         for item in items {
             let Item::Other { lsn, place, bytes } = item else { continue };
-            match Record::decode(bytes, place.position()) {
-                Ok((Record::Manifest(manifest), _))
-                    if self.manifest.as_ref().is_none_or(|(newest, ..)| newest < lsn) =>
-                {
-                    self.manifest = Some((*lsn, segment, manifest));
+            if let Ok((Record::Manifest(manifest), _)) = Record::decode(bytes, place.position())
+                && self.manifest.as_ref().is_none_or(|(newest, ..)| newest < lsn)
+            {
+                self.manifest = Some((*lsn, segment, manifest));
+            }
+        }
+    }
+
+    fn retirements(&mut self, items: &[Item]) {
+        for item in items {
+            let Item::Other { lsn, place, bytes } = item else { continue };
+            if let Ok((Record::Retired { segment, lsns }, _)) =
+                Record::decode(bytes, place.position())
+            {
+                self.retired.insert(segment, *lsn);
+                for (first, count) in lsns {
+                    let lsns = first.0..first.0.saturating_add(u64::from(count));
+                    self.accounted.extend(lsns.map(Lsn));
                 }
-                Ok((Record::Retired { segment, lsns }, _)) => {
-                    self.retired.insert(segment, *lsn);
-                    for (first, count) in lsns {
-                        let lsns = first.0..first.0.saturating_add(u64::from(count));
-                        self.accounted.extend(lsns.map(Lsn));
-                    }
-                }
-                _ => {}
             }
         }
     }
@@ -186,9 +202,11 @@ impl Evidence {
     }
 
     fn is_in_use(&self, found: &Found) -> bool {
-        if self.retired.contains_key(&found.segment) {
-            return false;
-        }
+        !self.retired.contains_key(&found.segment) && self.is_listed(found)
+    }
+
+    /// By the newest manifest, or younger than that.
+    fn is_listed(&self, found: &Found) -> bool {
         let carries = |(lsn, carrier, _): &(Lsn, SegmentNo, Manifest)| {
             let scanned = found.batches.last().map_or(Lsn(0), |batch| batch.header.lsn);
             *carrier == found.segment || scanned.max(found.footer.last_lsn()) > *lsn
@@ -268,6 +286,7 @@ impl Judged {
                 self.damage(Certainty::Lost, no, (from, to), batches, &batch.items);
             }
             out.end = out.end.max(to);
+            out.epoch = (batch.header.epoch, batch.header.epoch_first);
             out.add_lsn(batch.header.lsn);
             is_closed = batch.header.records == 0;
             out.batches.push((batch.header.lsn, to, is_closed));
@@ -338,6 +357,7 @@ impl JudgedSegment {
             slot,
             len,
             end: if parts > 0 { to } else { 0 },
+            epoch: footer.epochs.first().copied().unwrap_or_default(),
             lsns,
             is_sorted: footer.is_sorted,
             has_footer: footer.is_complete,
@@ -372,5 +392,98 @@ impl JudgedSegment {
 pub(super) fn place_of(item: &Item) -> Place {
     match item {
         Item::Message { place, .. } | Item::Other { place, .. } => *place,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::batch::{BatchHeader, Buffer};
+    use crate::storage::ids::LogId;
+    use crate::storage::recovery::scan::FoundFooter;
+
+    const LEN: u32 = 1 << 20;
+    const OLD: (Epoch, Lsn) = (Epoch(3), Lsn(100));
+    const NEXT: (Epoch, Lsn) = (Epoch(4), Lsn(120));
+    const LAST: (Epoch, Lsn) = (Epoch(5), Lsn(125));
+
+    /// One block with one record.
+    fn batch(
+        no: u32,
+        (epoch, epoch_first): (Epoch, Lsn),
+        lsn: u64,
+        record: &Record<'_>,
+    ) -> FoundBatch {
+        let offset = (lsn as u32 % 100) * 4096;
+        let place = Place { segment: SegmentNo(no), offset: offset + 64, len: 0 };
+        let mut bytes = Buffer::new();
+        record.encode(&mut bytes, place.position());
+        let header = BatchHeader {
+            log: LogId(1),
+            epoch,
+            epoch_first,
+            segment: SegmentNo(no),
+            offset,
+            lsn: Lsn(lsn),
+            durable: epoch_first,
+            body_len: bytes.len() as u32,
+            records: 1,
+            body_check: 0,
+        };
+        let item = Item::Other { lsn: Lsn(lsn), place, bytes: bytes.as_slice().into() };
+        FoundBatch { header, offset, is_whole: true, items: vec![item] }
+    }
+
+    fn found(no: u32, batches: Vec<FoundBatch>) -> Found {
+        let (segment, slot, footer) = (SegmentNo(no), SlotId(no), FoundFooter::none(LEN));
+        Found { segment, slot, len: LEN, footer, batches, gaps: Vec::new() }
+    }
+
+    fn manifest(listed: &[(u32, u32)]) -> Record<'static> {
+        let entry = |&(no, blocks): &(u32, u32)| ManifestEntry {
+            segment: SegmentNo(no),
+            slot: SlotId(no),
+            end: blocks * 4096,
+            is_sealed: true,
+        };
+        Record::Manifest(Manifest { segments: listed.iter().map(entry).collect() })
+    }
+
+    fn in_use(found: Vec<Found>) -> Vec<u32> {
+        judge(found).segments.iter().map(|segment| segment.no.0).collect()
+    }
+
+    /// Segment 28 ends with a batch of an epoch that a power cut ended before it counted. It says
+    /// that 21 has retired; its number has been given again since.
+    fn what_a_lost_epoch_left() -> Vec<Found> {
+        let retired = Record::Retired { segment: SegmentNo(21), lsns: Vec::new() };
+        let gone = |stream| Record::StreamGone { stream: StreamId(stream) };
+        vec![
+            found(21, vec![batch(21, OLD, 118, &gone(1))]),
+            found(28, vec![batch(28, OLD, 119, &gone(2)), batch(28, OLD, 122, &retired)]),
+        ]
+    }
+
+    #[test]
+    fn what_lies_behind_the_listed_end_says_nothing() {
+        // Nothing is left of the epoch in between.
+        let mut all = what_a_lost_epoch_left();
+        let list = manifest(&[(21, 19), (28, 20)]);
+        all.push(found(36, vec![batch(36, LAST, 125, &list)]));
+        assert_eq!(in_use(all), [21, 28, 36]);
+    }
+
+    #[test]
+    fn a_part_keeps_the_epoch_of_its_batches() {
+        // The epoch in between is known from a part that the last one wrote, before its own batches.
+        let mut all = what_a_lost_epoch_left();
+        let mut footer = FoundFooter::none(LEN);
+        footer.epochs.push(NEXT);
+        footer.lsns.push((Lsn(120), 5));
+        (footer.parts, footer.to, footer.is_complete) = (1, 25 * 4096, true);
+        let list = batch(32, NEXT, 120, &manifest(&[(21, 19), (28, 20)]));
+        footer.items.extend(list.items);
+        all.push(Found { footer, ..found(32, Vec::new()) });
+        assert_eq!(in_use(all), [21, 28, 32]);
     }
 }

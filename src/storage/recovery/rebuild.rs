@@ -80,7 +80,8 @@ pub(super) fn rebuild(
 /// What its footer does not tell yet goes into further parts.
 fn adopt(judged: &JudgedSegment, settings: &LogSettings) -> Segment {
     let (parts, hash_seed) = (settings.footer_parts, settings.hash_seed);
-    let mut segment = Segment::new(judged.no, judged.slot, judged.len, parts, hash_seed);
+    let mut segment =
+        Segment::new((judged.no, judged.slot, judged.len), judged.epoch, parts, hash_seed);
     segment.file = Readiness::Ready;
     segment.stage = Stage::Sealed;
     segment.is_sorted = judged.is_sorted;
@@ -92,7 +93,7 @@ fn adopt(judged: &JudgedSegment, settings: &LogSettings) -> Segment {
     judged.footer_items.iter().for_each(|item| list(&mut segment, item));
     if !judged.has_footer && !judged.is_damaged {
         let room = (judged.footer_to, judged.footer_top);
-        segment.footer = Some(Footer::new(judged.no, room, parts, hash_seed));
+        segment.footer = Some(Footer::new(judged.no, judged.epoch, room, parts, hash_seed));
     }
     let mut batches = judged.batches.iter().peekable();
     for item in &judged.items {

@@ -68,7 +68,7 @@ pub(super) struct FoundFooter {
     pub is_complete: bool,
     pub is_closed: bool,
     pub is_sorted: bool,
-    /// Epochs that wrote parts, and the first batch of each.
+    /// Of the batches that parts tell of, and the first batch of each.
     pub epochs: Vec<(Epoch, Lsn)>,
     pub lsns: Vec<(Lsn, u32)>,
     pub packed: Vec<PackedStream>,
