@@ -64,6 +64,7 @@ pub use effects::{Effect, Event, OpId};
 pub use fault::Operation;
 pub use fault::{Certainty, Damage, IoFault, Poison, ReadError, Refusal};
 pub use figures::{Counters, LogFigures};
+#[cfg(feature = "testing")]
 pub use footer::PartLimits;
 pub use ids::{LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
 pub use index::{Bound, Entry, StreamIndex, SubjectId, SubjectState};
