@@ -40,4 +40,9 @@ case " $* " in
   *" --json"* | *" --save"*) ;;
   *) set -- --json "target/compare/$(date -u +%Y%m%dT%H%M%SZ).json" "$@" ;;
 esac
+# Two turns of each server, so short that all of it ends in time, unless the arguments say otherwise.
+for brief in "--rounds 2" "--seconds 1" "--warmup 0.3"; do
+  # shellcheck disable=SC2086 # two words
+  case " $* " in *" ${brief% *}"*) ;; *) set -- $brief "$@" ;; esac
+done
 exec target/release/bench-harness compare --server "weft=$WEFT" --server "nats=$nats" "$@"
