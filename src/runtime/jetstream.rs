@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::clock::Clock;
 use super::disk::{
-    Access, Disk, DiskCheck, Started, Store, StoreError, filesystem_of, refuse_reference,
+    Access, Disk, DiskCheck, OpenError, Started, Store, StoreError, filesystem_of, refuse_reference,
 };
 use crate::config::Options;
 use crate::config::options::{JetStreamIo, Sync};
@@ -19,7 +19,7 @@ use crate::jetstream::{API_LEVEL, Seed, Site};
 use crate::monitor::{DiskFacts, DiskSpeed, JetStreamFacts};
 use crate::storage::{LogId, LogSettings, Report, SyncMode};
 use crate::types::ShardId;
-use crate::types::limits::DISK_QUALIFY_NS_MAX;
+use crate::types::limits::{DISK_QUALIFY_NS_MAX, TEMPORARY_STORES_MAX};
 
 /// What the operator asked for.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +72,15 @@ impl Wanted {
             // Nobody chose it for them or for us: both can live there.
             warn!("{refusal}");
         }
-        Store::open(&store_dir, shards, self.buffered)
+        // Nobody chose the directory: servers that run at once get one each, the first that is free.
+        let mut opened = Store::open(&store_dir, shards, self.buffered);
+        for other in 2..=TEMPORARY_STORES_MAX {
+            if !matches!(opened, Err(StoreError::Open(OpenError::InUse(_)))) {
+                break;
+            }
+            opened = Store::open(&store_dir.join(other.to_string()), shards, self.buffered);
+        }
+        opened
     }
 }
 

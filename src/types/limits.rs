@@ -226,6 +226,8 @@ pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
 /// How long a stopping core waits for its logs to be closed. One that is not is found in full by
 /// the next start, which takes longer.
 pub const CLOSE_LOGS_NS_MAX: u64 = 10 * SECOND;
+/// Servers that may share the directory for temporary files, where nobody named a store.
+pub const TEMPORARY_STORES_MAX: u32 = 256;
 /// How long a start measures its disk.
 pub const DISK_QUALIFY_NS_MAX: u64 = 20 * MILLISECOND;
 

@@ -1,6 +1,7 @@
 """JetStream as nats-py uses it: streams, consumers, buckets, and what a killed server kept."""
 
 import asyncio
+import json
 
 import pytest
 from nats.js.errors import APIError, BadRequestError, KeyNotFoundError, NotFoundError
@@ -127,3 +128,11 @@ async def test_a_killed_server_keeps_what_it_acknowledged(jetstream, connect):
     [message] = await pull.fetch(1, timeout=5)
     assert message.metadata.sequence.stream == 51
     assert (await js.publish("s.a", b"on")).seq == 201
+
+
+async def test_servers_that_name_no_store_run_side_by_side(start, connect):
+    first, second = start("-js"), start("-js")
+    for server in (first, second):
+        client = await connect(server.url)
+        info = json.loads((await client.request("$JS.API.INFO", b"")).data)
+        assert "error" not in info
