@@ -170,7 +170,8 @@ fn read_marker(path: &Path) -> Result<Option<Marker>, StoreError> {
     let bytes = match fs::read(&file) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A start may have ended before its marker was written, but then nothing was stored.
+            // A start may have ended before its marker was written; a log that was ever opened has
+            // its lock.
             let has_logs =
                 fs::read_dir(log_path(path, LogId(0))).is_ok_and(|mut log| log.next().is_some());
             return if has_logs { Err(StoreError::NoMarker(file)) } else { Ok(None) };
