@@ -165,6 +165,15 @@ fn a_directory_that_cannot_be_made_is_named() {
     assert!(line.contains("Can't start JetStream: /proc/nobody/weft"), "{line}");
 }
 
+#[test]
+fn a_file_is_no_store_directory() {
+    let directory = directory();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let line = refusal(&file);
+    assert!(line.contains("Can't start JetStream: storage directory is not a directory"), "{line}");
+}
+
 /// Publishes until the server is gone. Returns how many messages it acknowledged.
 fn publish_until_killed(mut client: Client, mut server: Server, how: &str) -> (u64, Server) {
     const WINDOW: u64 = 500;

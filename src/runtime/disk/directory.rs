@@ -31,6 +31,8 @@ pub enum OpenError {
         path: PathBuf,
         filesystem: String,
     },
+    /// Its path, or one above it, names a file.
+    NotADirectory(PathBuf),
     Io {
         path: PathBuf,
         error: io::Error,
@@ -53,12 +55,27 @@ impl fmt::Display for OpenError {
                  buffered I/O with weft {{ jetstream_io: buffered }}",
                 path.display()
             ),
+            Self::NotADirectory(path) => {
+                write!(f, "storage directory is not a directory: {}", path.display())
+            }
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }
 }
 
 impl error::Error for OpenError {}
+
+impl OpenError {
+    /// Of making a directory.
+    pub(super) fn of_making(path: &Path, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                Self::NotADirectory(path.into())
+            }
+            _ => Self::Io { path: path.into(), error },
+        }
+    }
+}
 
 pub struct Directory {
     path: PathBuf,
@@ -73,7 +90,7 @@ impl Directory {
     /// Opens or makes a log's directory and takes its lock. `buffered`: the operator's choice.
     pub fn open(path: &Path, buffered: bool) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Io { path: path.into(), error };
-        fs::create_dir_all(path).map_err(failed)?;
+        fs::create_dir_all(path).map_err(|error| OpenError::of_making(path, error))?;
         let lock = lock(path)?;
         let access = Access::of(path, buffered)?;
         let handle = File::open(path).map_err(failed)?;

@@ -102,7 +102,7 @@ impl Store {
     /// `buffered`: the operator's choice.
     pub fn open(store_dir: &Path, shards: u32, buffered: bool) -> Result<Self, StoreError> {
         let path = store_dir.join(OURS);
-        fs::create_dir_all(&path).map_err(|error| io_error(&path, error))?;
+        fs::create_dir_all(&path).map_err(|error| OpenError::of_making(&path, error))?;
         let lock = lock(&path)?;
         let access = Access::of(&path, buffered)?;
         let marker = read_marker(&path)?;
