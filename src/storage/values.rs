@@ -78,7 +78,7 @@ fn list(log: &Log) -> (Vec<KeyValue>, Vec<Wanted>) {
                 stream,
                 key: key.into(),
                 state: Vec::new(),
-                deltas: vec![Vec::new(); state.deltas.len()],
+                deltas: vec![Vec::new(); state.deltas().count()],
                 error: None,
             });
         }

@@ -262,7 +262,7 @@ pub const PENDING_SLOTS_KEPT: usize = 16 * 1024;
 /// Deltas of a consumer's state behind the whole; then the whole is written again.
 pub const CONSUMER_DELTAS_MAX: u32 = 256;
 /// Bytes of deltas that are written at least before the whole is written again.
-pub const CONSUMER_DELTA_BYTES_MIN: usize = 4096;
+pub const CONSUMER_DELTA_BYTES_MIN: u32 = 4096;
 /// Consecutive sequences that one step of a delta tells of; then another step begins.
 pub const CONSUMER_RUN_MAX: u64 = 1 << 20;
 /// Bytes a push client with flow control may owe an answer for. The window begins at a sixteenth

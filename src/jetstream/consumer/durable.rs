@@ -39,8 +39,7 @@ impl Consumer {
         consumer.start = identity.start;
         consumer.skip_until = identity.skip_until;
         consumer.is_pause_told = consumer.is_paused(now);
-        consumer.journal =
-            home.is_durable.then(|| Box::new(Journal::restored(cursor, whole.len(), deltas)));
+        consumer.journal = home.is_durable.then(|| Journal::restored(cursor, whole.len(), deltas));
         Ok(consumer)
     }
 

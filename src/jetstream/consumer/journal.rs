@@ -63,40 +63,45 @@ impl Run {
 }
 
 /// What changed since the last entry was taken.
+///
+/// Most consumers of a hundred thousand are idle, so what only a busy one needs is apart.
 #[derive(Debug)]
 pub struct Journal {
+    /// Steps that are not written; stays for the next ones.
+    open: Option<Box<Open>>,
+    /// The cursor as it was last written.
+    cursor: Seq,
+    /// Since the whole was written.
+    deltas: u32,
+    delta_bytes: u32,
+    whole_bytes: u32,
+    /// More changed than steps can tell.
+    is_whole_due: bool,
+}
+
+/// The steps since the last entry, as bytes.
+#[derive(Debug, Default)]
+struct Open {
     steps: Vec<u8>,
     run: Option<Run>,
     /// The last sequence written.
     at: Seq,
     /// When the first of the steps happened.
     begun: Now,
-    /// The cursor as it was last written.
-    cursor: Seq,
     /// The cursor that the steps lead to.
     looked: Seq,
-    /// More changed than steps can tell.
-    is_whole_due: bool,
-    /// Since the whole was written.
-    deltas: u32,
-    delta_bytes: usize,
-    whole_bytes: usize,
 }
 
 impl Journal {
     /// Nothing was written yet.
     pub fn new() -> Self {
         Self {
-            steps: Vec::new(),
-            run: None,
-            at: Seq(0),
-            begun: Now::default(),
+            open: None,
             cursor: Seq(0),
-            looked: Seq(0),
-            is_whole_due: true,
             deltas: 0,
             delta_bytes: 0,
             whole_bytes: 0,
+            is_whole_due: true,
         }
     }
 
@@ -105,10 +110,9 @@ impl Journal {
         Self {
             is_whole_due: false,
             cursor,
-            looked: cursor,
-            whole_bytes,
-            deltas: u32::try_from(deltas.len()).unwrap_or(u32::MAX),
-            delta_bytes: deltas.iter().map(Vec::len).sum(),
+            whole_bytes: count(whole_bytes),
+            deltas: count(deltas.len()),
+            delta_bytes: count(deltas.iter().map(Vec::len).sum()),
             ..Self::new()
         }
     }
@@ -120,12 +124,14 @@ impl Journal {
 
     /// Something is not written yet.
     pub fn is_owed(&self, cursor: Seq) -> bool {
-        self.is_whole_due || self.run.is_some() || !self.steps.is_empty() || self.cursor != cursor
+        self.is_whole_due
+            || self.cursor != cursor
+            || self.open.as_ref().is_some_and(|open| !open.is_empty())
     }
 
     /// The steps so far lead to this cursor, too.
     pub fn look(&mut self, cursor: Seq, now: Now) {
-        if self.looked < cursor {
+        if self.open.as_ref().map_or(self.cursor, |open| open.looked) < cursor {
             self.note(Step::Look(cursor), now);
         }
     }
@@ -134,7 +140,57 @@ impl Journal {
         if self.is_whole_due {
             return;
         }
-        if self.steps.is_empty() && self.run.is_none() {
+        let looked = self.cursor;
+        self.open
+            .get_or_insert_with(|| Box::new(Open { looked, ..Open::default() }))
+            .note(step, now);
+    }
+
+    /// Bytes of memory beside itself.
+    pub fn memory(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.steps.capacity())
+    }
+
+    /// What is to be written now. `even_nothing`: somebody waits for all before to be durable.
+    pub fn take(
+        &mut self,
+        now: Now,
+        cursor: Seq,
+        even_nothing: bool,
+        whole: impl FnOnce() -> Vec<u8>,
+    ) -> Option<Entry> {
+        if !self.is_owed(cursor) && !even_nothing {
+            return None;
+        }
+        let enough = self.whole_bytes.max(CONSUMER_DELTA_BYTES_MIN);
+        if self.is_whole_due || self.deltas >= CONSUMER_DELTAS_MAX || self.delta_bytes >= enough {
+            let whole = whole();
+            *self = Self::restored(cursor, whole.len(), &[]);
+            return Some(Entry::Whole(whole));
+        }
+        let delta = self
+            .open
+            .as_mut()
+            .map_or_else(|| Open::default().take(now, cursor), |open| open.take(now, cursor));
+        self.cursor = cursor;
+        self.deltas += 1;
+        self.delta_bytes = self.delta_bytes.saturating_add(count(delta.len()));
+        Some(Entry::Delta(delta))
+    }
+}
+
+/// Lengths are far below this; more counts as this.
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+impl Open {
+    fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.run.is_none()
+    }
+
+    fn note(&mut self, step: Step, now: Now) {
+        if self.is_empty() {
             self.begun = now;
             self.at = Seq(0);
         }
@@ -167,11 +223,6 @@ impl Journal {
         }
     }
 
-    /// Bytes of memory, itself included.
-    pub fn memory(&self) -> usize {
-        size_of::<Self>() + self.steps.capacity()
-    }
-
     fn begin(&mut self, kind: u8, first: Seq) {
         self.close_run();
         self.run = Some(Run { kind, first, count: 1 });
@@ -187,24 +238,9 @@ impl Journal {
         self.at = Seq(first.0 + count - 1);
     }
 
-    /// What is to be written now. `even_nothing`: somebody waits for all before to be durable.
-    pub fn take(
-        &mut self,
-        now: Now,
-        cursor: Seq,
-        even_nothing: bool,
-        whole: impl FnOnce() -> Vec<u8>,
-    ) -> Option<Entry> {
-        if !self.is_owed(cursor) && !even_nothing {
-            return None;
-        }
-        let enough = self.whole_bytes.max(CONSUMER_DELTA_BYTES_MIN);
-        if self.is_whole_due || self.deltas >= CONSUMER_DELTAS_MAX || self.delta_bytes >= enough {
-            let whole = whole();
-            *self = Self::restored(cursor, whole.len(), &[]);
-            return Some(Entry::Whole(whole));
-        }
-        if self.steps.is_empty() && self.run.is_none() {
+    /// The steps as a delta that leads to `cursor`; none are left.
+    fn take(&mut self, now: Now, cursor: Seq) -> Vec<u8> {
+        if self.is_empty() {
             self.begun = now;
         }
         self.close_run();
@@ -215,10 +251,8 @@ impl Journal {
         delta.push(END);
         put(&mut delta, cursor.0);
         self.steps.clear();
-        (self.cursor, self.looked) = (cursor, cursor);
-        self.deltas += 1;
-        self.delta_bytes += delta.len();
-        Some(Entry::Delta(delta))
+        self.looked = cursor;
+        delta
     }
 }
 

@@ -127,7 +127,7 @@ pub struct Consumer {
     way: Way,
     replay: Option<Box<Replay>>,
     /// `None`: its state need not survive.
-    journal: Option<Box<Journal>>,
+    journal: Option<Journal>,
     /// Double acks whose answers wait for the journal: the length of each reply in two bytes,
     /// then the reply.
     confirmations: Vec<u8>,

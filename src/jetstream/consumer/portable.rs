@@ -68,7 +68,7 @@ impl Consumer {
         let start = state.cursor;
         let mut consumer = Self::of_state(name, config, home, now, state);
         consumer.start = start;
-        consumer.journal = home.is_durable.then(|| Box::new(Journal::new()));
+        consumer.journal = home.is_durable.then(Journal::new);
         consumer.is_pause_told = consumer.is_paused(now);
         consumer
     }

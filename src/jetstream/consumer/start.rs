@@ -19,7 +19,7 @@ impl Consumer {
         let state = State::new(config.ack_policy, Seq(0));
         let mut consumer = Self::of_state(name, config, home, ctx.now, state);
         consumer.created = ctx.now.wall;
-        consumer.journal = home.is_durable.then(|| Box::new(Journal::new()));
+        consumer.journal = home.is_durable.then(Journal::new);
         consumer.place(store, ctx);
         consumer
     }

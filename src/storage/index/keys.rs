@@ -14,15 +14,41 @@ pub enum KeyRecord {
 }
 
 /// The records of one key that count, by version.
+///
+/// Most keys have one record and are many, so what others need is apart.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct KeyState {
-    /// The whole value or its end: (version, place). Deltas at or below it do not count.
-    pub base: Option<(u64, Place)>,
-    pub is_gone: bool,
-    pub deltas: BTreeMap<u64, Place>,
-    /// Segments that hold a record of this key, alive or dead: while there is another than its
-    /// own, the end of a key must be remembered.
+    /// The whole value or its end. Deltas at or below its version do not count.
+    base: Base,
+    more: Option<Box<More>>,
+}
+
+/// The newest record that stands for all before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Base {
+    #[default]
+    Missing,
+    State(Version, Place),
+    Gone(Version, Place),
+}
+
+type Version = u64;
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct More {
+    deltas: BTreeMap<Version, Place>,
+    /// Segments that hold a record of this key, alive or dead, beside its base's: while there is
+    /// one, the end of a key must be remembered.
     holders: Vec<SegmentNo>,
+}
+
+impl Base {
+    fn record(self) -> Option<(Version, Place)> {
+        match self {
+            Self::Missing => None,
+            Self::State(version, place) | Self::Gone(version, place) => Some((version, place)),
+        }
+    }
 }
 
 #[derive(Default, Debug)]
@@ -52,25 +78,12 @@ impl Keys {
     /// Takes a record in, in any order. Tells which places changed sides: `(place, counts)`.
     pub fn put(&mut self, key: &[u8], kind: KeyRecord, version: u64, place: Place) -> Vec<Shift> {
         self.version_last = self.version_last.max(version);
-        let state = self.keys.entry(key.into()).or_default();
-        if !state.holders.contains(&place.segment) {
-            state.holders.push(place.segment);
+        if let Some(state) = self.keys.get_mut(key) {
+            return state.put(kind, version, place);
         }
-        if kind == KeyRecord::Delta {
-            return state.put_delta(version, place);
-        }
-        let mut shifts = Vec::new();
-        match state.base {
-            Some((newer, _)) if newer > version => return shifts,
-            Some((_, old)) => shifts.push((old, false)),
-            None => {}
-        }
-        state.base = Some((version, place));
-        state.is_gone = kind == KeyRecord::Gone;
-        let newer = state.deltas.split_off(&(version + 1));
-        shifts.extend(state.deltas.values().map(|&old| (old, false)));
-        state.deltas = newer;
-        shifts.push((place, true));
+        let mut state = KeyState::default();
+        let shifts = state.put(kind, version, place);
+        self.keys.insert(key.into(), state);
         shifts
     }
 
@@ -78,10 +91,12 @@ impl Keys {
     pub fn on_retired(&mut self, segment: SegmentNo) -> Vec<Shift> {
         let mut shifts = Vec::new();
         self.keys.retain(|_, state| {
-            state.holders.retain(|&holder| holder != segment);
-            let Some((_, place)) = state.base.filter(|_| state.is_gone) else { return true };
-            let is_needed = state.holders.iter().any(|&holder| holder != place.segment)
-                || !state.deltas.is_empty();
+            if let Some(more) = &mut state.more {
+                more.holders.retain(|&holder| holder != segment);
+            }
+            state.shrink();
+            let Base::Gone(_, place) = state.base else { return true };
+            let is_needed = state.more.is_some();
             if !is_needed {
                 shifts.push((place, false));
             }
@@ -93,42 +108,105 @@ impl Keys {
     /// Whether the record at `place` counts.
     pub fn counts(&self, key: &[u8], version: u64, place: Place) -> bool {
         let Some(state) = self.keys.get(key) else { return false };
-        state.base == Some((version, place)) || state.deltas.get(&version) == Some(&place)
+        state.base.record() == Some((version, place))
+            || state.more.as_ref().is_some_and(|more| more.deltas.get(&version) == Some(&place))
     }
 
     /// Every place that counts.
     pub fn places(&self) -> impl Iterator<Item = Place> {
         self.keys.values().flat_map(|state| {
-            state.base.map(|(_, place)| place).into_iter().chain(state.deltas.values().copied())
+            state.base.record().map(|(_, place)| place).into_iter().chain(state.deltas())
         })
     }
 }
 
 impl KeyState {
     pub fn has_value(&self) -> bool {
-        !self.deltas.is_empty() || (self.base.is_some() && !self.is_gone)
+        self.has_state() || self.deltas().next().is_some()
     }
 
     /// The value begins with a whole one.
     pub fn has_state(&self) -> bool {
-        self.base.is_some() && !self.is_gone
+        matches!(self.base, Base::State(..))
+    }
+
+    /// What was added to the whole value, in order.
+    pub fn deltas(&self) -> impl Iterator<Item = Place> {
+        self.more.iter().flat_map(|more| more.deltas.values().copied())
     }
 
     /// The records that make up the value, in order.
     pub fn value(&self) -> impl Iterator<Item = Place> {
-        let base = self.base.filter(|_| !self.is_gone).map(|(_, place)| place);
-        base.into_iter().chain(self.deltas.values().copied())
+        let state = match self.base {
+            Base::State(_, place) => Some(place),
+            Base::Missing | Base::Gone(..) => None,
+        };
+        state.into_iter().chain(self.deltas())
     }
 
-    fn put_delta(&mut self, version: u64, place: Place) -> Vec<Shift> {
-        if self.base.is_some_and(|(base, _)| base >= version) {
+    fn put(&mut self, kind: KeyRecord, version: Version, place: Place) -> Vec<Shift> {
+        let shifts = match kind {
+            KeyRecord::State => self.put_base(version, place, Base::State(version, place)),
+            KeyRecord::Gone => self.put_base(version, place, Base::Gone(version, place)),
+            KeyRecord::Delta => self.put_delta(version, place),
+        };
+        self.shrink();
+        shifts
+    }
+
+    fn put_base(&mut self, version: Version, place: Place, base: Base) -> Vec<Shift> {
+        let mut shifts = Vec::new();
+        match self.base.record() {
+            Some((newer, _)) if newer > version => {
+                self.hold(place.segment);
+                return shifts;
+            }
+            Some((_, old)) => {
+                self.base = base;
+                self.hold(old.segment);
+                shifts.push((old, false));
+            }
+            None => self.base = base,
+        }
+        if let Some(more) = &mut self.more {
+            more.holders.retain(|&holder| holder != place.segment);
+            let newer = more.deltas.split_off(&(version + 1));
+            shifts.extend(more.deltas.values().map(|&old| (old, false)));
+            more.deltas = newer;
+        }
+        shifts.push((place, true));
+        shifts
+    }
+
+    fn put_delta(&mut self, version: Version, place: Place) -> Vec<Shift> {
+        self.hold(place.segment);
+        if self.base.record().is_some_and(|(base, _)| base >= version) {
             return Vec::new();
         }
         let mut shifts = vec![(place, true)];
-        if let Some(old) = self.deltas.insert(version, place) {
+        let more = self.more.get_or_insert_default();
+        if let Some(old) = more.deltas.insert(version, place) {
             shifts.push((old, false));
         }
         shifts
+    }
+
+    /// Remembers a segment that has a record of this key.
+    fn hold(&mut self, segment: SegmentNo) {
+        if self.base.record().is_some_and(|(_, place)| place.segment == segment) {
+            return;
+        }
+        let holders = &mut self.more.get_or_insert_default().holders;
+        if !holders.contains(&segment) {
+            holders.push(segment);
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.more.as_ref().is_some_and(|more| more.deltas.is_empty() && more.holders.is_empty())
+        {
+            self.more = None;
+        }
     }
 }
 
