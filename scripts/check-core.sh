@@ -112,19 +112,21 @@ memory() {
   done
 }
 
-# The transcripts with the ring features of older kernels.
+# The ring features of older kernels: large and small messages, and for the oldest all tests that
+# start a server.
 ladder() {
-  local rung config status=0
-  config=$(mktemp)
+  local rung status=0
   for rung in 5.10 5.13 5.19; do
-    echo "weft { ring_features: \"$rung\" }" >"$config"
     echo "ring_features $rung"
-    start -c "$config" --shards 2
+    start --ring_features "$rung" --shards 2
     "$harness" pair --server "weft=@127.0.0.1:14222" --size 128,65536 --seconds 1 || status=1
     "$harness" pairs --server "weft=@127.0.0.1:14222" --size 1024 --seconds 1 || status=1
     stop
   done
-  rm -f "$config"
+  export WEFT_TEST_ARGS="--ring_features 5.10"
+  cargo test --quiet --release --test transcripts --test async_nats --test store || status=1
+  (cd tests/compat/python && PYTHONDONTWRITEBYTECODE=1 ../../../.cache/venv/bin/python -m pytest -q) || status=1
+  unset WEFT_TEST_ARGS
   return $status
 }
 

@@ -237,6 +237,9 @@ pub struct Flags {
     /// How long an idle core polls before it sleeps
     #[arg(long, value_name = "duration", help_heading = CORES)]
     spin: Option<String>,
+    /// Use no io_uring newer than that of Linux <version>
+    #[arg(long = "ring_features", value_name = "version", help_heading = CORES)]
+    ring_features: Option<String>,
 
     /// Show this message
     #[arg(short = 'h', long, value_name = "bool", help_heading = COMMON)]
@@ -498,6 +501,9 @@ impl Flags {
         }
         if let Some(spin) = &self.spin {
             options.weft.set_spin(spin)?;
+        }
+        if let Some(features) = &self.ring_features {
+            options.weft.ring_features = features.parse()?;
         }
         Ok(())
     }

@@ -59,6 +59,7 @@ const OBEYED: &[(&[&str], Kind)] = &[
     (&["cores"], Text),
     (&["shards"], Number),
     (&["spin"], Text),
+    (&["ring_features"], Text),
     (&["help", "h"], Truth),
     (&["version", "v"], Truth),
 ];

@@ -93,6 +93,11 @@ fn cores_have_flags_of_their_own() {
     let weft = options(&["--cores", "0-3", "--shards", "2", "--spin=50us"]).weft;
     assert_eq!(weft.cores.expect("set").cores(), [0, 1, 2, 3]);
     assert_eq!((weft.shards, weft.spin), (Some(2), Duration::from_micros(50)));
+    let weft = options(&["--ring_features", "5.10"]).weft;
+    assert_eq!(weft.ring_features.to_string(), "5.10");
+    let features = "'auto', '5.10', '5.13', '5.19' or '6.1'";
+    let refused = format!("nats-server: ring_features must be {features}, got '5.4'");
+    assert_eq!(error(&["--ring_features", "5.4"]), refused);
     assert_eq!(error(&["--cores", "x"]), "nats-server: cores must be like '0-3,6', got 'x'");
     assert_eq!(error(&["--shards", "99"]), "nats-server: 99 shards are more than 64");
 }

@@ -1,7 +1,7 @@
 """A server process per shard count, and clients on it.
 
 The server is WEFT_TEST_SERVER (nats-server for example), else target/release/weft, which runs with
-1, 2 and 4 shards (or those of WEFT_TEST_SHARDS).
+1, 2 and 4 shards (or those of WEFT_TEST_SHARDS), each with the flags in WEFT_TEST_ARGS.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ class Server:
         self.flags = list(flags)
         if shards:
             self.flags += ["--shards", str(shards)]
+        self.flags += os.environ.get("WEFT_TEST_ARGS", "").split()
         if config:
             path = Path(self.directory.name) / "server.conf"
             path.write_text(config)
