@@ -91,6 +91,11 @@ impl StreamIndex {
         self.sequences.memory() + self.subjects.memory()
     }
 
+    /// Gives back what only a stream in use needs, if nobody has used it since the last call.
+    pub fn cool_down(&mut self) {
+        self.sequences.cool_down();
+    }
+
     pub fn get(&self, seq: Seq) -> Option<Entry> {
         self.sequences.get(seq)
     }

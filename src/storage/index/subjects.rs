@@ -376,7 +376,7 @@ impl Subjects {
             is_listed: true,
             postings: Postings::default(),
         };
-        self.heap += name_heap(name);
+        self.heap += allocated(name.len());
         self.len += 1;
         let id = self.free.pop().unwrap_or_else(|| self.another());
         self.pieces[id.0 as usize / PIECE][id.0 as usize % PIECE] = Some(state);
@@ -436,7 +436,7 @@ impl Subjects {
         self.order(|names, name_of| names.remove(id.0, name, name_of));
         let state = self.pieces[id.0 as usize / PIECE][id.0 as usize % PIECE].take();
         let Some(state) = state else { return };
-        self.heap -= name_heap(&state.name) + state.postings.heap();
+        self.heap -= allocated(state.name.len()) + state.postings.heap();
         self.len -= 1;
         let hash = self.hasher.hash_one(&*state.name);
         let table = self.table_of(hash);
@@ -447,7 +447,7 @@ impl Subjects {
     }
 }
 
-/// What an allocation of a name takes.
-fn name_heap(name: &[u8]) -> usize {
-    (name.len() + 8).next_multiple_of(16).max(32)
+/// What an allocation of so many bytes takes.
+pub(super) fn allocated(len: usize) -> usize {
+    (len + 8).next_multiple_of(16).max(32)
 }
