@@ -203,7 +203,7 @@ pub const STREAMS_COOLED_AT_ONCE: usize = 16;
 /// What a compaction holds in memory to sort; a larger segment is sorted piece by piece.
 pub const COMPACTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// What it reads and goes through in one turn.
-pub const COMPACTION_READ_BYTES: u32 = 512 * 1024;
+pub const COMPACTION_READ_BYTES: u32 = 256 * 1024;
 /// Copies that go into one write, so that publishers wait at most for so much.
 pub const COPY_BATCH_BYTES: usize = 256 * 1024;
 /// What one read brings to somebody who asks for a message, and what it grows to, by twice each
