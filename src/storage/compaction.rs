@@ -326,7 +326,8 @@ impl Log {
 
     fn is_live(&self, message: &Message<'_>, place: Place) -> bool {
         let index = self.streams.get(&message.stream);
-        index.and_then(|index| index.get(message.seq)).is_some_and(|entry| entry.place == place)
+        let entry = index.and_then(|index| index.get_among(message.seq));
+        entry.is_some_and(|entry| entry.place == place)
             || mutation::is(Mutation::CopyAfterTombstone)
     }
 

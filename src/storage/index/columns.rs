@@ -239,6 +239,7 @@ impl<'a> Column<'a> {
         self.wide = fields.u8().and_then(|at| Some((usize::from(at), fields.varint()?)));
     }
 
+    #[inline]
     fn bits_at(&self, at: usize) -> u64 {
         let bit = at * usize::from(self.width);
         let mut raw = [0; 8];
@@ -248,6 +249,7 @@ impl<'a> Column<'a> {
         u64::from_le_bytes(raw) >> (bit % 8) & ((1 << self.width) - 1)
     }
 
+    #[inline]
     fn distance(&mut self) -> u64 {
         let at = self.at;
         self.at += 1;

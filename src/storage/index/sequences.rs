@@ -177,6 +177,13 @@ impl Sequences {
         }
     }
 
+    /// As [`Self::get`], for who asks for many that lie together: a packed chunk is laid open.
+    pub fn get_among(&self, seq: Seq) -> Option<Entry> {
+        let number = seq.0 / CHUNK;
+        let is_known = self.packed.contains_key(&number);
+        if is_known { self.with_chunk(number, |chunk| find(chunk, seq)) } else { self.get(seq) }
+    }
+
     /// Calls `visit` with the entries from `from` on, in order, until it breaks.
     pub fn walk(&self, from: Seq, mut visit: impl FnMut(Entry) -> ControlFlow<()>) {
         let mut number = from.0 / CHUNK;
@@ -471,6 +478,7 @@ mod tests {
                 let previous = model.range(..=seq).next_back().map(|(_, entry)| *entry);
                 prop_assert_eq!(real.previous(Seq(seq)), previous);
                 prop_assert_eq!(real.get(Seq(seq)), model.get(&seq).copied());
+                prop_assert_eq!(real.get_among(Seq(seq)), model.get(&seq).copied());
                 let count = model.range(seq..).count() as u64;
                 prop_assert_eq!(real.count_from(Seq(seq)), count);
                 let packed: usize = real.packed.values().map(Packed::memory).sum();

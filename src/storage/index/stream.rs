@@ -100,6 +100,11 @@ impl StreamIndex {
         self.sequences.get(seq)
     }
 
+    /// As [`Self::get`], cheaper for who asks for many that lie together.
+    pub fn get_among(&self, seq: Seq) -> Option<Entry> {
+        self.sequences.get_among(seq)
+    }
+
     pub fn next(&self, from: Seq) -> Option<Entry> {
         self.sequences.next(from.max(self.first_seq))
     }
