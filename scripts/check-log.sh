@@ -6,7 +6,8 @@
 # cores. Each step writes its own file in bench-harness/results/log/; a step's file stays good while
 # the code it covers is unchanged. `mounts` and `store_mounts` need root and loop devices; the
 # others run anywhere. WEFT_CRASH_PARENT names a directory on the disk to be judged, by default
-# this one.
+# this one. WEFT_LOG_TESTS names the library's test program, built before with the features testing
+# and log-bench, to be run instead of a release build of it: for a machine on which that takes long.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,10 +21,23 @@ export WEFT_BENCH_SECONDS=${WEFT_BENCH_SECONDS:-300}
 log_tests() { # FEATURES FILTER…: release tests of the library, with what they print
   local features=$1
   shift
+  if [ -n "${WEFT_LOG_TESTS:-}" ]; then
+    kept "$@"
+    return
+  fi
   cargo test --quiet --release --features "testing,$features" --lib -- --nocapture "$@"
 }
 
+kept() { # FILTER…: the same with the test program that is there already
+  echo "($(basename "$WEFT_LOG_TESTS"), built before; load $(cut -d' ' -f1-3 /proc/loadavg))"
+  "$WEFT_LOG_TESTS" --nocapture "$@"
+}
+
 thinking() { # FILTER…: the same of the part without I/O
+  if [ -n "${WEFT_LOG_TESTS:-}" ]; then
+    kept "$@"
+    return
+  fi
   cargo test --quiet --release --no-default-features --features testing --lib -- --nocapture "$@"
 }
 
@@ -32,7 +46,8 @@ sim() {
   local jobs share pids=() pid status=0 job
   jobs=$(nproc)
   share=$(((seeds + jobs - 1) / jobs))
-  cargo test --quiet --release --no-default-features --features testing --lib --no-run || return
+  [ -n "${WEFT_LOG_TESTS:-}" ] ||
+    cargo test --quiet --release --no-default-features --features testing --lib --no-run || return
   for job in $(seq 0 $((jobs - 1))); do
     LOG_SIM_SEEDS=$((job * share))..$(((job + 1) * share)) thinking log_sim::tests::long_run &
     pids+=($!)
@@ -45,6 +60,10 @@ sim() {
 # Cores come and go between appends: in the simulator, and with the broker itself.
 cores() {
   thinking cores_change || return
+  if [ -n "${WEFT_LOG_TESTS:-}" ]; then
+    echo "(the broker itself was not run)"
+    return
+  fi
   cargo test --quiet --release --test store cores_change
 }
 

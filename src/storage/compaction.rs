@@ -3,6 +3,8 @@
 //! in it lives, and it retires like any other.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::append::{Class, Urgency};
 use super::batch::{BATCH_HEADER, BatchHeader, round_up};
@@ -16,6 +18,7 @@ use super::mutation::{self, Mutation};
 use super::record::{Message, Record};
 use super::segment::{SEGMENT_HEADER, Segment, Stage};
 use crate::types::Mono;
+use crate::types::limits::STREAMS_COOLED_AT_ONCE;
 
 /// Writes of publishers between two writes of copies, when both wait.
 const LIVE_WRITES_PER_COPY: u32 = 4;
@@ -29,16 +32,24 @@ pub struct Compaction {
     look_at: Mono,
 }
 
+/// Messages still to be copied: the last of each stream first.
+type Copies = BTreeMap<StreamId, Vec<(Seq, Place)>>;
+
+/// ```text
+/// window: read and listed a slice at a time ─→ full: sorted and copied ─→ the next one
+/// ```
 #[derive(Debug)]
 struct Job {
     segment: SegmentNo,
-    /// Where the next piece begins.
-    next: u32,
     is_reading: bool,
+    /// What is sorted as a whole, as far as it is read, and where in the file it begins.
     window: Vec<u8>,
     window_at: u32,
-    /// Messages of the window still to be copied, last first.
-    messages: Vec<(StreamId, Seq, Place)>,
+    /// Bytes of the window whose records are listed: whole batches.
+    listed: usize,
+    messages: Copies,
+    /// All of the window is listed: its messages are being copied.
+    is_listed: bool,
 }
 
 /// Why a piece is not gone through to its end.
@@ -46,6 +57,22 @@ enum Stop {
     Damaged,
     /// No room to copy to, for now.
     Refused,
+}
+
+impl Job {
+    fn has_copies(&self) -> bool {
+        self.is_listed && !self.messages.is_empty()
+    }
+}
+
+fn next_copy(messages: &mut Copies) -> Option<(StreamId, Seq, Place)> {
+    let mut stream = messages.first_entry()?;
+    let (seq, place) = stream.get_mut().pop()?;
+    let id = *stream.key();
+    if stream.get().is_empty() {
+        stream.remove();
+    }
+    Some((id, seq, place))
 }
 
 impl Compaction {
@@ -65,14 +92,32 @@ impl Log {
             Some(segment) => {
                 self.compaction.job = Some(Job {
                     segment,
-                    next: SEGMENT_HEADER,
                     is_reading: false,
                     window: Vec::new(),
-                    window_at: 0,
-                    messages: Vec::new(),
+                    window_at: SEGMENT_HEADER,
+                    listed: 0,
+                    messages: Copies::new(),
+                    is_listed: false,
                 });
             }
-            None => self.compaction.look_at = now.plus(self.settings.tidy_interval_ns),
+            None => {
+                self.cool_down();
+                self.compaction.look_at = now.plus(self.settings.tidy_interval_ns);
+            }
+        }
+    }
+
+    /// Some streams in turn give back what only those in use need.
+    fn cool_down(&mut self) {
+        let behind = (Bound::Excluded(self.cooled), Bound::Unbounded);
+        let mut left = STREAMS_COOLED_AT_ONCE;
+        for (&id, index) in self.streams.range_mut(behind).take(left) {
+            index.cool_down();
+            self.cooled = id;
+            left -= 1;
+        }
+        if left > 0 {
+            self.cooled = StreamId(0);
         }
     }
 
@@ -106,7 +151,7 @@ impl Log {
         }
         self.read_on(now);
         let Some(job) = &mut self.compaction.job else { return };
-        if job.messages.is_empty() || self.commit.gather.is_some() {
+        if !job.has_copies() || self.commit.gather.is_some() {
             return;
         }
         let mut messages = std::mem::take(&mut job.messages);
@@ -118,17 +163,23 @@ impl Log {
 
     /// Whether copies have waited for long enough to go before publishers.
     pub(super) fn copies_are_due(&mut self) -> bool {
-        let has_copies = self.compaction.job.as_ref().is_some_and(|job| !job.messages.is_empty());
+        let has_copies = self.compaction.job.as_ref().is_some_and(Job::has_copies);
         self.compaction.live_writes += 1;
         has_copies && self.compaction.live_writes > LIVE_WRITES_PER_COPY
     }
 
+    /// Reads the next slice of the window, or of the next one when all of this is copied.
     fn read_on(&mut self, now: Mono) {
-        let Some(job) = &self.compaction.job else { return };
-        if job.is_reading || !job.messages.is_empty() {
+        let Some(job) = &mut self.compaction.job else { return };
+        if job.is_reading || job.has_copies() {
             return;
         }
-        let (no, offset) = (job.segment, job.next);
+        if job.is_listed {
+            job.window_at += job.listed as u32;
+            job.window.clear();
+            (job.listed, job.is_listed) = (0, false);
+        }
+        let (no, offset) = (job.segment, job.window_at + job.window.len() as u32);
         let Some(segment) = self.segments.get(&no) else {
             self.compaction.job = None;
             return;
@@ -137,13 +188,10 @@ impl Log {
             self.finish_job(no, now);
             return;
         }
+        job.is_reading = true;
         let slot = segment.slot;
-        let first = self.compaction.job.as_ref().map_or(0, |job| job.window.len() as u32);
-        let len = self.settings.compaction_window_bytes.max(first).min(segment.end - offset);
+        let len = self.settings.compaction_read_bytes.min(segment.end - offset);
         let op = self.op(Errand::CompactionRead);
-        if let Some(job) = &mut self.compaction.job {
-            job.is_reading = true;
-        }
         self.effects.push(Effect::Read { op, slot, offset, len });
     }
 
@@ -165,7 +213,7 @@ impl Log {
 
     pub(super) fn compaction_failed(&mut self) {
         if let Some(job) = self.compaction.job.take() {
-            self.compaction_damaged(job.segment, job.next);
+            self.compaction_damaged(job.segment, job.window_at + job.listed as u32);
         }
     }
 
@@ -184,57 +232,68 @@ impl Log {
         self.events.push_back(Event::Damaged(damage));
     }
 
-    /// A piece of the segment: the records that live are listed, small state is appended at once.
+    /// A slice of the window: the records of whole batches that live are listed, small state is
+    /// appended at once.
     pub(super) fn on_compaction_read(&mut self, bytes: &[u8], now: Mono) {
         let Some(job) = &mut self.compaction.job else { return };
+        let Some(end) = self.segments.get(&job.segment).map(|segment| segment.end) else { return };
+        let window_max = self.settings.compaction_window_bytes;
         job.is_reading = false;
-        let (no, start) = (job.segment, job.next);
-        let Some(end) = self.segments.get(&no).map(|segment| segment.end) else { return };
-        let mut at = 0usize;
-        let mut listed = Vec::new();
-        while at < bytes.len() {
-            let offset = start + at as u32;
-            let Ok(header) = BatchHeader::decode(&bytes[at..], self.id, no, offset) else {
-                return self.compaction_damaged(no, offset);
-            };
-            let padded = header.padded_len() as usize;
-            if at + padded > bytes.len() {
-                if at == 0 && start.saturating_add(padded as u32) > end {
-                    return self.compaction_damaged(no, offset);
-                }
-                if at == 0 {
-                    // A batch larger than the window: read again, all of it.
-                    return self.widen_window(padded);
-                }
-                break;
-            }
-            let Ok(body) = header.body(&bytes[at..]) else {
-                return self.compaction_damaged(no, offset);
-            };
-            match self.list_live(no, offset, body, &mut listed, now) {
-                Ok(()) => {}
-                Err(Stop::Damaged) => return self.compaction_damaged(no, offset),
-                Err(Stop::Refused) => {
-                    self.compaction.job = None;
-                    return;
-                }
-            }
-            at += padded;
+        if job.window.is_empty() {
+            job.window.reserve_exact(window_max.min(end - job.window_at) as usize);
         }
-        listed.sort_unstable_by_key(|&(stream, seq, _)| Reverse((stream, seq)));
-        if let Some(job) = &mut self.compaction.job {
-            job.window_at = start;
-            job.next = start + at as u32;
-            job.window = bytes[..at].to_vec();
-            job.messages = listed;
+        job.window.extend_from_slice(bytes);
+        let no = job.segment;
+        let (window, mut messages) =
+            (std::mem::take(&mut job.window), std::mem::take(&mut job.messages));
+        let (start, from) = (job.window_at, job.listed);
+        let listed = match self.list_batches(no, (start, &window), from, &mut messages, now) {
+            Ok(listed) => listed,
+            Err((_, Stop::Refused)) => {
+                self.compaction.job = None;
+                return;
+            }
+            Err((offset, Stop::Damaged)) => return self.compaction_damaged(no, offset),
+        };
+        let Some(job) = &mut self.compaction.job else { return };
+        let is_full = window.len() >= window_max as usize && listed > 0;
+        job.is_listed = is_full || start + window.len() as u32 >= end;
+        if job.is_listed {
+            messages.values_mut().for_each(|stream| stream.sort_unstable_by_key(|&m| Reverse(m.0)));
+        }
+        (job.window, job.messages, job.listed) = (window, messages, listed);
+        if !job.is_listed {
+            self.read_on(now);
         }
     }
 
-    fn widen_window(&mut self, len: usize) {
-        if let Some(job) = &mut self.compaction.job {
-            job.window = vec![0; len];
-            job.messages.clear();
+    /// Walks the batches of a window from `at` on that are whole; where they end.
+    fn list_batches(
+        &mut self,
+        no: SegmentNo,
+        (start, window): (u32, &[u8]),
+        mut at: usize,
+        messages: &mut Copies,
+        now: Mono,
+    ) -> Result<usize, (u32, Stop)> {
+        let end = self.segments.get(&no).map_or(0, |segment| segment.end);
+        while at < window.len() {
+            let offset = start + at as u32;
+            let damaged = |_| (offset, Stop::Damaged);
+            let header =
+                BatchHeader::decode(&window[at..], self.id, no, offset).map_err(damaged)?;
+            let padded = header.padded_len();
+            if at + padded as usize > window.len() {
+                if offset.saturating_add(padded) > end {
+                    return Err((offset, Stop::Damaged));
+                }
+                break;
+            }
+            let body = header.body(&window[at..]).map_err(damaged)?;
+            self.list_live(no, offset, body, messages, now).map_err(|stop| (offset, stop))?;
+            at += padded as usize;
         }
+        Ok(at)
     }
 
     /// Walks the records of a batch. What was kept before a stop does no harm.
@@ -243,7 +302,7 @@ impl Log {
         no: SegmentNo,
         batch: u32,
         body: &[u8],
-        listed: &mut Vec<(StreamId, Seq, Place)>,
+        messages: &mut Copies,
         now: Mono,
     ) -> Result<(), Stop> {
         let mut at = 0usize;
@@ -256,7 +315,7 @@ impl Log {
             match record {
                 Record::Message(message) => {
                     if self.is_live(&message, place) {
-                        listed.push((message.stream, message.seq, place));
+                        messages.entry(message.stream).or_default().push((message.seq, place));
                     }
                 }
                 other => self.keep(&other, place, now)?,
@@ -267,7 +326,8 @@ impl Log {
 
     fn is_live(&self, message: &Message<'_>, place: Place) -> bool {
         let index = self.streams.get(&message.stream);
-        index.and_then(|index| index.get(message.seq)).is_some_and(|entry| entry.place == place)
+        let entry = index.and_then(|index| index.get_among(message.seq));
+        entry.is_some_and(|entry| entry.place == place)
             || mutation::is(Mutation::CopyAfterTombstone)
     }
 
@@ -351,7 +411,7 @@ impl Log {
     }
 
     /// One batch of copies, as many as may go into one write.
-    fn copy_some(&mut self, messages: &mut Vec<(StreamId, Seq, Place)>, now: Mono) {
+    fn copy_some(&mut self, messages: &mut Copies, now: Mono) {
         let (bytes, len) = self.next_copies(messages);
         if len == 0 {
             return;
@@ -362,7 +422,7 @@ impl Log {
         let Some(job) = self.compaction.job.take() else { return };
         let mut copied_bytes = 0;
         while copied_bytes < bytes {
-            let Some((stream, seq, place)) = messages.pop() else { break };
+            let Some((stream, seq, place)) = next_copy(messages) else { break };
             copied_bytes += place.len;
             let at = (place.offset - job.window_at) as usize;
             let window = job.window.get(at..).unwrap_or(&[]);
@@ -387,9 +447,9 @@ impl Log {
     }
 
     /// Record bytes of the next copies, and the bytes of a batch that takes them.
-    fn next_copies(&self, messages: &[(StreamId, Seq, Place)]) -> (u32, u32) {
+    fn next_copies(&self, messages: &Copies) -> (u32, u32) {
         let mut bytes = 0u32;
-        for (_, _, place) in messages.iter().rev() {
+        for (_, place) in messages.values().flat_map(|stream| stream.iter().rev()) {
             bytes += place.len;
             if bytes as usize >= self.settings.copy_batch_bytes {
                 break;

@@ -40,6 +40,7 @@ pub struct LogSettings {
     pub read_cache_bytes: usize,
     pub read_page_bytes: u32,
     pub compaction_window_bytes: u32,
+    pub compaction_read_bytes: u32,
     pub copy_batch_bytes: usize,
     pub spare_slots: usize,
     /// How often the log looks for segments to retire or to empty.
@@ -64,6 +65,7 @@ impl Default for LogSettings {
             read_cache_bytes: limits::READ_CACHE_BYTES,
             read_page_bytes: limits::READ_PAGE_BYTES,
             compaction_window_bytes: limits::COMPACTION_WINDOW_BYTES,
+            compaction_read_bytes: limits::COMPACTION_READ_BYTES,
             copy_batch_bytes: limits::COPY_BATCH_BYTES,
             spare_slots: limits::SPARE_SLOTS,
             tidy_interval_ns: limits::TIDY_INTERVAL_NS,
@@ -177,6 +179,8 @@ pub struct Log {
     pub(super) next_segment: SegmentNo,
     pub(super) next_slot: SlotId,
     pub(super) compaction: Compaction,
+    /// The stream whose index was last looked at for what it need not hold.
+    pub(super) cooled: StreamId,
     pub(super) tail: TailCache,
     pub(super) read_cache: ReadCache,
     /// Files written since the last flush.
@@ -223,6 +227,7 @@ impl Log {
             next_segment: SegmentNo(1),
             next_slot: SlotId(1),
             compaction: Compaction::default(),
+            cooled: StreamId(0),
             tail: TailCache::new(settings.tail_cache_bytes),
             read_cache: ReadCache::new(settings.read_cache_bytes, settings.read_page_bytes),
             unflushed: BTreeSet::new(),

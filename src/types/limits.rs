@@ -197,9 +197,13 @@ pub const DELETED_LISTED_MAX: usize = 1024 * 1024;
 /// and the last.
 pub const SUBJECT_POSTINGS_MAX: u64 = 128;
 /// Chunks of a stream's index that lie open; the least recently used is packed.
-pub const INDEX_OPEN_CHUNKS: usize = 4;
+pub const INDEX_OPEN_CHUNKS: usize = 2;
+/// Streams that are looked at once in a while for chunks that lie open and are not used.
+pub const STREAMS_COOLED_AT_ONCE: usize = 16;
 /// What a compaction holds in memory to sort; a larger segment is sorted piece by piece.
 pub const COMPACTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+/// What it reads and goes through in one turn.
+pub const COMPACTION_READ_BYTES: u32 = 256 * 1024;
 /// Copies that go into one write, so that publishers wait at most for so much.
 pub const COPY_BATCH_BYTES: usize = 256 * 1024;
 /// What one read brings to somebody who asks for a message, and what it grows to, by twice each

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use nix::time::{ClockId, clock_gettime};
 
 use super::*;
 use crate::storage::{
@@ -29,6 +30,31 @@ pub(super) struct Bench {
     began: Instant,
     /// Time in the log between two turns of the disk, nanoseconds each.
     turns: Vec<u64>,
+    /// The turn that took most CPU time of this thread, by what was done in it.
+    busiest: Phases,
+    /// CPU time of this thread when the last turn ended.
+    turned: u64,
+}
+
+/// CPU microseconds of one turn: what was appended, decided, handed to the disk, told by it.
+#[derive(Clone, Copy, Default)]
+struct Phases([u64; 4]);
+
+impl Phases {
+    fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+impl std::fmt::Display for Phases {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [append, decide, hand_over, tell] = self.0;
+        let total = self.total();
+        write!(
+            f,
+            "{total} µs of CPU: appends {append}, log {decide}, effects {hand_over}, completions {tell}"
+        )
+    }
 }
 
 impl Bench {
@@ -37,7 +63,9 @@ impl Bench {
         let files = directory.files();
         let (log, report) = directory.recover(Recovery::new(ID, settings, files));
         let disk = Standalone::new(directory).unwrap();
-        let mut bench = Self { disk, log, began: Instant::now(), turns: Vec::new() };
+        let (turns, busiest) = (Vec::new(), Phases::default());
+        let turned = thread_cpu();
+        let mut bench = Self { disk, log, began: Instant::now(), turns, busiest, turned };
         while bench.log.health() == Health::Starting {
             bench.turn();
         }
@@ -49,20 +77,33 @@ impl Bench {
     }
 
     pub fn turn(&mut self) {
+        let appended = thread_cpu();
         let (now, thinking) = (self.now(), Instant::now());
         self.log.on_turn_end(now);
         self.log.on_tick(now);
+        let decided = thread_cpu();
         for effect in self.log.take_effects() {
             self.disk.disk().push(effect);
         }
+        let handed_over = thread_cpu();
         let thought = thinking.elapsed();
         self.disk.turn().unwrap();
-        let thinking = Instant::now();
+        let (thinking, landed) = (Instant::now(), thread_cpu());
         while let Some(done) = self.disk.disk().take_done() {
             done.tell(&mut self.log, now);
         }
         while self.log.take_event().is_some() {}
         self.turns.push((thought + thinking.elapsed()).as_nanos() as u64);
+        let phases = Phases([
+            appended.saturating_sub(self.turned),
+            decided - appended,
+            handed_over - decided,
+            thread_cpu() - landed,
+        ]);
+        if phases.total() > self.busiest.total() {
+            self.busiest = phases;
+        }
+        self.turned = thread_cpu();
     }
 
     pub fn append(&mut self, stream: StreamId, subject: &[u8], payload: &[u8]) -> Lsn {
@@ -103,10 +144,12 @@ impl Bench {
     fn settle(&mut self) {
         let mut quiet = 0;
         while quiet < 40 {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            if quiet > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
             let before = self.log.counters();
             self.turn();
-            let pending = self.disk.disk().pending() > 0;
+            let pending = self.disk.disk().pending() > 0 || self.log.has_output();
             quiet = if before == self.log.counters() && !pending { quiet + 1 } else { 0 };
         }
     }
@@ -178,6 +221,12 @@ impl std::fmt::Display for Loop {
             self.percentiles
         )
     }
+}
+
+/// CPU microseconds of this thread.
+fn thread_cpu() -> u64 {
+    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();
+    used.tv_sec() as u64 * 1_000_000 + used.tv_nsec() as u64 / 1000
 }
 
 /// CPU seconds of this process.
@@ -315,6 +364,7 @@ fn bench_subjects() {
         percentiles(&mut bench.turns),
         worst / 1000
     );
+    println!("the busiest of them: {}", bench.busiest);
     drop(bench);
     reopen(directory.path(), &[1; 32]);
 }
@@ -324,11 +374,13 @@ fn bench_subjects() {
 fn bench_cold() {
     let random = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
     type Shape = (&'static str, u64, fn(u64) -> usize, u64);
-    let shapes: [Shape; 4] = [
+    let shapes: [Shape; 6] = [
         ("one stream, one subject, one length", 1, |_| 128, 1),
         ("one stream, one subject, lengths 100 to 163", 1, |n| 100 + (n % 64) as usize, 1),
         ("one stream, 1000 subjects in no order, one length", 1, |_| 128, 1000),
         ("100 streams in turn, one length", 100, |_| 128, 1),
+        ("100 streams in turn, lengths 100 to 163", 100, |n| 100 + (n % 64) as usize, 1),
+        ("100 streams in turn, lengths, 10 subjects each", 100, |n| 100 + (n % 64) as usize, 10),
     ];
     for (what, streams, len, subjects) in shapes {
         let directory = tempfile::tempdir_in(parent()).unwrap();
@@ -336,7 +388,7 @@ fn bench_cold() {
         let count = 2_000_000u64;
         for n in 0..count {
             let payload = vec![7; len(random(n))];
-            let subject = format!("cold.{}", random(n) % subjects);
+            let subject = format!("cold.{}", (random(n) >> 6) % subjects);
             bench.append(StreamId(1 + n % streams), subject.as_bytes(), &payload);
             if n % 2000 == 0 {
                 bench.turn();
@@ -347,8 +399,10 @@ fn bench_cold() {
             all as f64 / count as f64
         };
         let before = memory(&bench);
+        (bench.busiest, bench.turned) = (Phases::default(), thread_cpu());
         bench.settle();
         println!("{what}: {before:.2} B per message, {:.2} once sorted", memory(&bench));
+        println!("  the busiest turn while it was sorted: {}", bench.busiest);
     }
 }
 

@@ -1,5 +1,4 @@
-//! One line of the index, and how a run of them is packed: about a byte per message where
-//! messages follow one another, see [`Packer`].
+//! One line of the index, and how a footer packs a run of them: see [`Packer`].
 
 use crate::storage::bytes::{Fields, put_signed, put_varint};
 use crate::storage::ids::{Place, SegmentNo, Seq};
@@ -90,10 +89,6 @@ impl Packer {
     pub fn bytes(&self) -> &[u8] {
         &self.out
     }
-
-    pub fn into_bytes(self) -> Box<[u8]> {
-        self.out.into_boxed_slice()
-    }
 }
 
 fn tag_of(last: &Entry, entry: &Entry) -> u8 {
@@ -123,23 +118,6 @@ pub struct Unpacker<'a> {
 impl<'a> Unpacker<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { fields: Fields(bytes), last: NOTHING, repeats: 0 }
-    }
-
-    /// The entry of a sequence. Runs of what was expected are passed over at once.
-    pub fn find(mut self, seq: Seq) -> Option<Entry> {
-        loop {
-            let tag = self.fields.u8()?;
-            self.last = match tag < REPEAT {
-                true => self.read_fields(tag)?,
-                false => {
-                    let steps = u64::from(tag - REPEAT) + 1;
-                    self.last.after(steps.min(seq.0.saturating_sub(self.last.seq.0)) as u32)
-                }
-            };
-            if self.last.seq >= seq {
-                return Some(self.last).filter(|entry| entry.seq == seq);
-            }
-        }
     }
 
     /// The next entry, and how many follow it that are as expected: the next sequence of the same
@@ -259,13 +237,6 @@ mod tests {
             }
             let mut packer = Packer::default();
             entries.iter().for_each(|&entry| packer.push(entry));
-            for entry in &entries {
-                // Where a sequence stands twice the first is found.
-                let first = entries.iter().find(|other| other.seq == entry.seq);
-                prop_assert_eq!(Unpacker::new(packer.bytes()).find(entry.seq), first.copied());
-            }
-            let highest = entries.last().map_or(Seq(0), |last| last.seq);
-            prop_assert_eq!(Unpacker::new(packer.bytes()).find(highest.next()), None);
             let back: Vec<_> = Unpacker::new(packer.bytes()).collect();
             prop_assert_eq!(&back, &entries);
             let mut unpacker = Unpacker::new(packer.bytes());
@@ -278,7 +249,6 @@ mod tests {
         #[test]
         fn garbage_ends_without_harm(raw in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Unpacker::new(&raw).take(100_000).count();
-            let _ = Unpacker::new(&raw).find(Seq(u64::MAX));
         }
     }
 }

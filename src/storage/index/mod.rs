@@ -1,6 +1,8 @@
 //! What the log knows of its streams without reading: sequence → place, per-subject state, keys.
 //! All of it can be rebuilt from the segments.
 
+mod chunk;
+mod columns;
 mod debris;
 pub mod entries;
 pub mod keys;

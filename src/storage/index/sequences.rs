@@ -1,17 +1,19 @@
 //! Sequence → place of the live messages of one stream, in chunks of consecutive sequences. The
-//! few chunks in use lie open; the rest is packed, one to three bytes a message.
+//! few chunks in use lie open; the rest is packed, see [`super::chunk`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::storage::ids::Seq;
 use crate::types::limits::INDEX_OPEN_CHUNKS;
 
-use super::entries::{Entry, Packer, Unpacker};
+use super::chunk::{self, CHUNK, Chunk};
+use super::entries::Entry;
+use super::subjects::allocated;
 
-/// Sequences that share a chunk.
-const CHUNK: u64 = 256;
+/// What a packed chunk takes in the map beside its bytes.
+const NODE: usize = 56;
 
 #[derive(Debug)]
 struct Packed {
@@ -45,25 +47,34 @@ impl Dead {
 impl Packed {
     fn get(&self, seq: Seq) -> Option<Entry> {
         let is_dead = self.dead.as_ref().is_some_and(|dead| dead.has(seq));
-        if is_dead { None } else { Unpacker::new(&self.bytes).find(seq) }
+        if is_dead { None } else { Chunk::new(&self.bytes, seq.0 / CHUNK)?.find(seq) }
     }
 
-    fn entries(&self) -> impl Iterator<Item = Entry> {
+    /// `number`: its own.
+    fn entries(&self, number: u64) -> impl Iterator<Item = Entry> {
         let is_live = |entry: &Entry| self.dead.as_ref().is_none_or(|dead| !dead.has(entry.seq));
-        Unpacker::new(&self.bytes).filter(is_live)
+        Chunk::new(&self.bytes, number).into_iter().flatten().filter(is_live)
+    }
+
+    /// Bytes of memory.
+    fn memory(&self) -> usize {
+        let dead = self.dead.as_ref().map_or(0, |_| allocated(size_of::<Dead>()));
+        NODE + allocated(self.bytes.len()) + dead
     }
 }
 
 #[derive(Default, Debug)]
 pub struct Sequences {
     packed: BTreeMap<u64, Packed>,
-    /// Bytes of the packed ones.
+    /// Memory that the packed ones take.
     packed_bytes: usize,
     /// Sorted by sequence inside; the most recently used last. None of them is in `packed`.
     open: Vec<(u64, Vec<Entry>)>,
     count: u64,
     /// The packed chunk that was read last.
     hot: RefCell<Option<Hot>>,
+    /// Something lies open that was used since [`Self::cool_down`].
+    is_used: Cell<bool>,
 }
 
 #[derive(Default, Debug)]
@@ -89,12 +100,11 @@ impl Sequences {
 
     /// Bytes of memory, roughly.
     pub fn memory(&self) -> usize {
-        let packed = self.packed_bytes + self.packed.len() * 56;
         let open: usize =
             self.open.iter().map(|(_, chunk)| chunk.capacity() * size_of::<Entry>()).sum();
         let hot = self.hot.borrow();
         let hot = hot.as_ref().map_or(0, |hot| hot.entries.capacity() * size_of::<Entry>());
-        packed + open + hot
+        self.packed_bytes + open + hot
     }
 
     /// Adds or replaces. The entry that stood there is returned.
@@ -134,12 +144,14 @@ impl Sequences {
     pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
         let number = seq.0 / CHUNK;
         if let Some(chunk) = self.packed.get_mut(&number) {
-            let entry = chunk.entries().find(|entry| entry.seq == seq)?;
+            let entry = chunk.get(seq)?;
+            let before = chunk.memory();
             let dead = chunk.dead.get_or_insert_default();
             dead.add(seq);
             chunk.count -= 1;
             self.count -= 1;
             let is_mostly_dead = dead.len() > u32::from(chunk.count);
+            self.packed_bytes += chunk.memory() - before;
             self.forget_hot(number, seq);
             if is_mostly_dead {
                 self.open(number);
@@ -163,6 +175,13 @@ impl Sequences {
             Some(hot) => find(&hot.entries, seq),
             None => self.packed.get(&number)?.get(seq),
         }
+    }
+
+    /// As [`Self::get`], for who asks for many that lie together: a packed chunk is laid open.
+    pub fn get_among(&self, seq: Seq) -> Option<Entry> {
+        let number = seq.0 / CHUNK;
+        let is_known = self.packed.contains_key(&number);
+        if is_known { self.with_chunk(number, |chunk| find(chunk, seq)) } else { self.get(seq) }
     }
 
     /// Calls `visit` with the entries from `from` on, in order, until it breaks.
@@ -200,6 +219,7 @@ impl Sequences {
         if let Some(chunk) = self.open_chunk(number) {
             return act(chunk);
         }
+        self.is_used.set(true);
         // Taken out meanwhile: `act` may ask for other chunks.
         let mut hot = self.hot.take().unwrap_or_default();
         if hot.number != number || hot.entries.is_empty() {
@@ -237,8 +257,8 @@ impl Sequences {
         self.cool(number);
         if let Some(chunk) = self.packed.remove(&number) {
             self.count -= u64::from(chunk.count);
-            self.packed_bytes -= chunk.bytes.len();
-            chunk.entries().for_each(&mut *removed);
+            self.packed_bytes -= chunk.memory();
+            chunk.entries(number).for_each(&mut *removed);
         }
         if let Some(at) = self.open.iter().position(|(open, _)| *open == number) {
             let (_, chunk) = self.open.remove(at);
@@ -320,7 +340,7 @@ impl Sequences {
     }
 
     fn unpack(&self, number: u64) -> impl Iterator<Item = Entry> {
-        self.packed.get(&number).into_iter().flat_map(Packed::entries)
+        self.packed.get(&number).into_iter().flat_map(move |chunk| chunk.entries(number))
     }
 
     /// The first chunk from a number on.
@@ -342,6 +362,7 @@ impl Sequences {
 
     /// The chunk laid open and most recently used; another is packed for it if need be.
     fn open(&mut self, number: u64) -> &mut Vec<Entry> {
+        self.is_used.set(true);
         let is_last = self.open.last().is_some_and(|(open, _)| *open == number);
         if is_last {
             // As it is.
@@ -357,8 +378,8 @@ impl Sequences {
             let chunk = self.packed.remove(&number);
             let chunk = match chunk {
                 Some(packed) => {
-                    self.packed_bytes -= packed.bytes.len();
-                    packed.entries().collect()
+                    self.packed_bytes -= packed.memory();
+                    packed.entries(number).collect()
                 }
                 None => Vec::new(),
             };
@@ -372,11 +393,20 @@ impl Sequences {
         if chunk.is_empty() {
             return;
         }
-        let mut packer = Packer::default();
-        chunk.iter().for_each(|&entry| packer.push(entry));
-        let (bytes, count) = (packer.into_bytes(), chunk.len() as u16);
-        self.packed_bytes += bytes.len();
-        self.packed.insert(number, Packed { bytes, count, dead: None });
+        let packed = Packed { bytes: chunk::pack(chunk), count: chunk.len() as u16, dead: None };
+        self.packed_bytes += packed.memory();
+        self.packed.insert(number, packed);
+    }
+
+    /// Packs everything that lies open if nothing was used since the last call.
+    pub fn cool_down(&mut self) {
+        if self.is_used.replace(false) {
+            return;
+        }
+        self.hot.take();
+        for (number, chunk) in std::mem::take(&mut self.open) {
+            self.pack(number, &chunk);
+        }
     }
 }
 
@@ -423,7 +453,7 @@ mod tests {
         #[test]
         fn behaves_as_a_map(
             filled in 0u64..4000,
-            steps in proptest::collection::vec((0u64..4000, any::<bool>()), 1..400),
+            steps in proptest::collection::vec((0u64..4000, any::<bool>(), 0u8..20), 1..400),
         ) {
             let mut real = Sequences::default();
             let mut model = BTreeMap::new();
@@ -431,7 +461,12 @@ mod tests {
                 real.insert(entry(seq));
                 model.insert(seq, entry(seq));
             }
-            for (seq, add) in steps {
+            for (seq, add, cool) in steps {
+                if cool == 0 {
+                    real.cool_down();
+                    real.cool_down();
+                    prop_assert!(real.open.is_empty());
+                }
                 if add {
                     prop_assert_eq!(real.insert(entry(seq)), model.insert(seq, entry(seq)));
                 } else {
@@ -443,8 +478,11 @@ mod tests {
                 let previous = model.range(..=seq).next_back().map(|(_, entry)| *entry);
                 prop_assert_eq!(real.previous(Seq(seq)), previous);
                 prop_assert_eq!(real.get(Seq(seq)), model.get(&seq).copied());
+                prop_assert_eq!(real.get_among(Seq(seq)), model.get(&seq).copied());
                 let count = model.range(seq..).count() as u64;
                 prop_assert_eq!(real.count_from(Seq(seq)), count);
+                let packed: usize = real.packed.values().map(Packed::memory).sum();
+                prop_assert_eq!(real.packed_bytes, packed);
             }
         }
     }

@@ -91,8 +91,18 @@ impl StreamIndex {
         self.sequences.memory() + self.subjects.memory()
     }
 
+    /// Gives back what only a stream in use needs, if nobody has used it since the last call.
+    pub fn cool_down(&mut self) {
+        self.sequences.cool_down();
+    }
+
     pub fn get(&self, seq: Seq) -> Option<Entry> {
         self.sequences.get(seq)
+    }
+
+    /// As [`Self::get`], cheaper for who asks for many that lie together.
+    pub fn get_among(&self, seq: Seq) -> Option<Entry> {
+        self.sequences.get_among(seq)
     }
 
     pub fn next(&self, from: Seq) -> Option<Entry> {

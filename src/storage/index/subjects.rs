@@ -95,12 +95,25 @@ const WALKS: usize = 3;
 /// The order is given up after so many changes for each subject without a question.
 const UNASKED: usize = 4;
 
+/// A subject in a table. With its hash, a table that grows need not look at names, which lie
+/// scattered in memory.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    hash: u32,
+    id: u32,
+}
+
+/// What a table goes by: it uses the upper and the lower bits.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
 #[derive(Debug)]
 pub struct Subjects {
     pieces: Vec<Vec<Option<SubjectState>>>,
     free: Vec<SubjectId>,
     /// One, or `TABLES` of them.
-    by_name: Vec<HashTable<u32>>,
+    by_name: Vec<HashTable<Named>>,
     hasher: RandomState,
     births: u32,
     len: usize,
@@ -156,9 +169,10 @@ impl Subjects {
     }
 
     pub fn find(&self, name: &[u8]) -> Option<SubjectId> {
-        let hash = self.hasher.hash_one(name);
-        let found = self.by_name[self.table_of(hash)].find(hash, |&id| self.is(id, name))?;
-        Some(SubjectId(*found))
+        let hash = self.hash_of(name);
+        let is_it = |named: &Named| named.hash == hash && self.is(named.id, name);
+        let found = self.by_name[self.table_of(hash)].find(spread(hash), is_it)?;
+        Some(SubjectId(found.id))
     }
 
     pub fn get(&self, id: SubjectId) -> Option<&SubjectState> {
@@ -347,8 +361,8 @@ impl Subjects {
         let states: usize = self.pieces.iter().map(Vec::capacity).sum();
         let tables: usize = self.by_name.iter().map(HashTable::capacity).sum();
         states * size_of::<Option<SubjectState>>()
-            + tables * 6
-            + self.by_name.capacity() * size_of::<HashTable<u32>>()
+            + tables * 10
+            + self.by_name.capacity() * size_of::<HashTable<Named>>()
             + self.free.capacity() * size_of::<SubjectId>()
             + self.heap
             + self.names.borrow().as_ref().map_or(0, Names::memory)
@@ -358,9 +372,13 @@ impl Subjects {
         self.get(SubjectId(id)).is_some_and(|state| &*state.name == name)
     }
 
-    fn table_of(&self, hash: u64) -> usize {
+    fn hash_of(&self, name: &[u8]) -> u32 {
+        (self.hasher.hash_one(name) >> 32) as u32
+    }
+
+    fn table_of(&self, hash: u32) -> usize {
         // Other bits than the tables themselves use.
-        (hash >> 40) as usize & (self.by_name.len() - 1)
+        (hash >> 17) as usize & (self.by_name.len() - 1)
     }
 
     fn insert(&mut self, name: &[u8]) -> SubjectId {
@@ -376,12 +394,12 @@ impl Subjects {
             is_listed: true,
             postings: Postings::default(),
         };
-        self.heap += name_heap(name);
+        self.heap += allocated(name.len());
         self.len += 1;
         let id = self.free.pop().unwrap_or_else(|| self.another());
         self.pieces[id.0 as usize / PIECE][id.0 as usize % PIECE] = Some(state);
         self.split_tables();
-        self.enter(self.hasher.hash_one(name), id);
+        self.enter(Named { hash: self.hash_of(name), id: id.0 });
         self.order(|names, name_of| names.insert(id.0, name, name_of));
         id
     }
@@ -411,13 +429,9 @@ impl Subjects {
         SubjectId((before + piece.len() - 1) as u32)
     }
 
-    fn enter(&mut self, hash: u64, id: SubjectId) {
-        let table = self.table_of(hash);
-        let (pieces, hasher) = (&self.pieces, &self.hasher);
-        self.by_name[table].insert_unique(hash, id.0, |&other| {
-            let state = pieces[other as usize / PIECE][other as usize % PIECE].as_ref();
-            state.map_or(0, |state| hasher.hash_one(&*state.name))
-        });
+    fn enter(&mut self, named: Named) {
+        let table = self.table_of(named.hash);
+        self.by_name[table].insert_unique(spread(named.hash), named, |other| spread(other.hash));
     }
 
     fn split_tables(&mut self) {
@@ -425,10 +439,7 @@ impl Subjects {
             return;
         }
         let old = std::mem::replace(&mut self.by_name, vec![HashTable::new(); TABLES]);
-        for id in old.into_iter().flatten().map(SubjectId) {
-            let hash = self.get(id).map_or(0, |state| self.hasher.hash_one(&*state.name));
-            self.enter(hash, id);
-        }
+        old.into_iter().flatten().for_each(|named| self.enter(named));
     }
 
     fn forget(&mut self, id: SubjectId) {
@@ -436,18 +447,19 @@ impl Subjects {
         self.order(|names, name_of| names.remove(id.0, name, name_of));
         let state = self.pieces[id.0 as usize / PIECE][id.0 as usize % PIECE].take();
         let Some(state) = state else { return };
-        self.heap -= name_heap(&state.name) + state.postings.heap();
+        self.heap -= allocated(state.name.len()) + state.postings.heap();
         self.len -= 1;
-        let hash = self.hasher.hash_one(&*state.name);
+        let hash = self.hash_of(&state.name);
         let table = self.table_of(hash);
-        if let Ok(found) = self.by_name[table].find_entry(hash, |&other| other == id.0) {
+        let is_it = |named: &Named| named.id == id.0;
+        if let Ok(found) = self.by_name[table].find_entry(spread(hash), is_it) {
             found.remove();
         }
         self.free.push(id);
     }
 }
 
-/// What an allocation of a name takes.
-fn name_heap(name: &[u8]) -> usize {
-    (name.len() + 8).next_multiple_of(16).max(32)
+/// What an allocation of so many bytes takes.
+pub(super) fn allocated(len: usize) -> usize {
+    (len + 8).next_multiple_of(16).max(32)
 }

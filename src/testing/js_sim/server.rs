@@ -125,6 +125,7 @@ impl Server {
             read_page_bytes: 8 * 1024,
             footer_parts: PartLimits { bytes: 8192, batch_bytes: 10 * 1024 },
             compaction_window_bytes: 24 * 1024,
+            compaction_read_bytes: 16 * 1024,
             copy_batch_bytes: 8 * 1024,
             spare_slots: 2,
             tidy_interval_ns: 5_000_000,

@@ -131,6 +131,7 @@ impl World {
             read_cache_bytes: 48 * 1024,
             read_page_bytes: 8 * 1024,
             compaction_window_bytes: 24 * 1024,
+            compaction_read_bytes: 16 * 1024,
             copy_batch_bytes: 8 * 1024,
             spare_slots: 2,
             tidy_interval_ns: 500_000,
