@@ -136,8 +136,9 @@ impl World {
         if out > most {
             self.fail(&format!("{out} messages are out at {name}, but {most} were delivered"));
         }
+        // What moved it may be younger than the last acknowledgement: a purge does, and a limit.
         let consumer = &mut self.consumers[at];
-        (consumer.floor, consumer.floor_at) = (floor, step);
+        (consumer.floor, consumer.floor_at) = (floor, step + 1);
     }
 
     fn on_confirmed(&mut self, number: u32, sent: &Sent) {

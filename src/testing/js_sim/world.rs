@@ -107,7 +107,7 @@ pub struct World {
 }
 
 /// Lines of the trace of a failed run.
-const TRACE_SHOWN: usize = 400;
+const TRACE_SHOWN: usize = 4000;
 
 pub(super) const NAMES: [&str; 3] = ["S0", "S1", "S2"];
 pub(super) const CONSUMERS: [&str; 3] = ["c0", "c1", "c2"];
@@ -326,7 +326,7 @@ impl World {
                 let wrong = if rng.one_in(3) { rng.below(3) } else { 0 };
                 attempt.expected = Expected::LastSeq(life.now.last_seq + wrong);
             }
-            8 | 9 if life.fading.is_empty() && life.doubtful.is_empty() && !plan.ends_by_time() => {
+            8 | 9 if life.fading.is_empty() && life.is_certain() && !plan.ends_by_time() => {
                 let wrong = if rng.one_in(3) { 1 } else { 0 };
                 let last = life.last_of(&attempt.subject, &self.attempts);
                 attempt.expected = Expected::LastOfSubject(last + wrong);
