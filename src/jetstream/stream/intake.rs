@@ -306,6 +306,12 @@ impl Stream {
         if reply.is_empty() || self.config.no_ack {
             return;
         }
+        let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
+        let failed = Err(refused(Refusal::Poisoned));
+        let result = match is_poisoned && !self.outlives_log(ctx, result) {
+            true => &failed,
+            false => result,
+        };
         self.answer.clear();
         let mut ack = PubAck::default();
         match result {
@@ -325,12 +331,21 @@ impl Stream {
             Ok(_) => self.acks.write(&mut self.answer, &ack),
             Err(error) => self.acks.refuse(&mut self.answer, error),
         }
-        // A log that failed settles nothing any more, and what is told then rests on nothing new.
-        let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
+        // A log that failed settles nothing any more.
         let is_early = is_poisoned || mutation::is(Mutation::AckedEarly);
         let at = if is_early { Lsn(0) } else { self.rules.settle(self.appended) };
         let timed = Timed::Publish(ctx.now.mono);
         ctx.out.publish_timed(self.account, at, Outgoing::plain(reply, &self.answer), timed);
+    }
+
+    /// An answer holds although the log has failed. What a publish is a duplicate of, or comes
+    /// behind, may be lost with the log's end; who tries again must not be told that it is there.
+    fn outlives_log(&self, ctx: &Context<'_>, result: &Taken) -> bool {
+        match result {
+            Ok(Outcome::Duplicate(seq)) => *seq <= self.store.visible_seq(ctx.log.as_deref()),
+            Ok(Outcome::Kept | Outcome::Told | Outcome::Wait) => true,
+            Ok(_) | Err(_) => false,
+        }
     }
 
     /// Too much waits already: the publisher should come again.
