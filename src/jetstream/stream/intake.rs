@@ -16,7 +16,7 @@ use crate::jetstream::info::PubAck;
 use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::outbox::{Outgoing, Timed};
 use crate::jetstream::store::NewMessage;
-use crate::storage::{Health, Lsn, Refusal, Seq, Urgency};
+use crate::storage::{Health, Log, Lsn, Refusal, Seq, Urgency};
 use crate::types::limits::STORED_HEADER_BYTES_MAX;
 
 /// A publish as the shard received it.
@@ -338,13 +338,14 @@ impl Stream {
         ctx.out.publish_timed(self.account, at, Outgoing::plain(reply, &self.answer), timed);
     }
 
-    /// An answer holds although the log has failed. What a publish is a duplicate of, or comes
-    /// behind, may be lost with the log's end; who tries again must not be told that it is there.
+    /// An answer holds although the log has failed: all that the stream knows is on the disk. What
+    /// a publish is a duplicate of, or comes behind, may be lost otherwise, and who tries again
+    /// must not be told that it is there.
     fn outlives_log(&self, ctx: &Context<'_>, result: &Taken) -> bool {
+        let is_settled = |log: &Log| self.appended <= log.settled();
         match result {
-            Ok(Outcome::Duplicate(seq)) => *seq <= self.store.visible_seq(ctx.log.as_deref()),
             Ok(Outcome::Kept | Outcome::Told | Outcome::Wait) => true,
-            Ok(_) | Err(_) => false,
+            Ok(_) | Err(_) => ctx.log.as_deref().is_none_or(is_settled),
         }
     }
 
