@@ -7,7 +7,7 @@ use super::context::{Context, Gate, Site};
 use super::ledger::Ledger;
 use super::letter::Request;
 use super::outbox::{Outbox, Outgoing, PostedQueue, Released};
-use crate::storage::{Log, Lsn};
+use crate::storage::{Health, Log, Lsn};
 use crate::types::{Now, Wall};
 
 /// Which log of the core; `None` is memory.
@@ -86,21 +86,19 @@ impl Ground {
         audit(out, &self.site, now, request, &reply.body, reply.at);
     }
 
-    /// What waits for a log goes out if the log has settled it.
+    /// What waits for a log goes out if the log has settled it. One that failed settles no more.
     pub fn release(&mut self) {
         for (log, outbox) in self.logs.iter().zip(&mut self.outboxes) {
             outbox.release(log.settled());
+            if matches!(log.health(), Health::Poisoned(_)) {
+                outbox.forget_held();
+            }
         }
     }
 
     /// What has gone out of each outbox and was timed.
     pub fn released(&mut self) -> impl Iterator<Item = &mut Released> {
         self.outboxes.iter_mut().map(Outbox::released)
-    }
-
-    /// A log will settle nothing more.
-    pub fn forget_held(&mut self, log: usize) {
-        self.outboxes[log].forget_held();
     }
 
     /// Swaps what is to be routed for an emptied queue. False: there is nothing.

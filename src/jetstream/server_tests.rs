@@ -82,13 +82,17 @@ impl Server {
 
     /// The answer to a publish; empty if there is none.
     fn ask(&mut self, subject: &str, body: &[u8]) -> String {
+        self.ask_with(subject, b"", body)
+    }
+
+    fn ask_with(&mut self, subject: &str, headers: &[u8], body: &[u8]) -> String {
         let received = Received {
             account: AccountId::GLOBAL,
             origin: (ShardId(0), ConnKey::from_bits(0)),
             subject: subject.as_bytes(),
             route: subject.as_bytes(),
             reply: b"reply",
-            headers: &[],
+            headers,
             payload: body,
         };
         for (core, keys) in self.cores.iter_mut().zip(&self.subscriptions) {
@@ -266,4 +270,26 @@ fn a_log_that_failed_is_told() {
         told.poison.unwrap().to_string(),
         "the preparation of a file failed: Input/output error (os error 5)"
     );
+}
+
+/// Who tries again after no answer must not hear that the message is there already.
+#[test]
+fn a_log_that_failed_acknowledges_no_duplicate_of_what_it_lost() {
+    let log = Log::new(LogId(7), LogSettings::default());
+    let mut server = Server::new(1, limits(1 << 20, 1 << 20), vec![log]);
+    server.create("F", "file", -1);
+    let now = server.now.mono;
+    let headers = b"NATS/1.0\r\nNats-Msg-Id: x\r\n\r\n";
+    assert_eq!(server.ask_with("F", headers, b"1"), "");
+    let log = &mut server.cores[0].logs()[0];
+    log.on_turn_end(now);
+    let effects = log.take_effects();
+    let op = effects.iter().find_map(|effect| match effect {
+        Effect::Prepare { op, .. } => Some(*op),
+        _ => None,
+    });
+    log.on_fault(op.unwrap(), IoFault::Failed(5), now);
+    server.settle();
+    let answer = server.ask_with("F", headers, b"1");
+    assert!(answer.contains("10077") && !answer.contains("duplicate"), "{answer}");
 }

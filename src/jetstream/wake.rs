@@ -72,7 +72,6 @@ impl JetStream {
             "JetStream log {id}: {poison}; it is read-only until a restart, and publishes to its \
              streams are refused"
         );
-        self.ground.forget_held(log);
     }
 
     /// A read has ended: one store waits for it.

@@ -79,7 +79,7 @@ impl Log {
         if is_landed {
             self.write_footers();
         }
-        let is_writing = self.errands.values().any(|errand| *errand == Errand::Footer);
+        let is_writing = self.errands.values().any(|errand| matches!(errand, Errand::Footer(_)));
         is_landed && !is_writing && self.footers_due.is_empty()
     }
 
@@ -172,7 +172,10 @@ impl Log {
     pub fn on_written(&mut self, op: OpId, now: Mono) {
         match self.errands.remove(&op) {
             Some(Errand::Batch) if self.is_running() => self.landed(now),
-            Some(Errand::Footer) => self.write_footers(),
+            Some(Errand::Footer(_)) => {
+                self.finish_retirements();
+                self.write_footers();
+            }
             _ => {}
         }
         self.pump(now);
@@ -255,7 +258,7 @@ impl Log {
             Errand::Prepare(_) if fault == IoFault::NoSpace => return self.disk_full(now),
             Errand::Prepare(_) => Operation::Prepare,
             Errand::Name(_) => Operation::SyncDirectory,
-            Errand::Batch | Errand::Footer => Operation::Write,
+            Errand::Batch | Errand::Footer(_) => Operation::Write,
             Errand::Flush(_) | Errand::StartFlush => Operation::Flush,
         };
         self.poison(Poison { during, fault });

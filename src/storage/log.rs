@@ -100,7 +100,7 @@ pub(super) enum Errand {
     StartFlush,
     Prepare(SegmentNo),
     Name(SegmentNo),
-    Footer,
+    Footer(SegmentNo),
     Read,
     /// A read that goes to the cache.
     Page,

@@ -5,6 +5,7 @@ use crate::storage::ids::Seq;
 use crate::storage::index::Entry;
 use crate::storage::reads::Found;
 use crate::storage::record::Message;
+use crate::storage::segment::Stage;
 
 const STREAM: StreamId = StreamId(1);
 const NOW: Mono = Mono(1);
@@ -64,37 +65,59 @@ impl Bench {
             self.effects();
             let Some(effect) = self.wanted.pop_front() else { return };
             let failed = fault(&effect);
-            match (effect, failed) {
-                (Effect::Write { op, slot, offset, bytes, .. }, None) => {
-                    let at = offset as usize;
-                    let file = self.files.get_mut(&slot).unwrap();
-                    file[at..at + bytes.len()].copy_from_slice(&bytes);
-                    self.log.on_written(op, NOW);
-                }
-                (Effect::Sync { op, .. } | Effect::SyncDirectory { op }, None) => {
-                    self.log.on_synced(op, NOW);
-                }
-                (Effect::Prepare { op, slot, len, .. }, None) => {
-                    self.files.entry(slot).or_default().resize(len as usize, 0);
-                    self.log.on_prepared(op, NOW);
-                }
-                (Effect::Read { op, slot, offset, len }, None) => {
-                    let at = offset as usize;
-                    let mut bytes = Buffer::new();
-                    bytes.extend_from_slice(&self.files[&slot][at..at + len as usize]);
-                    self.log.on_read(op, bytes, NOW);
-                }
-                (Effect::Delete { slot }, _) => {
-                    self.files.remove(&slot);
-                }
-                (
-                    Effect::Write { op, .. }
-                    | Effect::Sync { op, .. }
-                    | Effect::SyncDirectory { op }
-                    | Effect::Prepare { op, .. }
-                    | Effect::Read { op, .. },
-                    Some(fault),
-                ) => self.log.on_fault(op, fault, NOW),
+            self.carry_out(effect, failed);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, failed: Option<IoFault>) {
+        match (effect, failed) {
+            (Effect::Write { op, slot, offset, bytes, .. }, None) => {
+                let at = offset as usize;
+                let file = self.files.get_mut(&slot).unwrap();
+                file[at..at + bytes.len()].copy_from_slice(&bytes);
+                self.log.on_written(op, NOW);
+            }
+            (Effect::Sync { op, .. } | Effect::SyncDirectory { op }, None) => {
+                self.log.on_synced(op, NOW);
+            }
+            (Effect::Prepare { op, slot, len, .. }, None) => {
+                self.files.entry(slot).or_default().resize(len as usize, 0);
+                self.log.on_prepared(op, NOW);
+            }
+            (Effect::Read { op, slot, offset, len }, None) => {
+                let at = offset as usize;
+                let mut bytes = Buffer::new();
+                bytes.extend_from_slice(&self.files[&slot][at..at + len as usize]);
+                self.log.on_read(op, bytes, NOW);
+            }
+            (Effect::Delete { slot }, _) => {
+                self.files.remove(&slot);
+            }
+            (
+                Effect::Write { op, .. }
+                | Effect::Sync { op, .. }
+                | Effect::SyncDirectory { op }
+                | Effect::Prepare { op, .. }
+                | Effect::Read { op, .. },
+                Some(fault),
+            ) => self.log.on_fault(op, fault, NOW),
+        }
+    }
+
+    /// Does everything that is wanted but the writes of footers, which it returns.
+    fn run_without_footers(&mut self) -> Vec<Effect> {
+        let is_footer = |effect: &Effect| match effect {
+            Effect::Write { bytes, .. } => !bytes.starts_with(b"WFTB"),
+            _ => false,
+        };
+        let mut held = Vec::new();
+        self.log.on_turn_end(NOW);
+        loop {
+            self.effects();
+            match self.wanted.pop_front() {
+                None => return held,
+                Some(effect) if is_footer(&effect) => held.push(effect),
+                Some(effect) => self.carry_out(effect, None),
             }
         }
     }
@@ -275,6 +298,35 @@ fn what_is_drained_gives_the_disk_back() {
     assert_eq!((index.messages(), index.last_seq()), (1, Seq(601)));
     let files = bench.log.disk_bytes() / (64 * 1024);
     assert!(files <= 8, "{files} files for next to nothing");
+}
+
+/// Or that write would land in what the file holds next.
+#[test]
+fn a_file_is_not_free_while_a_footer_is_written_there() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    bench.log.delete(STREAM, &[Seq(1)], false, NOW).unwrap();
+    let mut now = NOW;
+    let mut held = Vec::new();
+    let mut of = None;
+    for _ in 0..100 {
+        while bench.append(&[1; 3000]).is_err() {
+            held.append(&mut bench.run_without_footers());
+        }
+        held.append(&mut bench.run_without_footers());
+        if let Some(Effect::Write { slot, .. }) = held.first() {
+            let own = bench.log.segments.values().find(|segment| segment.slot == *slot);
+            of = of.or(own.map(|segment| segment.no));
+        }
+        let last = bench.log.stream(STREAM).unwrap().last_seq();
+        bench.log.delete(STREAM, &[last], false, now).unwrap();
+        held.append(&mut bench.run_without_footers());
+        now = now.plus(limits::TIDY_INTERVAL_NS);
+        bench.log.on_tick(now);
+    }
+    let of = of.expect("a footer was written");
+    assert!(matches!(bench.log.segments[&of].stage, Stage::Retiring(_)), "all of it is dead");
+    held.into_iter().for_each(|effect| bench.carry_out(effect, None));
+    assert!(!bench.log.segments.contains_key(&of));
 }
 
 /// Everything behind the tail, one message a batch.

@@ -191,7 +191,7 @@ impl Log {
     /// The next part of a footer whose batches are durable. One write at a time, so that no turn
     /// archives more than one part.
     pub(super) fn write_footers(&mut self) {
-        let is_under_way = self.errands.values().any(|errand| *errand == Errand::Footer);
+        let is_under_way = self.errands.values().any(|errand| matches!(errand, Errand::Footer(_)));
         if self.footers_due.is_empty() || is_under_way {
             return;
         }
@@ -227,7 +227,7 @@ impl Log {
         if !is_last {
             segment.footer = Some(footer);
         }
-        let op = self.op(Errand::Footer);
+        let op = self.op(Errand::Footer(no));
         let bytes = Rc::new(bytes);
         self.effects.push(Effect::Write { op, slot, offset, bytes, flush: is_last });
         true
@@ -284,12 +284,15 @@ impl Log {
         streams.filter(|&(id, &seq)| is_forgotten(id, seq)).map(|(id, _)| *id).collect()
     }
 
+    /// Files of retired segments are free once nothing is under way in them: a footer still on
+    /// its way would land in whatever the file holds next, or miss it.
     pub(super) fn finish_retirements(&mut self) {
         let durable = self.commit.durable();
         let is_read = |no| self.reads.values().any(|read| read.segment == no);
+        let is_written = |no| self.errands.values().any(|&errand| errand == Errand::Footer(no));
         let done: Vec<SegmentNo> = (self.segments.values())
             .filter(|segment| matches!(segment.stage, Stage::Retiring(lsn) if lsn <= durable))
-            .filter(|segment| !is_read(segment.no))
+            .filter(|segment| !is_read(segment.no) && !is_written(segment.no))
             .map(|segment| segment.no)
             .collect();
         done.into_iter().for_each(|no| self.release(no));

@@ -119,7 +119,7 @@ impl State {
             self.floor = Pair { consumer: done.consumer_seq, stream: done.seq };
         } else if self.pending.is_empty() {
             self.floor = Pair { consumer: self.delivered, stream: self.last_stream_seq() };
-        } else if done.consumer_seq == self.floor.consumer.next() {
+        } else if done.consumer_seq == self.floor.consumer.next() && !self.has_older(done.seq) {
             let next = self.pending.first_from(done.seq);
             self.floor =
                 next.map_or(Pair { consumer: done.consumer_seq, stream: done.seq }, |next| Pair {
@@ -127,6 +127,13 @@ impl State {
                     stream: next.seq.previous(),
                 });
         }
+    }
+
+    /// Whether one before it is not done. Only where acknowledgements are of all the numbers do
+    /// not tell: such a floor has the number of a delivery that may have been a later one.
+    fn has_older(&self, seq: Seq) -> bool {
+        self.ack != AckPolicy::Explicit
+            && self.pending.first_from(Seq(0)).is_some_and(|first| first.seq < seq)
     }
 
     fn trim(&mut self, first: Seq) {
@@ -197,6 +204,22 @@ mod tests {
         let mut state = state(AckPolicy::All, &delivered);
         apply(&mut state, &[DoneTo(Seq(3), ConsumerSeq(3))]);
         assert_eq!((floor(&state), state.pending.len()), ((3, 3), 2));
+    }
+
+    /// The second delivery of 1 has the number before that of 3, but 2 is still out.
+    #[test]
+    fn a_deleted_message_takes_no_floor_past_an_older_one() {
+        let steps = [
+            Deliver(Seq(1)),
+            Deliver(Seq(2)),
+            Again(Seq(1)),
+            Deliver(Seq(3)),
+            Deliver(Seq(4)),
+            DoneTo(Seq(1), ConsumerSeq(3)),
+            Done(Seq(3)),
+        ];
+        let state = state(AckPolicy::All, &steps);
+        assert_eq!((floor(&state), state.pending.len()), ((3, 1), 2));
     }
 
     #[test]

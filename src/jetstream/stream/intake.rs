@@ -16,7 +16,7 @@ use crate::jetstream::info::PubAck;
 use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::outbox::{Outgoing, Timed};
 use crate::jetstream::store::NewMessage;
-use crate::storage::{Health, Lsn, Refusal, Seq, Urgency};
+use crate::storage::{Health, Log, Lsn, Refusal, Seq, Urgency};
 use crate::types::limits::STORED_HEADER_BYTES_MAX;
 
 /// A publish as the shard received it.
@@ -306,6 +306,12 @@ impl Stream {
         if reply.is_empty() || self.config.no_ack {
             return;
         }
+        let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
+        let failed = Err(refused(Refusal::Poisoned));
+        let result = match is_poisoned && !self.outlives_log(ctx, result) {
+            true => &failed,
+            false => result,
+        };
         self.answer.clear();
         let mut ack = PubAck::default();
         match result {
@@ -325,12 +331,22 @@ impl Stream {
             Ok(_) => self.acks.write(&mut self.answer, &ack),
             Err(error) => self.acks.refuse(&mut self.answer, error),
         }
-        // A log that failed settles nothing any more, and what is told then rests on nothing new.
-        let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
+        // A log that failed settles nothing any more.
         let is_early = is_poisoned || mutation::is(Mutation::AckedEarly);
         let at = if is_early { Lsn(0) } else { self.rules.settle(self.appended) };
         let timed = Timed::Publish(ctx.now.mono);
         ctx.out.publish_timed(self.account, at, Outgoing::plain(reply, &self.answer), timed);
+    }
+
+    /// An answer holds although the log has failed: all that the stream knows is on the disk. What
+    /// a publish is a duplicate of, or comes behind, may be lost otherwise, and who tries again
+    /// must not be told that it is there.
+    fn outlives_log(&self, ctx: &Context<'_>, result: &Taken) -> bool {
+        let is_settled = |log: &Log| self.appended <= log.settled();
+        match result {
+            Ok(Outcome::Kept | Outcome::Told | Outcome::Wait) => true,
+            Ok(_) | Err(_) => ctx.log.as_deref().is_none_or(is_settled),
+        }
     }
 
     /// Too much waits already: the publisher should come again.

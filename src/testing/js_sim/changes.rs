@@ -74,7 +74,7 @@ impl World {
             return;
         }
         let own = &self.lives[life];
-        let is_exact = own.doubtful.is_empty() && !own.plan().ends_by_time();
+        let is_exact = own.is_certain() && !own.plan().ends_by_time();
         let rng = &mut self.rng;
         let mut body = json!({});
         let subject = rng.one_in(2).then(|| own.plan().subjects[rng.below(4) as usize].clone());

@@ -87,6 +87,8 @@ impl World {
                 }
                 None => {}
                 Some(seen) if seen.acked != Sure::No || consumer.is_spent(seen) => {}
+                // A crash may have taken its delivery back, and then it is for others now.
+                Some(seen) if seen.out == Sure::Maybe && !consumer.owes(*seq, subject) => {}
                 Some(seen) => {
                     let due = match seen.out {
                         Sure::Yes => seen.late,
@@ -150,7 +152,8 @@ impl World {
         let Some(info) = info else {
             for at in candidates {
                 let own = &mut self.lives[at];
-                let may_be_gone = own.deleted.is_some() || !own.is_told && !is_exact;
+                let may_be_gone =
+                    own.deleted.is_some() || own.plan().in_memory || !own.is_told && !is_exact;
                 own.is_gone = true;
                 if !may_be_gone {
                     self.fail(&format!("stream {name} is gone"));
@@ -163,12 +166,18 @@ impl World {
         let Some(at) = candidates.iter().copied().find(has_mark) else {
             self.fail(&format!("stream {name} is back, or never was: {info}"));
         };
+        if self.lives[at].plan().in_memory {
+            self.fail(&format!("stream {name} outlived a restart in memory"));
+        }
         if is_exact && self.lives[at].deleted.is_some() {
             self.fail(&format!("stream {name} is back after an orderly stop"));
         }
         for other in candidates {
             let own = &mut self.lives[other];
-            let is_lost = other > at && own.deleted.is_none() && (own.is_told || is_exact);
+            let is_lost = other > at
+                && own.deleted.is_none()
+                && !own.plan().in_memory
+                && (own.is_told || is_exact);
             own.is_gone = other != at;
             if is_lost {
                 self.fail(&format!("stream {name} is an older one: {info}"));
@@ -250,10 +259,8 @@ impl World {
                 Some(complaint) => complaints.push(complaint),
             }
         }
-        let last = complaints.pop().unwrap_or_default();
-        let first_one = complaints.first().unwrap_or(&last);
         self.fail(&format!(
-            "stream {} is none of what it may be, from change {first} of {} on: {first_one}; at last {last}; {:?}",
+            "stream {} is none of what it may be, from change {first} of {} on: {complaints:?}; {:?}",
             own.name,
             own.changes.len(),
             own.plan()

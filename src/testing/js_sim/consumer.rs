@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::plan::{Acks, ConsumerPlan};
+use crate::types::limits::PROGRESS_GATHER_NS;
 use crate::types::time::MILLISECOND;
 
-/// How much earlier a restarted consumer may deliver again: progress is timed by its first step.
-const EARLY: u64 = 80 * MILLISECOND;
+/// How much earlier a restarted consumer may deliver again: progress that is written together is
+/// timed by its first step, and turns that a core misses make that wait longer.
+const EARLY: u64 = PROGRESS_GATHER_NS + 70 * MILLISECOND;
 
 /// The longest delay that a client asks for.
 pub const NAK_MAX: u64 = 900 * MILLISECOND;
@@ -75,7 +77,7 @@ pub struct Consumer {
     /// Filters of before: up to this sequence only what they took is owed.
     pub before: Vec<(u64, ConsumerPlan)>,
     pub pulls: Vec<Pull>,
-    /// The ack floor a client was told, and at which step.
+    /// The ack floor a client was told, and which step comes behind it.
     pub floor: u64,
     pub floor_at: u64,
     /// As much as a crash leaves of it.
@@ -221,8 +223,13 @@ impl Consumer {
     /// A client acknowledges. Whether that is the end of it for this consumer, by message.
     pub fn acknowledge(&mut self, seq: u64) -> Vec<(u64, Sure)> {
         self.steps += 1;
-        let Some(seen) = self.seen.get(&seq) else { return Vec::new() };
-        let is_sure = seen.out == Sure::Yes;
+        let is_sure = match self.seen.get(&seq) {
+            Some(seen) => seen.out == Sure::Yes,
+            None if self.plan.acks != Acks::All => return Vec::new(),
+            // A delivery of an earlier consumer of this name, which the subject of an
+            // acknowledgement does not tell: it counts if this one is past that message.
+            None => seq < self.cursor,
+        };
         let range = if self.plan.acks == Acks::All { 0..=seq } else { seq..=seq };
         let mut done = Vec::new();
         for (seq, seen) in self.seen.range_mut(range) {

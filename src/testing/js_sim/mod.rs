@@ -7,6 +7,7 @@
 //!   changes  what they change
 //!   model    what a stream must hold             consumer  what a consumer owes
 //!   check    at rest, after a start, in the end  steps     a crash at every step of a change
+//!   fault    a disk that fails
 //! ```
 //!
 //! [`World::run`] either ends well or panics with the seed.
@@ -14,6 +15,7 @@
 mod changes;
 mod check;
 mod consumer;
+mod fault;
 mod hear;
 mod model;
 mod plan;

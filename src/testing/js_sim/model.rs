@@ -133,7 +133,7 @@ pub struct Life {
     ids: BTreeMap<u32, (u64, u64)>,
     /// Ids of which nobody can say whether they are remembered.
     pub doubtful_ids: BTreeSet<u32>,
-    /// Messages that may be gone.
+    /// Messages that may be gone. One that was removed since stays: a crash may take that back.
     pub doubtful: BTreeSet<u64>,
     /// Messages that limits displaced: readers may still find them until the next rest.
     pub fading: BTreeMap<u64, u32>,
@@ -375,9 +375,6 @@ impl Life {
     }
 
     pub fn remove(&mut self, seqs: &[u64]) -> usize {
-        for seq in seqs {
-            self.doubtful.remove(seq);
-        }
         self.change(seqs.iter().map(|seq| Effect::Remove(*seq)).collect())
     }
 
@@ -388,6 +385,11 @@ impl Life {
             return There::Maybe;
         }
         There::Yes
+    }
+
+    /// Whether any message is there for certain or gone for certain.
+    pub fn is_certain(&self) -> bool {
+        !self.doubtful.iter().any(|seq| self.now.messages.contains_key(seq))
     }
 
     /// When it must go, if ever.

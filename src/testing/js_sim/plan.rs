@@ -30,6 +30,8 @@ pub struct StreamPlan {
     pub has_ttl: bool,
     /// Nanoseconds in which ids are remembered.
     pub window: u64,
+    /// It does not survive a restart.
+    pub in_memory: bool,
 }
 
 pub const SUBJECTS: [&str; 4] = ["a", "b", "c.d", "long-token.e"];
@@ -50,6 +52,7 @@ impl StreamPlan {
             max_age: 0,
             has_ttl: false,
             window: 120 * SECOND,
+            in_memory: false,
         }
     }
 
@@ -82,6 +85,8 @@ impl StreamPlan {
         if plan.max_age > 0 {
             plan.window = plan.window.min(plan.max_age);
         }
+        // Bytes are counted otherwise there.
+        plan.in_memory = plan.max_bytes == 0 && Rng::new(rng.draw()).one_in(8);
         plan
     }
 
@@ -118,7 +123,7 @@ impl StreamPlan {
             "name": self.name,
             "subjects": self.subjects,
             "retention": retention,
-            "storage": "file",
+            "storage": if self.in_memory { "memory" } else { "file" },
             "max_msgs": limit(self.max_msgs),
             "max_bytes": limit(self.max_bytes),
             "max_msgs_per_subject": limit(self.per_subject),

@@ -10,7 +10,7 @@ use crate::jetstream::{
 use crate::storage::{
     Health, Log, LogId, LogSettings, PartLimits, Recovery, Step, SyncMode, load_values,
 };
-use crate::testing::disk::{Rng, SimDisk};
+use crate::testing::disk::{FlushFault, Rng, SimDisk};
 use crate::testing::log_sim::tell;
 use crate::types::pattern::covers;
 use crate::types::time::SECOND;
@@ -195,6 +195,7 @@ impl Server {
         self.heard.clear();
         self.ears = Ears::default();
         self.cores.clear();
+        self.disks.iter_mut().for_each(|disk| disk.flush_fault = FlushFault::Never);
         loop {
             for disk in &mut self.disks {
                 match end {
@@ -244,6 +245,11 @@ impl Server {
             self.pass(1_000_000);
         }
         panic!("the logs are never stopped");
+    }
+
+    /// Flushes of a disk fail, until a crash.
+    pub fn fail_flushes(&mut self, disk: usize, fault: FlushFault) {
+        self.disks[disk].flush_fault = fault;
     }
 
     /// Somebody listens to a deliver subject, or nobody does any more.

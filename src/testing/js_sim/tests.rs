@@ -81,4 +81,20 @@ fn mutations_are_caught() {
     assert!(caught.iter().all(|(_, seed)| seed.is_some()), "{caught:?}");
 }
 
+/// A log that takes a later flush for the one that failed acknowledges what it has lost.
+#[test]
+fn a_failed_flush_that_is_forgotten_is_noticed() {
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    crate::storage::set_mutation(Some(crate::storage::Mutation::FlushRetried));
+    let seed = (0..SEEDS_PER_FAULT).find(|seed| {
+        let run = std::panic::catch_unwind(|| World::run(*seed));
+        run.is_err()
+    });
+    crate::storage::set_mutation(None);
+    std::panic::set_hook(quiet);
+    assert!(seed.is_some(), "none of {SEEDS_PER_FAULT} seeds");
+}
+
+const SEEDS_PER_FAULT: u64 = 300;
 const SEEDS_PER_MUTATION: u64 = 100;

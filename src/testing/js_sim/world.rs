@@ -24,6 +24,9 @@ pub struct Stats {
     pub streams: u64,
     pub consumers: u64,
     pub calls: u64,
+    pub faults: u64,
+    /// Publishes that a log refused because its disk had failed.
+    pub turned_away: u64,
 }
 
 impl Stats {
@@ -38,6 +41,8 @@ impl Stats {
         self.streams += other.streams;
         self.consumers += other.consumers;
         self.calls += other.calls;
+        self.faults += other.faults;
+        self.turned_away += other.turned_away;
     }
 }
 
@@ -101,13 +106,15 @@ pub struct World {
     pub(super) told: Vec<Sent>,
     pub(super) next: u32,
     pub(super) run: u32,
+    /// A disk fails: what would be stored may be refused.
+    pub(super) is_failing: bool,
     /// What happened, if that is wanted.
     trace: Option<Vec<String>>,
     pub stats: Stats,
 }
 
 /// Lines of the trace of a failed run.
-const TRACE_SHOWN: usize = 400;
+const TRACE_SHOWN: usize = 4000;
 
 pub(super) const NAMES: [&str; 3] = ["S0", "S1", "S2"];
 pub(super) const CONSUMERS: [&str; 3] = ["c0", "c1", "c2"];
@@ -137,6 +144,7 @@ impl World {
             told: Vec::new(),
             next: 1,
             run: 0,
+            is_failing: false,
             trace: std::env::var_os("JS_SIM_TRACE").map(|_| Vec::new()),
             stats: Stats::default(),
         }
@@ -153,6 +161,7 @@ impl World {
                 0 => world.crash(),
                 1 if world.rng.one_in(2) => world.stop(),
                 2..6 => world.rest(),
+                69 if world.rng.one_in(2) => world.fault(),
                 _ => {}
             }
         }
@@ -274,7 +283,7 @@ impl World {
         ));
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let Some(life) = self.pick_life() else { return };
         let attempt = self.make_attempt(life);
         self.send_attempt(life, attempt);
@@ -326,7 +335,7 @@ impl World {
                 let wrong = if rng.one_in(3) { rng.below(3) } else { 0 };
                 attempt.expected = Expected::LastSeq(life.now.last_seq + wrong);
             }
-            8 | 9 if life.fading.is_empty() && life.doubtful.is_empty() && !plan.ends_by_time() => {
+            8 | 9 if life.fading.is_empty() && life.is_certain() && !plan.ends_by_time() => {
                 let wrong = if rng.one_in(3) { 1 } else { 0 };
                 let last = life.last_of(&attempt.subject, &self.attempts);
                 attempt.expected = Expected::LastOfSubject(last + wrong);
@@ -374,7 +383,7 @@ impl World {
         self.server.send(&Sent::new(&subject, &reply, body.to_string().into_bytes()));
     }
 
-    fn acknowledge(&mut self) {
+    pub(super) fn acknowledge(&mut self) {
         if self.hands.is_empty() {
             return;
         }
@@ -510,7 +519,7 @@ impl World {
     }
 
     /// Looks at a consumer, most of all at its ack floor.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let Some(at) = self.pick_consumer() else { return };
         let (below, step) = (self.unacked(at), self.consumers[at].steps);
         let name = self.consumers[at].plan.name.clone();
