@@ -9,7 +9,7 @@ use crate::types::time::MILLISECOND;
 
 /// How much earlier a restarted consumer may deliver again: progress that is written together is
 /// timed by its first step, and turns that a core misses make that wait longer.
-const EARLY: u64 = PROGRESS_GATHER_NS + 70 * MILLISECOND;
+const EARLY: u64 = PROGRESS_GATHER_NS + 150 * MILLISECOND;
 
 /// The longest delay that a client asks for.
 pub const NAK_MAX: u64 = 900 * MILLISECOND;
