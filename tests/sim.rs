@@ -64,6 +64,12 @@ fn every_mutation_is_caught() {
         (Mutation::StallOnce, 250),
         (Mutation::NoWake, 200),
         (Mutation::NobodyUnheard, 2000),
+        (Mutation::EarlyMarker, 2000),
+        (Mutation::OpenGates, 500),
+        (Mutation::OldBehindNew, 2000),
+        (Mutation::EarlyWithdrawal, 2000),
+        (Mutation::NoForward, 2500),
+        (Mutation::EarlyReading, 5000),
     ];
     // A mutated broker may well trip over its own assertions.
     let usual = std::panic::take_hook();
@@ -78,6 +84,7 @@ fn every_mutation_is_caught() {
         let scenario = match mutation {
             Mutation::StallOnce => Scenario::LiveReader,
             Mutation::IgnoreCredit => Scenario::Saturation,
+            Mutation::EarlyReading | Mutation::NoForward => Scenario::Mixed,
             _ => Scenario::Visibility,
         };
         if let Some(seeds) = number("WEFT_SIM_RATES") {

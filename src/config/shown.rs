@@ -62,6 +62,8 @@ const SHOWN: &[&str] = &[
     "max_subscriptions",
     "max_traced_msg_len",
     "monitor_port",
+    "move_connections",
+    "move_interval",
     "net",
     "no_fast_producer_stall",
     "no_header_support",
