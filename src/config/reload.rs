@@ -132,6 +132,7 @@ const FIXED: &[(&str, Show)] = &[
     ("weft.placement", |o| o.weft.placement.to_string()),
     ("weft.move_connections", |o| o.weft.move_connections.to_string()),
     ("weft.move_interval", |o| duration::format(o.weft.move_interval)),
+    ("weft.move_rate", |o| o.weft.move_rate.to_string()),
     ("weft.ring_features", |o| o.weft.ring_features.to_string()),
     ("weft.read_cache", |o| o.weft.read_cache_bytes.to_string()),
     ("weft.jetstream_io", |o| o.weft.jetstream_io.to_string()),

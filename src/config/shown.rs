@@ -64,6 +64,7 @@ const SHOWN: &[&str] = &[
     "monitor_port",
     "move_connections",
     "move_interval",
+    "move_rate",
     "net",
     "no_fast_producer_stall",
     "no_header_support",

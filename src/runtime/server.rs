@@ -145,6 +145,7 @@ impl Server {
             moving: Policy {
                 is_on: options.weft.move_connections && cpus.len() > 1,
                 interval_ns: options.weft.move_interval.as_nanos() as u64,
+                rate_min: options.weft.move_rate,
             },
             secret,
             cpus,

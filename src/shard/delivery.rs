@@ -8,7 +8,6 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::frame::{self, GroupPart, Groups, Message, Origin, SERVICE};
-use super::placement::NOTABLE;
 use super::{Shard, trace};
 use crate::connection::{Connection, Pauses, Phase};
 use crate::protocol::encode::{self, Kind};
@@ -258,7 +257,7 @@ impl Shard {
             _ => self.id,
         };
         if let Some(conn) = self.connections.get_mut(message.origin.conn)
-            && conn.leaning.count(way, NOTABLE)
+            && conn.leaning.count(way, self.moves.placement.notable)
         {
             self.moves.placement.note(conn.key);
         }
@@ -383,8 +382,9 @@ impl Shard {
         }
         conn.counters.out_msgs += 1;
         conn.counters.out_bytes += body_len as u64;
-        if self.moves.placement.is_on && conn.leaning.count(self.leans_to, NOTABLE) {
-            self.moves.placement.note(conn.key);
+        let placement = &mut self.moves.placement;
+        if placement.is_on && conn.leaning.count(self.leans_to, placement.notable) {
+            placement.note(conn.key);
         }
         self.totals.out_msgs += 1;
         self.totals.out_bytes += body_len as u64;

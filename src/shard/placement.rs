@@ -16,7 +16,7 @@
 
 use super::moving::Standings;
 use crate::connection::leaning::{Lean, Leaning};
-use crate::types::limits::{MOVE_RATE_MIN, MOVES_AT_ONCE, NOTED_MAX};
+use crate::types::limits::{MOVES_AT_ONCE, NOTED_MAX};
 use crate::types::time::SECOND;
 use crate::types::{ConnKey, Mono, ShardId};
 
@@ -26,6 +26,8 @@ pub struct Policy {
     pub is_on: bool,
     /// Nanoseconds of a slice.
     pub interval_ns: u64,
+    /// A connection with fewer messages a second is not moved.
+    pub rate_min: u64,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +35,9 @@ pub struct Placement {
     pub is_on: bool,
     me: ShardId,
     interval_ns: u64,
-    /// Connections that had [`NOTABLE`] messages since their count began.
+    rate_min: u64,
+    /// With so many messages since its count began a connection is noted.
+    pub notable: u32,
     noted: Vec<ConnKey>,
     /// When there is something to do next.
     next: Mono,
@@ -45,8 +49,8 @@ pub struct Placement {
     busy_percent: u8,
 }
 
-/// Fewer messages than this in a slice are nothing.
-pub const NOTABLE: u32 = 32;
+/// Of more messages than this in a slice each connection is noted.
+const NOTABLE_MAX: u64 = 32;
 /// A core below this share of its time can do more.
 const CALM_PERCENT: u32 = 60;
 /// So much busier than the own core another may be.
@@ -65,8 +69,12 @@ struct Candidate {
 
 impl Placement {
     pub fn new(me: ShardId, policy: Policy) -> Self {
-        let Policy { is_on, interval_ns } = policy;
-        Self { is_on, me, interval_ns: interval_ns.max(1), ..Self::default() }
+        let Policy { is_on, interval_ns, rate_min } = policy;
+        let interval_ns = interval_ns.max(1);
+        // What the rate makes until half of the slice is over, when it decides.
+        let notable = rate_min.saturating_mul(interval_ns / 2) / SECOND;
+        let notable = notable.clamp(1, NOTABLE_MAX) as u32;
+        Self { is_on, me, interval_ns, rate_min, notable, ..Self::default() }
     }
 
     /// How long a connection stays that was moved so often.
@@ -140,7 +148,7 @@ impl Placement {
         let is_up = self.slice.is_multiple_of(2);
         let is_this_way = if is_up { lean.to > self.me } else { lean.to < self.me };
         let is_fresh = lean.took <= now.since(self.slice_began);
-        let is_much = u64::from(lean.total) * SECOND >= MOVE_RATE_MIN * lean.took;
+        let is_much = u64::from(lean.total) * SECOND >= self.rate_min.saturating_mul(lean.took);
         is_this_way
             && is_fresh
             && is_much
@@ -202,7 +210,7 @@ mod tests {
     ) -> Vec<(ConnKey, ShardId)> {
         let carriages = carriages(2);
         let standings = carriages[0].standings();
-        let policy = Policy { is_on: true, interval_ns: INTERVAL };
+        let policy = Policy { is_on: true, interval_ns: INTERVAL, rate_min: 1000 };
         let mut placement = Placement::new(ShardId(me), policy);
         let began = Mono(slice * INTERVAL);
         placement.slice_began = Mono(began.0 - INTERVAL);
@@ -216,7 +224,7 @@ mod tests {
             let leaning = leanings.entry(key).or_insert(Leaning::new(began));
             let shards = std::iter::repeat_n(ShardId(me), here as usize);
             for shard in shards.chain(std::iter::repeat_n(other, across as usize)) {
-                if leaning.count(shard, NOTABLE) {
+                if leaning.count(shard, placement.notable) {
                     placement.note(key);
                 }
             }
@@ -230,8 +238,8 @@ mod tests {
     #[test]
     fn a_lone_pair_comes_together_in_one_direction_at_a_time() {
         assert_eq!(decide(0, 10, [40, 30], &[(1000, 0)]), [(key(0), ShardId(1))]);
-        assert_eq!(decide(1, 10, [40, 30], &[(1000, 0)]), []);
-        assert_eq!(decide(1, 11, [40, 30], &[(1000, 0)]), [(key(0), ShardId(0))]);
+        assert_eq!(decide(1, 10, [30, 30], &[(1000, 0)]), []);
+        assert_eq!(decide(1, 11, [30, 30], &[(1000, 0)]), [(key(0), ShardId(0))]);
         assert_eq!(decide(0, 11, [40, 30], &[(1000, 0)]), []);
     }
 
@@ -261,7 +269,10 @@ mod tests {
 
     #[test]
     fn who_was_moved_stays_longer_each_time() {
-        let placement = Placement::new(ShardId(0), Policy { is_on: true, interval_ns: INTERVAL });
+        let placement = Placement::new(
+            ShardId(0),
+            Policy { is_on: true, interval_ns: INTERVAL, rate_min: 1000 },
+        );
         assert!(placement.dwell_ns(0) < SECOND && placement.dwell_ns(1) > SECOND);
         assert_eq!(placement.dwell_ns(6), placement.dwell_ns(60));
     }

@@ -87,7 +87,7 @@ impl World {
             };
             let mut shard = Shard::new(&seed, Arc::clone(&plan.settings));
             // Chance moves connections here, not the policy.
-            let policy = Policy { is_on: false, interval_ns: MILLISECOND };
+            let policy = Policy { is_on: false, interval_ns: MILLISECOND, rate_min: 0 };
             let carriage = carriages.next().expect("one for each core");
             shard.set_carriage(carriage, policy);
             let (sockets, sleep, wish) = (Sockets::default(), Sleep::Awake, Wish::Never);

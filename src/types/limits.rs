@@ -70,7 +70,7 @@ pub const MOVES_AT_ONCE: usize = 4;
 pub const NOTED_MAX: usize = 1024;
 /// How often a core looks for connections to move. Settings override it.
 pub const MOVE_INTERVAL_NS: u64 = 80 * MILLISECOND;
-/// A connection with fewer messages a second is not moved.
+/// A connection with fewer messages a second is not moved. Settings override it.
 pub const MOVE_RATE_MIN: u64 = 1000;
 /// Keys that a connection had on other cores; by the oldest it is no longer known.
 pub const FORMER_NAMES_MAX: usize = 4;

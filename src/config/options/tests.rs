@@ -547,7 +547,7 @@ fn the_weft_block_is_read_as_strictly() {
     let weft = options(
         "weft { cores: '0-3,6,2', shards: 4, spin: 80us, placement: round_robin
                 ring_features: 5.10, jetstream_io: buffered, read_cache: 32MB
-                move_connections: false, move_interval: 10ms }",
+                move_connections: false, move_interval: 10ms, move_rate: 7 }",
     )
     .weft;
     assert_eq!(weft.cores.as_ref().map(ToString::to_string).as_deref(), Some("0-3,6"));
@@ -555,6 +555,7 @@ fn the_weft_block_is_read_as_strictly() {
     assert_eq!((weft.shards, weft.spin), (Some(4), Duration::from_micros(80)));
     assert_eq!(weft.placement, Placement::RoundRobin);
     assert_eq!((weft.move_connections, weft.move_interval), (false, Duration::from_millis(10)));
+    assert_eq!(weft.move_rate, 7);
     assert_eq!(weft.ring_features, RingFeatures::Linux5_10);
     assert_eq!((weft.jetstream_io, weft.read_cache_bytes), (JetStreamIo::Buffered, 32 << 20));
     for (text, expected) in [

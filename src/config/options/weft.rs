@@ -9,7 +9,7 @@ use super::Options;
 use super::field::{self, Field, Key};
 use crate::config::file::Data;
 use crate::config::{ConfigError, duration};
-use crate::types::limits::{MOVE_INTERVAL_NS, READ_CACHE_BYTES, SHARDS_MAX};
+use crate::types::limits::{MOVE_INTERVAL_NS, MOVE_RATE_MIN, READ_CACHE_BYTES, SHARDS_MAX};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WeftOptions {
@@ -28,6 +28,8 @@ pub struct WeftOptions {
     /// How often a core looks for connections to move. One that was moved stays for twelve times that at
     /// least.
     pub move_interval: Duration,
+    /// A connection with fewer messages a second is not moved.
+    pub move_rate: u64,
     /// How much of io_uring is used.
     pub ring_features: RingFeatures,
     /// Bytes that each of a core's logs keeps of what single reads brought. 0: nothing.
@@ -75,6 +77,7 @@ impl Default for WeftOptions {
             placement: Placement::Fewest,
             move_connections: true,
             move_interval: Duration::from_nanos(MOVE_INTERVAL_NS),
+            move_rate: MOVE_RATE_MIN,
             ring_features: RingFeatures::Auto,
             read_cache_bytes: READ_CACHE_BYTES,
             jetstream_io: JetStreamIo::Direct,
@@ -89,6 +92,7 @@ const KEYS: &[Key<WeftOptions>] = &[
     Key { names: &["placement"], read: |o, f| read_choice(&mut o.placement, f) },
     Key { names: &["move_connections"], read: read_move_connections },
     Key { names: &["move_interval"], read: read_move_interval },
+    Key { names: &["move_rate"], read: read_move_rate },
     Key { names: &["ring_features"], read: |o, f| read_choice(&mut o.ring_features, f) },
     Key { names: &["read_cache"], read: read_cache },
     Key { names: &["jetstream_io"], read: |o, f| read_choice(&mut o.jetstream_io, f) },
@@ -132,6 +136,11 @@ fn read_cache(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), Config
 
 fn read_move_connections(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
     options.move_connections = field.boolean()?;
+    Ok(())
+}
+
+fn read_move_rate(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
+    options.move_rate = field.unsigned()?;
     Ok(())
 }
 

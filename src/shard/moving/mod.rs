@@ -43,6 +43,8 @@
 mod arriving;
 mod leaving;
 mod parcel;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
@@ -55,6 +57,7 @@ use super::placement::{Placement, Policy};
 use crate::connection::Journey;
 use crate::jetstream::Caller;
 use crate::types::limits::{FORWARD_NS, MOVES_WANTED_MAX, ROUNDS_MAX, SWITCH_NS};
+use crate::types::mutation::{self, Mutation};
 use crate::types::{ConnKey, Mono, ShardId, ShardSet};
 use arriving::Arrival;
 use leaving::Departure;
@@ -216,8 +219,7 @@ impl Shard {
 
     /// Marks the end of what this core has for the connection at its old core.
     fn mark_end(&mut self, id: MoveId) {
-        use crate::types::mutation::{Mutation, active};
-        if active(Mutation::EarlyMarker) {
+        if mutation::active(Mutation::EarlyMarker) {
             let mut marker = Vec::new();
             frame::push_move(&mut marker, id, MoveStep::Marker);
             self.peers.of(id.shard).data.splice(0..0, marker);
@@ -232,6 +234,9 @@ impl Shard {
 
     /// Where a connection is that was here, and its key there.
     pub(super) fn whereabouts(&self, key: ConnKey) -> Option<(ShardId, ConnKey)> {
+        if mutation::active(Mutation::NoForward) {
+            return None;
+        }
         match self.connections.get(key) {
             Some(conn) if conn.journey == Journey::Left => {
                 let departure = self.moves.departures.get(&key)?;
@@ -248,13 +253,10 @@ impl Shard {
     }
 
     fn note_forward(&mut self, key: ConnKey, to: ShardId, there: ConnKey, caller: Caller) {
-        use crate::types::mutation::{Mutation, active};
         let now = self.now.mono;
         self.moves.forget_old(now);
-        if !active(Mutation::NoForward) {
-            let forward = Forward { to, key: there, until: now.plus(FORWARD_NS), caller };
-            self.moves.forwards.insert(key, forward);
-        }
+        let forward = Forward { to, key: there, until: now.plus(FORWARD_NS), caller };
+        self.moves.forwards.insert(key, forward);
     }
 
     /// All cores but this one.
