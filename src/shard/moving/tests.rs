@@ -63,8 +63,12 @@ const CONNECT: &str = "CONNECT {\"verbose\":false,\"headers\":true,\"no_responde
 
 impl Trio {
     fn new() -> Self {
+        Self::with_lanes(4)
+    }
+
+    fn with_lanes(lane_slots: usize) -> Self {
         let settings = settings(access([]));
-        let ends = mesh(3, MeshSettings { lane_slots: 4 }).into_iter().zip(carriages(3));
+        let ends = mesh(3, MeshSettings { lane_slots }).into_iter().zip(carriages(3));
         let core = |(index, (port, carriage))| {
             let seed = ShardSeed {
                 id: ShardId(index),
@@ -217,4 +221,35 @@ fn what_is_not_plainly_movable_stays() {
     let new = trio.only(2);
     trio.say(2, new, "lo\r\n");
     assert!(trio.heard(2, new).ends_with("MSG a 1 5\r\nhallo\r\n"));
+}
+
+#[test]
+fn what_it_published_at_its_old_core_comes_first() {
+    let heard = |mutation| {
+        let mut trio = Trio::with_lanes(1);
+        let sub = trio.open(2, "SUB x 1\r\n");
+        let (one, other) = (trio.open(0, ""), trio.open(0, ""));
+        trio.heard(2, sub);
+        crate::types::mutation::set(mutation);
+        // Core 2 will look at the lane of core 1 before that of core 0.
+        trio.say(0, other, "PUB x 1\r\n0\r\n");
+        trio.turn(2);
+        // The lane is full: what comes next waits at core 0.
+        trio.say(0, other, "PUB x 1\r\n1\r\n");
+        trio.say(0, one, "PUB x 1\r\n2\r\n");
+        trio.0[0].0.moves.wanted.push((one, ShardId(1)));
+        for core in [0, 1, 2, 0, 1, 0, 1] {
+            trio.turn(core);
+        }
+        let new = trio.only(1);
+        if !trio.0[1].2.open.contains_key(&new) {
+            trio.rest();
+        }
+        trio.say(1, new, "PUB x 1\r\n3\r\n");
+        let heard = trio.heard(2, sub);
+        crate::types::mutation::set(None);
+        heard.lines().skip(1).step_by(2).collect::<String>()
+    };
+    assert_eq!(heard(None), "0123");
+    assert_eq!(heard(Some(crate::types::mutation::Mutation::EarlyReading)), "0132");
 }
