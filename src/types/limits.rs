@@ -76,6 +76,8 @@ pub const MOVE_RATE_MIN: u64 = 1000;
 pub const FORMER_NAMES_MAX: usize = 4;
 /// What is sent to a connection's key on the core that it left is sent on for so long.
 pub const FORWARD_NS: u64 = 10 * SECOND;
+/// Keys of connections that left one core and are still sent on; then no more leave for a while.
+pub const FORWARDS_MAX: usize = 4096;
 /// A queue message that meets no member on any core tries all once more, if a connection has moved this
 /// lately.
 pub const SWITCH_NS: u64 = SECOND;

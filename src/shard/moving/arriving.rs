@@ -7,7 +7,7 @@ use tracing::debug;
 use super::parcel::{First, Last, Parcel};
 use crate::connection::{Connection, Gate, Journey, Pauses};
 use crate::routing::NewSubscription;
-use crate::security::{Access, Permit};
+use crate::security::Permit;
 use crate::shard::Shard;
 use crate::shard::effects::Close;
 use crate::shard::frame::{MoveId, MoveStep};
@@ -147,7 +147,10 @@ impl Shard {
         if last.is_stalled {
             self.stall(key);
         }
-        self.judge_again(key, &last.access);
+        // The users changed on one of the two cores, and not yet on the other, or it was in doubt.
+        if last.is_judged || !Arc::ptr_eq(&last.access, &self.settings.access) {
+            self.admit_again(key);
+        }
     }
 
     /// What the old core delivered counts here too; what ended there ends here.
@@ -160,13 +163,6 @@ impl Shard {
                 Some((_, count)) => self.router.subscription_mut(sub).add_delivered(*count),
                 None => self.unsubscribe(sub),
             }
-        }
-    }
-
-    /// The users changed on one of the two cores, but not yet on the other.
-    fn judge_again(&mut self, key: ConnKey, access: &Arc<Access>) {
-        if !Arc::ptr_eq(access, &self.settings.access) {
-            self.admit_again(key);
         }
     }
 

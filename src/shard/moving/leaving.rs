@@ -8,7 +8,7 @@ use crate::shard::Shard;
 use crate::shard::frame::{MoveId, MoveStep};
 use crate::shard::room::caller_of;
 use crate::types::limits::{
-    DEPARTURES_MAX, FORMER_NAMES_MAX, MOVE_OWED_BYTES_MAX, MOVE_SUBSCRIPTIONS_MAX,
+    DEPARTURES_MAX, FORMER_NAMES_MAX, FORWARDS_MAX, MOVE_OWED_BYTES_MAX, MOVE_SUBSCRIPTIONS_MAX,
 };
 use crate::types::mutation::{self, Mutation};
 use crate::types::{ConnKey, ShardId, ShardSet};
@@ -47,6 +47,7 @@ impl Shard {
             && conn.sids.len() <= MOVE_SUBSCRIPTIONS_MAX
             && conn.sids.iter().all(|sub| self.router.subscription(sub).max() == 0)
             && self.moves.departures.len() < DEPARTURES_MAX
+            && self.moves.forwards.len() < FORWARDS_MAX
     }
 
     /// Nobody keeps it waiting, so that all it said so far is said to all.
@@ -220,6 +221,7 @@ impl Shard {
             backlog: pauses.contains(Pauses::BUDGET).then_some(conn.stashed_at),
             is_stalled: pauses.contains(Pauses::STALL),
             moves: conn.leaning.moves + 1,
+            is_judged: conn.proofs > 0,
             delivered: departure.delivered,
         };
         self.note_forward(key, departure.to, there, caller);

@@ -164,6 +164,7 @@ impl Shard {
         if self.moves.wanted.is_empty() {
             return;
         }
+        self.moves.forget_old(self.now.mono);
         for (key, to) in std::mem::take(&mut self.moves.wanted) {
             if !self.may_leave(key) {
                 continue;
@@ -254,7 +255,6 @@ impl Shard {
 
     fn note_forward(&mut self, key: ConnKey, to: ShardId, there: ConnKey, caller: Caller) {
         let now = self.now.mono;
-        self.moves.forget_old(now);
         let forward = Forward { to, key: there, until: now.plus(FORWARD_NS), caller };
         self.moves.forwards.insert(key, forward);
     }

@@ -65,6 +65,8 @@ pub struct Last {
     /// A subscriber asked it to wait.
     pub is_stalled: bool,
     pub moves: u32,
+    /// Its login was being checked anew.
+    pub is_judged: bool,
     /// The subscriptions that it still has, by sid, and what was delivered since the first parcel.
     pub delivered: Vec<(Box<[u8]>, u64)>,
 }
