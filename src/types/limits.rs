@@ -62,6 +62,8 @@ pub const ARRIVALS_MAX: usize = 256;
 /// A connection that owes more, or has more subscriptions, is not moved.
 pub const MOVE_OWED_BYTES_MAX: u64 = 1 << 20;
 pub const MOVE_SUBSCRIPTIONS_MAX: usize = 256;
+/// Nor one whose send has been with the kernel for longer.
+pub const MOVE_FLUSH_NS_MAX: u64 = 10 * MILLISECOND;
 /// Connections to be moved that wait until they can be.
 pub const MOVES_WANTED_MAX: usize = 16;
 /// Connections that a core decides to move in one slice of its time.

@@ -8,7 +8,8 @@ use crate::shard::Shard;
 use crate::shard::frame::{MoveId, MoveStep};
 use crate::shard::room::caller_of;
 use crate::types::limits::{
-    DEPARTURES_MAX, FORMER_NAMES_MAX, FORWARDS_MAX, MOVE_OWED_BYTES_MAX, MOVE_SUBSCRIPTIONS_MAX,
+    DEPARTURES_MAX, FORMER_NAMES_MAX, FORWARDS_MAX, MOVE_FLUSH_NS_MAX, MOVE_OWED_BYTES_MAX,
+    MOVE_SUBSCRIPTIONS_MAX,
 };
 use crate::types::mutation::{self, Mutation};
 use crate::types::{ConnKey, ShardId, ShardSet};
@@ -34,6 +35,8 @@ impl Shard {
         let Some(conn) = self.connections.get(key).filter(|conn| conn.is_open()) else {
             return false;
         };
+        // What the kernel does not take would hold up its reads until it does.
+        let is_stuck = conn.outbound.flush().is_overdue(self.now.mono, MOVE_FLUSH_NS_MAX);
         let login = conn.profile.login.as_ref().and_then(|user| user.permissions());
         let has_one_time_replies = login.is_some_and(|texts| texts.responses.is_some());
         let is_known = conn.gate == Gate::Open && conn.manners.introduced && conn.proofs == 0;
@@ -43,6 +46,7 @@ impl Shard {
             && !has_one_time_replies
             && !conn.is_crowded
             && !conn.is_slow
+            && !is_stuck
             && conn.outbound.owed() <= MOVE_OWED_BYTES_MAX.min(self.settings.max_pending / 2)
             && conn.sids.len() <= MOVE_SUBSCRIPTIONS_MAX
             && conn.sids.iter().all(|sub| self.router.subscription(sub).max() == 0)
