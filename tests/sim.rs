@@ -48,7 +48,8 @@ fn a_live_reader_is_never_cut() {
     run(Scenario::LiveReader, 20);
 }
 
-/// Each mistake, and the seeds within which it must be seen.
+/// Each mistake, and the seeds within which it must be seen. Two that chance hardly meets have tests of
+/// their own, in `shard/moving/tests.rs`.
 #[test]
 fn every_mutation_is_caught() {
     let rows = [
@@ -64,6 +65,10 @@ fn every_mutation_is_caught() {
         (Mutation::StallOnce, 250),
         (Mutation::NoWake, 200),
         (Mutation::NobodyUnheard, 2000),
+        (Mutation::EarlyMarker, 2000),
+        (Mutation::OpenGates, 500),
+        (Mutation::OldBehindNew, 2000),
+        (Mutation::EarlyWithdrawal, 2000),
     ];
     // A mutated broker may well trip over its own assertions.
     let usual = std::panic::take_hook();

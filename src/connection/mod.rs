@@ -4,6 +4,7 @@
 pub mod identity;
 pub mod inbound;
 pub mod keepalive;
+pub mod leaning;
 pub mod outbound;
 pub mod session;
 pub mod settings;
@@ -11,5 +12,5 @@ pub mod sids;
 
 pub use identity::Profile;
 pub use keepalive::Late;
-pub use session::{Connection, Gate, Pauses, Phase, RoomWaiter, StalledProducer};
+pub use session::{Connection, Gate, Journey, Pauses, Phase, RoomWaiter, StalledProducer};
 pub use settings::{Settings, Trace};

@@ -230,12 +230,27 @@ impl Outbound {
         now < self.trusted_until
     }
 
+    /// Puts what is owed elsewhere behind what is owed here. None of that is in flight.
+    pub fn append(&mut self, mut later: Self) {
+        assert!(later.in_flight == 0, "a send is under way elsewhere");
+        self.close_run();
+        self.runs_bytes += later.runs_bytes;
+        self.runs.append(&mut later.runs);
+        self.filling = later.filling;
+        self.stamp = later.stamp;
+    }
+
     /// Drops what is owed but not in flight.
     pub fn discard(&mut self, pool: &mut BufferPool) {
         pool.give(std::mem::take(&mut self.filling));
         self.runs.clear();
         self.runs_bytes = 0;
         self.flush.left = self.in_flight as u64;
+    }
+
+    /// Nothing is with the kernel.
+    pub fn is_at_rest(&self) -> bool {
+        self.in_flight == 0
     }
 
     fn close_run(&mut self) {
@@ -278,6 +293,18 @@ mod tests {
         assert_eq!(taken(&mut outbound).len(), SEND_BYTES_MAX + 1);
         outbound.on_sent(SEND_BYTES_MAX + 1, Mono(1));
         assert_eq!(taken(&mut outbound), [2]);
+    }
+
+    #[test]
+    fn what_is_owed_elsewhere_goes_behind() {
+        let (mut outbound, mut pool) = (Outbound::default(), BufferPool::default());
+        outbound.buffer(&mut pool).extend_from_slice(b"one ");
+        let mut later = Outbound::default();
+        later.share(Bytes::from_static(b"two "));
+        later.buffer(&mut pool).extend_from_slice(b"three");
+        outbound.append(later);
+        assert_eq!(outbound.owed(), 13);
+        assert_eq!(taken(&mut outbound), b"one two three");
     }
 
     #[test]

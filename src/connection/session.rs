@@ -11,12 +11,13 @@ use std::net::SocketAddr;
 use super::identity::Profile;
 use super::inbound::Inbound;
 use super::keepalive::Keepalive;
+use super::leaning::Leaning;
 use super::outbound::Outbound;
 use super::sids::Sids;
 use crate::protocol::Violation;
 use crate::security::Permit;
 use crate::types::time::{Mono, Wall};
-use crate::types::{AccountId, ClientId, CloseReason, ConnKey, ShardId};
+use crate::types::{AccountId, ClientId, CloseReason, ConnKey, ShardId, ShardSet};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -37,6 +38,8 @@ impl Pauses {
     pub const STALL: Self = Self(4);
     /// Its login is being checked.
     pub const LOGIN: Self = Self(8);
+    /// It moves to another core.
+    pub const MOVE: Self = Self(16);
 
     pub fn any(self) -> bool {
         self.0 != 0
@@ -48,7 +51,7 @@ impl Pauses {
 
     /// Paused for the sake of somebody else, not merely for the rest of this turn.
     pub fn waits_for_others(self) -> bool {
-        self.0 & (Self::CREDIT.0 | Self::STALL.0 | Self::LOGIN.0) != 0
+        self.0 & (Self::CREDIT.0 | Self::STALL.0 | Self::LOGIN.0 | Self::MOVE.0) != 0
     }
 
     pub fn add(&mut self, pause: Self) {
@@ -72,6 +75,20 @@ pub enum Gate {
     Connect,
 }
 
+/// Where a connection is on its way from one core to another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Journey {
+    /// Nowhere: it is at home here.
+    #[default]
+    Settled,
+    /// It still gets messages here, and sends what it is owed.
+    Leaving,
+    /// It gets nothing here any more; its socket is being taken from the ring.
+    Left,
+    /// It gets messages here already; its socket and all it was owed before are yet to come.
+    Arriving,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     pub in_msgs: u64,
@@ -81,6 +98,18 @@ pub struct Counters {
     pub stalls: u64,
     /// How often a producer was asked to wait for it.
     pub stalls_asked: u64,
+}
+
+impl Counters {
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.in_msgs += other.in_msgs;
+        self.in_bytes += other.in_bytes;
+        self.out_msgs += other.out_msgs;
+        self.out_bytes += other.out_bytes;
+        self.stalls += other.stalls;
+        self.stalls_asked += other.stalls_asked;
+    }
 }
 
 /// What of CONNECT the data path asks. Before CONNECT the reference's defaults hold.
@@ -157,6 +186,10 @@ pub struct Connection {
     /// Other shards (one bit each) whose lane has not yet taken what this connection published.
     /// Its replies wait for them.
     pub unpushed: u64,
+    /// Cores whose messages for it are delivered by another core, while it moves.
+    pub closed_to: ShardSet,
+    pub journey: Journey,
+    pub leaning: Leaning,
     pub counters: Counters,
     pub outbound: Outbound,
     pub inbound: Inbound,
@@ -171,6 +204,10 @@ pub struct Connection {
     /// Producers that wait for this subscriber to drain.
     pub stalled_producers: Vec<StalledProducer>,
     room_waiters: Vec<RoomWaiter>,
+    /// Proofs of its login that are being checked.
+    pub proofs: u32,
+    /// Who it was on the cores it came from, latest last.
+    pub formerly: Vec<(ShardId, ConnKey)>,
     pub client: ClientId,
     pub profile: Box<Profile>,
 }
@@ -193,6 +230,9 @@ impl Connection {
             crowded_since: Mono::default(),
             greeted: false,
             unpushed: 0,
+            closed_to: ShardSet::default(),
+            journey: Journey::Settled,
+            leaning: Leaning::new(now),
             counters: Counters::default(),
             outbound: Outbound::default(),
             inbound: Inbound::default(),
@@ -203,6 +243,8 @@ impl Connection {
             stalled_until: Mono::default(),
             stalled_producers: Vec::new(),
             room_waiters: Vec::new(),
+            proofs: 0,
+            formerly: Vec::new(),
             client,
             profile: Box::new(Profile::new(peer, start)),
         }

@@ -70,6 +70,11 @@ impl Subscription {
         max != 0 && delivered >= max
     }
 
+    /// Counts what was delivered elsewhere.
+    pub fn add_delivered(&mut self, count: u64) {
+        self.delivered = Count::new(self.delivered.get().saturating_add(count));
+    }
+
     pub(super) fn home(&self) -> Home {
         self.home
     }

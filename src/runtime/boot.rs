@@ -17,6 +17,8 @@ use super::syscalls::EventFd;
 use crate::connection::Settings;
 use crate::mesh::{MeshSettings, mesh};
 use crate::monitor::JetStreamFacts;
+use crate::shard::moving::carriages;
+use crate::shard::placement::Policy;
 use crate::shard::{Shard, ShardSeed};
 use crate::types::ShardId;
 use crate::types::limits::{CONTROL_REQUESTS_MAX, LANE_SLOTS, Tuning};
@@ -29,6 +31,7 @@ pub struct Plan {
     pub ladder: Ladder,
     pub spin_ns: u64,
     pub cache_enabled: bool,
+    pub moving: Policy,
     pub jetstream: Option<Arc<jetstream::Plan>>,
     /// Known to no client: keys the hash tables.
     pub secret: u64,
@@ -56,7 +59,8 @@ pub fn start(plan: &Plan, prover: &Prover, clerk: &Clerk) -> io::Result<Running>
     let ports = mesh(shards, MeshSettings { lane_slots: LANE_SLOTS });
     let bell = ports.first().expect("at least one shard").bell();
     let (ready, reports) = std::sync::mpsc::channel();
-    for (index, (port, cpu)) in ports.into_iter().zip(&plan.cpus).enumerate() {
+    let ends = ports.into_iter().zip(carriages(shards)).zip(&plan.cpus);
+    for (index, ((port, carriage), cpu)) in ends.enumerate() {
         let (requests, inbox) = mpsc::channel(CONTROL_REQUESTS_MAX);
         let load = Arc::new(Load::default());
         handles.push(CoreHandle { requests, load: Arc::clone(&load) });
@@ -70,6 +74,7 @@ pub fn start(plan: &Plan, prover: &Prover, clerk: &Clerk) -> io::Result<Running>
         };
         let (prover, clerk) = (prover.clone(), clerk.clone());
         let (settings, wakers) = (Arc::clone(&plan.settings), Arc::clone(&wakers));
+        let moving = plan.moving;
         let (clock, ladder, spin_ns) = (plan.clock, plan.ladder, plan.spin_ns);
         let (jetstream, ready) = (plan.jetstream.clone(), ready.clone());
         let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
@@ -78,6 +83,7 @@ pub fn start(plan: &Plan, prover: &Prover, clerk: &Clerk) -> io::Result<Running>
             .io_memory(EXECUTOR_IO_MEMORY)
             .spawn(move || async move {
                 let mut shard = Shard::new(&seed, settings);
+                shard.set_carriage(carriage, moving);
                 let disks = start_jetstream(jetstream.as_deref(), &mut shard, shards, clock);
                 // The one that waits is there until all have told.
                 let _ = ready.send(disks.as_ref().map(drop).map_err(Clone::clone));

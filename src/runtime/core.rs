@@ -198,10 +198,12 @@ impl Driver {
                     shard.shed(count, reason);
                 }
                 Request::Settle(reply) => {
+                    shard.stop_moving();
                     self.devices.stop_reading();
                     self.settlers.push(reply);
                 }
                 Request::Stop => {
+                    shard.stop_moving();
                     shard.stop_jetstream();
                     self.devices.stop_reading();
                     shard.shed(usize::MAX, CloseReason::ServerShutdown);

@@ -32,6 +32,7 @@ use crate::jetstream::Site;
 use crate::monitor::ServerFacts;
 use crate::protocol::ParserLimits;
 use crate::security::{Access, NonceKey};
+use crate::shard::placement::Policy;
 use crate::types::{CloseReason, ShardId};
 
 /// Connections that may wait to be accepted.
@@ -141,6 +142,11 @@ impl Server {
             ladder: ladder(options.weft.ring_features),
             spin_ns: options.weft.spin.as_nanos() as u64,
             cache_enabled: !options.disable_sublist_cache,
+            moving: Policy {
+                is_on: options.weft.move_connections && cpus.len() > 1,
+                interval_ns: options.weft.move_interval.as_nanos() as u64,
+                rate_min: options.weft.move_rate,
+            },
             secret,
             cpus,
             clock,

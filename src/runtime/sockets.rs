@@ -65,6 +65,8 @@ enum Closing {
     Flushing,
     /// When the operations are back.
     Now,
+    /// Not at all: it goes to another core when the operations are back.
+    Parting,
 }
 
 /// A send with the kernel. Boxed with its socket: the kernel reads all of it.
@@ -164,6 +166,11 @@ impl Sockets {
     /// Takes an accepted socket and greets its client.
     pub fn open(&mut self, shard: &mut Shard, fd: OwnedFd, opened: Opened) {
         let key = shard.on_opened(opened);
+        self.place(key, fd);
+    }
+
+    /// Serves a socket from now on.
+    fn place(&mut self, key: ConnKey, fd: OwnedFd) {
         let slot = key.slot as usize;
         if slot >= self.slots.len() {
             self.slots.resize_with(slot + 1, || None);
@@ -198,7 +205,7 @@ impl Sockets {
     fn arm(&mut self, key: ConnKey) {
         let multishot = self.ring.features().multishot_poll;
         let Some(socket) = self.socket(key) else { return };
-        if socket.polled || socket.closing == Closing::Now {
+        if socket.polled || socket.is_ending() {
             return;
         }
         socket.polled = true;
@@ -229,7 +236,7 @@ impl Sockets {
         match data >> KIND_SHIFT {
             POLL => {
                 socket.polled = ring::is_more(flags);
-                if socket.closing == Closing::Now {
+                if socket.is_ending() {
                     self.finish(shard, key);
                 } else if result >= 0 {
                     self.ready(key);
@@ -264,6 +271,9 @@ impl Sockets {
             if socket.closing == Closing::Now {
                 self.finish(shard, key);
             } else {
+                if socket.closing == Closing::Parting {
+                    socket.closing = Closing::No;
+                }
                 shard.on_hangup(key, CloseReason::WriteError);
             }
             return;
@@ -281,7 +291,7 @@ impl Sockets {
             Closing::No if more => self.again.push(key),
             Closing::No => {}
             Closing::Flushing => self.again.push(key),
-            Closing::Now => self.finish(shard, key),
+            Closing::Now | Closing::Parting => self.finish(shard, key),
         }
     }
 
@@ -309,7 +319,7 @@ impl Sockets {
     /// Starts sending what a connection is owed, unless a send is under way.
     fn flush(&mut self, shard: &mut Shard, key: ConnKey) {
         let Some(socket) = self.socket(key) else { return };
-        if socket.sending.is_some() || socket.closing == Closing::Now {
+        if socket.sending.is_some() || socket.is_ending() {
             return;
         }
         let mut runs = std::mem::take(&mut self.runs);
@@ -337,30 +347,51 @@ impl Sockets {
         if socket.sending.is_some() {
             syscalls::shutdown(socket.fd.as_raw_fd());
         }
-        if socket.polled {
+        self.cancel_poll(key);
+        self.finish(shard, key);
+    }
+
+    fn cancel_poll(&mut self, key: ConnKey) {
+        if self.socket(key).is_some_and(|socket| socket.polled) {
             let entry = ring::cancel(user_data(POLL, key), IGNORED);
             // SAFETY: a cancellation refers to no memory.
             unsafe { self.queue(&entry) };
         }
+    }
+
+    /// Takes a socket out of the ring, for another core.
+    fn part(&mut self, shard: &mut Shard, key: ConnKey) {
+        let Some(socket) = self.socket(key).filter(|it| it.closing == Closing::No) else { return };
+        socket.closing = Closing::Parting;
+        self.cancel_poll(key);
         self.finish(shard, key);
     }
 
-    /// Closes the socket if no operation refers to it.
+    /// Closes the socket, or hands it over, if no operation refers to it.
     fn finish(&mut self, shard: &mut Shard, key: ConnKey) {
         let Some(socket) = self.socket(key) else { return };
         if socket.polled || socket.sending.is_some() {
             return;
         }
-        self.slots[key.slot as usize] = None;
+        let is_parting = socket.closing == Closing::Parting;
+        if is_parting && !shard.may_part(key) {
+            // It ended meanwhile: what closes it comes with the next effects.
+            socket.closing = Closing::No;
+            return;
+        }
+        let socket = self.slots[key.slot as usize].take();
         self.load.leave();
-        shard.on_closed(key);
+        match socket {
+            Some(socket) if is_parting => shard.on_parted(key, Box::new(socket.fd)),
+            _ => shard.on_closed(key),
+        }
     }
 
     /// Reads one socket. `false`: the shared buffer has no room left.
     fn read(&mut self, shard: &mut Shard, key: ConnKey, used: &mut usize) -> bool {
         let Some(socket) = self.socket(key) else { return true };
         socket.queued = false;
-        if socket.closing == Closing::Now {
+        if socket.is_ending() {
             return true;
         }
         if !shard.wants_read(key) {
@@ -457,11 +488,20 @@ impl TurnIo for Sockets {
                 self.ready(key);
             }
         }
+        for (key, socket) in std::mem::take(&mut shard.effects.take) {
+            if let Ok(fd) = socket.downcast::<OwnedFd>() {
+                self.load.enter();
+                self.place(key, *fd);
+            }
+        }
+        for key in std::mem::take(&mut shard.effects.part) {
+            self.part(shard, key);
+        }
         for close in std::mem::take(&mut shard.effects.close) {
             let Some(socket) = self.socket(close.key) else { continue };
             if close.at_once {
                 self.close_now(shard, close.key);
-            } else if socket.closing == Closing::No {
+            } else if matches!(socket.closing, Closing::No | Closing::Parting) {
                 socket.closing = Closing::Flushing;
                 self.again.push(close.key);
             }
@@ -476,6 +516,13 @@ impl TurnIo for Sockets {
         if shard.effects.flush.is_empty() {
             shard.effects.flush = listed;
         }
+    }
+}
+
+impl Socket {
+    /// Nothing new is begun with it.
+    fn is_ending(&self) -> bool {
+        matches!(self.closing, Closing::Now | Closing::Parting)
     }
 }
 

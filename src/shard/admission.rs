@@ -17,9 +17,9 @@ use tracing::{debug, error, info};
 use super::Shard;
 use super::receive::Flow;
 use super::timers::Due;
-use crate::connection::{Connection, Gate, Pauses};
+use crate::connection::{Connection, Gate, Journey, Pauses};
 use crate::protocol::{Violation, encode};
-use crate::security::{Permit, Standing, User, Verdict};
+use crate::security::{Permit, Proof, Standing, User, Verdict};
 use crate::types::{CloseReason, ConnKey};
 
 impl Shard {
@@ -82,7 +82,7 @@ impl Shard {
                 // With both, what it sends meanwhile is set aside, and executed afterwards.
                 conn.pauses.add(Pauses::LOGIN);
                 conn.pauses.add(Pauses::BUDGET);
-                self.effects.proofs.push((key, proof));
+                self.ask_proof(key, proof);
                 Flow::Stop
             }
         }
@@ -93,6 +93,7 @@ impl Shard {
         let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
             return;
         };
+        conn.proofs = conn.proofs.saturating_sub(1);
         let was_waiting = conn.pauses.contains(Pauses::LOGIN);
         if !holds {
             self.refuse_login(key);
@@ -153,29 +154,43 @@ impl Shard {
 
     /// The users changed: each connection is judged anew, and its subscriptions too.
     pub(super) fn admit_all_again(&mut self) {
-        let access = Arc::clone(&self.settings.access);
         for key in self.connections.keys() {
-            let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
-                continue;
-            };
-            if conn.gate != Gate::Open || conn.pauses.contains(Pauses::LOGIN) {
-                continue; // CONNECT is judged when it comes, or was just now.
+            self.admit_again(key);
+        }
+    }
+
+    pub(super) fn admit_again(&mut self, key: ConnKey) {
+        let access = Arc::clone(&self.settings.access);
+        let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
+            return;
+        };
+        if conn.gate != Gate::Open || conn.pauses.contains(Pauses::LOGIN) {
+            return; // CONNECT is judged when it comes, or was just now.
+        }
+        if conn.journey == Journey::Arriving {
+            return; // Its old core judges, and this one when it is here.
+        }
+        let presented = conn.profile.presented();
+        let login = conn.profile.login.as_deref();
+        match access.check_again(&presented, conn.client, login) {
+            Standing::Gone => self.close(key, CloseReason::ClientClosed),
+            Standing::Known(Verdict::Refused) => self.refuse_login(key),
+            Standing::Known(Verdict::Admitted(user)) => {
+                log_in(conn, user);
+                self.drop_forbidden(key);
             }
-            let presented = conn.profile.presented();
-            let login = conn.profile.login.as_deref();
-            match access.check_again(&presented, conn.client, login) {
-                Standing::Gone => self.close(key, CloseReason::ClientClosed),
-                Standing::Known(Verdict::Refused) => self.refuse_login(key),
-                Standing::Known(Verdict::Admitted(user)) => {
-                    log_in(conn, user);
-                    self.drop_forbidden(key);
-                }
-                Standing::Known(Verdict::Prove(proof, user)) => {
-                    log_in(conn, Some(user));
-                    self.effects.proofs.push((key, proof));
-                    self.drop_forbidden(key);
-                }
+            Standing::Known(Verdict::Prove(proof, user)) => {
+                log_in(conn, Some(user));
+                self.ask_proof(key, proof);
+                self.drop_forbidden(key);
             }
+        }
+    }
+
+    fn ask_proof(&mut self, key: ConnKey, proof: Proof) {
+        if let Some(conn) = self.connections.get_mut(key) {
+            conn.proofs += 1;
+            self.effects.proofs.push((key, proof));
         }
     }
 

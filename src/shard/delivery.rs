@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::frame::{self, GroupPart, Groups, Message, Origin, SERVICE};
 use super::{Shard, trace};
-use crate::connection::{Pauses, Phase};
+use crate::connection::{Connection, Pauses, Phase};
 use crate::protocol::encode::{self, Kind};
 use crate::routing::{Fanout, GroupFanout, Pick, SubKey, Subscription};
 use crate::types::mutation::{self, Mutation};
@@ -42,6 +42,8 @@ pub struct Scratch {
     doomed: Vec<ConnKey>,
     /// Subscribers that would like their producer to wait.
     crowded: Vec<ConnKey>,
+    /// A part of a queue message goes to any member, also to one that another core answers for.
+    takes_all: bool,
 }
 
 /// Who got a message.
@@ -73,6 +75,7 @@ impl Shard {
     ) -> Reached {
         let mut forms = Forms::default();
         let mut delivered = false;
+        self.leans_to = self.id;
         for &sub in &fanout.plain {
             delivered |= self.deliver(sub, &message, whole, &mut forms);
         }
@@ -83,6 +86,7 @@ impl Shard {
                 Chosen::Nobody => {}
             }
         }
+        self.count_way(&message, fanout, delivered);
         let mut reached = if delivered { Reached::Somebody } else { Reached::Nobody };
         if !fanout.remote.is_empty() || !self.scratch.parts.is_empty() {
             if asking && !delivered {
@@ -107,6 +111,8 @@ impl Shard {
     ) {
         let Some(fanout) = self.route(message.account, message.routed_by()) else { return };
         let mut forms = Forms::default();
+        let is_for_one = fanout.plain.len() <= 1;
+        self.leans_to = if is_for_one { self.source } else { self.id };
         if plain {
             let mut delivered = false;
             for &sub in &fanout.plain {
@@ -134,19 +140,46 @@ impl Shard {
         if members.is_some_and(|members| self.pick_here(members, message, forms)) {
             return;
         }
-        let mut tried = ShardSet::from_bits(part.tried);
-        tried.insert(self.id);
-        let random = self.random.next();
-        let next = members
-            .filter(|_| !mutation::active(Mutation::DropReroute))
-            .and_then(|members| members.pick_among(random, self.id, tried, |_| false));
-        if let Some(Pick::Remote(shard)) = next {
-            let part = GroupPart { name: part.name, tried: tried.to_bits() };
-            let peer = self.peers.of(shard);
-            frame::push_message(&mut peer.data, message, false, false, std::iter::once(part));
-        } else {
-            self.report_nobody(message);
+        let tried = ShardSet::from_bits(part.tried).with(self.id);
+        if let Some(members) = members
+            && !mutation::active(Mutation::DropReroute)
+        {
+            if self.send_on(message, members, GroupPart { tried: tried.to_bits(), ..part }) {
+                return;
+            }
+            // A member on its way here, or away: the other end answers for this message, but is
+            // not there yet, or no more.
+            self.scratch.takes_all = true;
+            let is_taken = self.pick_here(members, message, forms);
+            self.scratch.takes_all = false;
+            if is_taken {
+                return;
+            }
+            if self.moves.tries_again(part.rounds, self.now.mono) {
+                let tried = ShardSet::default().with(self.id).to_bits();
+                let part = GroupPart { tried, rounds: part.rounds + 1, ..part };
+                if self.send_on(message, members, part) {
+                    return;
+                }
+            }
         }
+        self.report_nobody(message);
+    }
+
+    /// Sends a part of a message to a core that has not been tried. Whether there is one.
+    fn send_on(
+        &mut self,
+        message: &Message<'_>,
+        members: &GroupFanout,
+        part: GroupPart<'_>,
+    ) -> bool {
+        let random = self.random.next();
+        let tried = ShardSet::from_bits(part.tried);
+        let next = members.pick_among(random, self.id, tried, |_| false);
+        let Some(Pick::Remote(shard)) = next else { return false };
+        let peer = self.peers.of(shard);
+        frame::push_message(&mut peer.data, message, false, false, std::iter::once(part));
+        true
     }
 
     /// A part of the message met nobody here; its origin may be waiting to hear that.
@@ -176,6 +209,10 @@ impl Shard {
     /// Tells a requester that nobody is there, on its own subscription for the reply. The caller
     /// sees to [`Shard::cut_doomed`].
     pub(super) fn no_responders(&mut self, requester: ConnKey, subject: &[u8], reply: &[u8]) {
+        if let Some((shard, there)) = self.whereabouts(requester) {
+            let peer = self.peers.of(shard);
+            return frame::push_bounce(&mut peer.data, there, subject, reply);
+        }
         let Some(reply_subject) = Subject::parse(reply) else { return };
         let Some(account) = self.connections.get(requester).map(|found| found.account) else {
             return;
@@ -197,6 +234,33 @@ impl Shard {
             self.scratch.doomed.push(requester);
         }
         self.list_flush(requester);
+    }
+
+    /// The same, if the requester cares to hear it.
+    pub(super) fn bounce(&mut self, requester: ConnKey, subject: &[u8], reply: &[u8]) {
+        let conn = self.connections.get(requester);
+        if conn.is_none_or(|conn| conn.manners.no_responders) {
+            self.no_responders(requester, subject, reply);
+        }
+    }
+
+    /// Notes to which core a message of a connection went, if to one alone.
+    fn count_way(&mut self, message: &Message<'_>, fanout: &Fanout, delivered: bool) {
+        if !self.moves.placement.is_on || message.origin.conn == SERVICE {
+            return;
+        }
+        let mut targets = fanout.remote;
+        self.scratch.parts.iter().for_each(|part| targets.insert(part.shard));
+        let way = match (delivered, targets.len()) {
+            (false, 0) => return,
+            (false, 1) => targets.iter().next().unwrap_or(self.id),
+            _ => self.id,
+        };
+        if let Some(conn) = self.connections.get_mut(message.origin.conn)
+            && conn.leaning.count(way, self.moves.placement.notable)
+        {
+            self.moves.placement.note(conn.key);
+        }
     }
 
     /// Picks a member of a queue group among all cores: one of this core gets the message at
@@ -238,8 +302,11 @@ impl Shard {
             return true;
         }
         let conn = self.connections.owner(subscription.owner());
-        let takes =
-            conn.is_open() && !is_spent(subscription) && !refuses_own(conn.key, origin, self.id);
+        let is_shut = conn.closed_to.contains(self.source) && !self.scratch.takes_all;
+        let takes = conn.is_open()
+            && !is_shut
+            && !is_spent(subscription)
+            && !refuses_own(conn, origin, self.id);
         takes
             && conn
                 .permit
@@ -260,8 +327,9 @@ impl Shard {
             return self.serve(sub, message);
         }
         let conn = self.connections.owner_mut(subscription.owner());
-        let own = refuses_own(conn.key, &message.origin, self.id);
-        if own || !conn.is_open() || is_spent(subscription) {
+        let own = refuses_own(conn, &message.origin, self.id);
+        let is_shut = conn.closed_to.contains(self.source) && !self.scratch.takes_all;
+        if own || is_shut || !conn.is_open() || is_spent(subscription) {
             return false;
         }
         if let Some(permit) = &mut conn.permit {
@@ -314,6 +382,10 @@ impl Shard {
         }
         conn.counters.out_msgs += 1;
         conn.counters.out_bytes += body_len as u64;
+        let placement = &mut self.moves.placement;
+        if placement.is_on && conn.leaning.count(self.leans_to, placement.notable) {
+            placement.note(conn.key);
+        }
         self.totals.out_msgs += 1;
         self.totals.out_bytes += body_len as u64;
         self.effects.outbound_bytes += message.tail.len();
@@ -348,8 +420,11 @@ impl Shard {
                 let count = u32::from(plain) + groups.clone().count() as u32;
                 (0..count).for_each(|_| self.peers.asks.add_part(message.ask));
             }
-            let names =
-                groups.map(|part| GroupPart { name: &fanout.groups[part.group].queue, tried: 0 });
+            let names = groups.map(|part| GroupPart {
+                name: &fanout.groups[part.group].queue,
+                tried: 0,
+                rounds: 0,
+            });
             let peer = self.peers.of(shard);
             let bytes = frame::push_message(&mut peer.data, message, plain, true, names);
             self.effects.outbound_bytes += bytes;
@@ -410,8 +485,10 @@ fn is_spent(subscription: &Subscription) -> bool {
 }
 
 /// The publisher's own connection, with echo off.
-fn refuses_own(conn: ConnKey, origin: &Origin, here: ShardId) -> bool {
-    !origin.echo && conn == origin.conn && origin.shard == here
+fn refuses_own(conn: &Connection, origin: &Origin, here: ShardId) -> bool {
+    !origin.echo
+        && (conn.key == origin.conn && origin.shard == here
+            || conn.formerly.contains(&(origin.shard, origin.conn)))
 }
 
 /// The tail as a counted reference: of the publisher's own buffer where the message has one, and

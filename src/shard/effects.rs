@@ -1,5 +1,6 @@
 //! What a turn asks of the runtime: coarse lists, emptied at the turn's end.
 
+use super::moving::Socket;
 use super::services::SystemRequest;
 use crate::security::Proof;
 use crate::types::ConnKey;
@@ -13,6 +14,11 @@ pub struct Effects {
     pub resume: Vec<ConnKey>,
     /// Connections to close: what they are owed goes out first, unless `at_once`.
     pub close: Vec<Close>,
+    /// Connections that leave for another core: their sockets are taken out of the ring, and handed to
+    /// `on_parted` when no operation refers to them, if `may_part` still allows it.
+    pub part: Vec<ConnKey>,
+    /// Connections that came from another core, with their sockets.
+    pub take: Vec<(ConnKey, Socket)>,
     /// Logins to check elsewhere; each is answered by `on_proved`.
     pub proofs: Vec<(ConnKey, Proof)>,
     /// Requests to the server that concern all cores; each is answered by `answer_system`.

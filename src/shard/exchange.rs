@@ -57,9 +57,11 @@ impl Shard {
     fn process_inbox(&mut self, budget: &mut usize) -> bool {
         let mut inbox = std::mem::take(&mut self.inbox);
         self.pool.stamp = Stamp { at: inbox.began, source: Source::Peer };
+        self.source = inbox.from;
         while let Some((frame, length)) = frame::first(&inbox.batch[inbox.at..]) {
             if *budget == 0 || self.effects.outbound_bytes > self.tuning.turn_outbound_bytes {
                 self.inbox = inbox;
+                self.source = self.id;
                 return false;
             }
             *budget = budget.saturating_sub(length);
@@ -67,6 +69,7 @@ impl Shard {
             inbox.at += length;
         }
         self.inbox = inbox;
+        self.source = self.id;
         true
     }
 
@@ -94,6 +97,11 @@ impl Shard {
             Frame::Probe { id, account, route } => self.on_probe(from, id, account, route),
             Frame::Probed(id) => self.on_probed(id),
             Frame::Meta(bytes) => self.on_meta(from, bytes),
+            Frame::Move(id, step) => self.on_move(from, id, step),
+            Frame::Bounce { conn, subject, reply } => {
+                self.bounce(conn, subject, reply);
+                self.cut_doomed();
+            }
             Frame::Release(key) => self.unpause(key, crate::connection::Pauses::STALL),
         }
     }
@@ -117,6 +125,7 @@ impl Shard {
     /// sees a message of ours, or hears from one that did, has seen what we want.
     pub fn push(&mut self, port: &mut Port) {
         self.interest.clear();
+        self.moves.has_news = false;
         self.router.encode_interest_changes(&mut self.interest);
         let changed = !self.interest.is_empty();
         self.interest_blocked = false;

@@ -5,10 +5,12 @@
 //!   message = flags u8 · groups u16 · origin shard u16 · origin connection u64 · account u32
 //!           · ask u32 · header_len u32 · subject u32 · reply u32 · header_len text u8
 //!           · size text u8 · route u32
-//!           · groups × (tried u64 · length u32 · name) · route · subject · tail
+//!           · groups × (tried u64 · rounds u8 · length u32 · name) · route · subject · tail
 //!   nobody  = ask u32 · subject u32 · subject · reply
 //!   credit  = bytes u64          stall, release = connection u64
 //!   probe   = id u64 · account u32 · route      probed = id u64      meta = bytes
+//!   move    = step u8 · from shard u16 · from connection u64 · number u32 · argument u64
+//!   bounce  = connection u64 · subject u32 · subject · reply
 //!   times   = began u64 · pushed u64, the last frame of each batch
 //! ```
 //! Lengths first, little endian. Both ends are this process, so a malformed frame is a bug.
@@ -60,6 +62,38 @@ pub struct GroupPart<'a> {
     pub name: &'a [u8],
     /// Cores that had no member left, one bit each.
     pub tried: u64,
+    /// How often all cores were tried, and then once more because a member was on the move.
+    pub rounds: u8,
+}
+
+/// A connection on its way from one core to another (`moving`): where it comes from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct MoveId {
+    pub shard: ShardId,
+    pub conn: ConnKey,
+    /// Tells attempts of one connection apart.
+    pub number: u32,
+}
+
+/// What cores tell each other of a move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MoveStep {
+    /// To the new core: a parcel with the connection's subscriptions comes with this.
+    Adopt,
+    /// To the old core: the new one does not take it.
+    Refused,
+    /// To the others: what the connection published at its old core ends here.
+    Leaving,
+    /// To the old core: that was processed.
+    Passed,
+    /// From the new core to all: the connection is wanted there from now on, under this key.
+    Switch(ConnKey),
+    /// To the old core: what the sender has for the connection ends here; to the new: it begins.
+    Marker,
+    /// To the new core: a parcel with all the rest comes with this.
+    Final,
+    /// To the new core: the connection ended before it was moved.
+    Dead,
 }
 
 #[derive(Debug)]
@@ -97,6 +131,13 @@ pub enum Frame<'a> {
     Probed(u64),
     /// JetStream of one core to JetStream of another.
     Meta(&'a [u8]),
+    Move(MoveId, MoveStep),
+    /// Nobody was there for a request of a connection that has moved.
+    Bounce {
+        conn: ConnKey,
+        subject: &'a [u8],
+        reply: &'a [u8],
+    },
     /// For histograms ([`times`]).
     Times,
 }
@@ -113,6 +154,8 @@ const PROBE: u8 = 6;
 const PROBED: u8 = 7;
 const META: u8 = 8;
 const TIMES: u8 = 9;
+const MOVE: u8 = 10;
+const BOUNCE: u8 = 11;
 pub const TIMES_BYTES: usize = 5 + 8 + 8;
 
 const PLAIN: u8 = 1;
@@ -159,6 +202,7 @@ pub fn push_message<'g>(
     let mut count = 0u16;
     for group in groups {
         out.extend_from_slice(&group.tried.to_le_bytes());
+        out.push(group.rounds);
         out.extend_from_slice(&(group.name.len() as u32).to_le_bytes());
         out.extend_from_slice(group.name);
         count += 1;
@@ -217,6 +261,35 @@ pub fn push_meta(out: &mut Vec<u8>, bytes: &[u8]) {
     close(out, start);
 }
 
+pub fn push_move(out: &mut Vec<u8>, id: MoveId, step: MoveStep) {
+    let start = open(out, MOVE);
+    let (code, argument) = match step {
+        MoveStep::Adopt => (0, 0),
+        MoveStep::Refused => (1, 0),
+        MoveStep::Leaving => (2, 0),
+        MoveStep::Passed => (3, 0),
+        MoveStep::Switch(there) => (4, there.to_bits()),
+        MoveStep::Marker => (5, 0),
+        MoveStep::Final => (6, 0),
+        MoveStep::Dead => (7, 0),
+    };
+    out.push(code);
+    out.extend_from_slice(&id.shard.0.to_le_bytes());
+    out.extend_from_slice(&id.conn.to_bits().to_le_bytes());
+    out.extend_from_slice(&id.number.to_le_bytes());
+    out.extend_from_slice(&argument.to_le_bytes());
+    close(out, start);
+}
+
+pub fn push_bounce(out: &mut Vec<u8>, conn: ConnKey, subject: &[u8], reply: &[u8]) {
+    let start = open(out, BOUNCE);
+    out.extend_from_slice(&conn.to_bits().to_le_bytes());
+    out.extend_from_slice(&(subject.len() as u32).to_le_bytes());
+    out.extend_from_slice(subject);
+    out.extend_from_slice(reply);
+    close(out, start);
+}
+
 /// Closes a batch: when the oldest of its messages was read, and when it was put into the lane.
 pub fn push_times(out: &mut Vec<u8>, began: Mono, pushed: Mono) {
     let start = open(out, TIMES);
@@ -272,9 +345,35 @@ pub fn first(batch: &[u8]) -> Option<(Frame<'_>, usize)> {
         PROBED => Frame::Probed(reader.u64()),
         META => Frame::Meta(reader.0),
         TIMES => Frame::Times,
+        MOVE => moved(reader),
+        BOUNCE => {
+            let conn = ConnKey::from_bits(reader.u64());
+            let subject_len = reader.u32() as usize;
+            let subject = reader.bytes(subject_len);
+            Frame::Bounce { conn, subject, reply: reader.0 }
+        }
         kind => unreachable!("frame kind {kind}"),
     };
     Some((frame, length))
+}
+
+fn moved(mut reader: Reader<'_>) -> Frame<'_> {
+    let code = reader.u8();
+    let shard = ShardId(reader.u16());
+    let id = MoveId { shard, conn: ConnKey::from_bits(reader.u64()), number: reader.u32() };
+    let argument = reader.u64();
+    let step = match code {
+        0 => MoveStep::Adopt,
+        1 => MoveStep::Refused,
+        2 => MoveStep::Leaving,
+        3 => MoveStep::Passed,
+        4 => MoveStep::Switch(ConnKey::from_bits(argument)),
+        5 => MoveStep::Marker,
+        6 => MoveStep::Final,
+        7 => MoveStep::Dead,
+        code => unreachable!("step {code} of a move"),
+    };
+    Frame::Move(id, step)
 }
 
 fn message(mut reader: Reader<'_>) -> Frame<'_> {
@@ -293,6 +392,7 @@ fn message(mut reader: Reader<'_>) -> Frame<'_> {
     let groups = reader.0;
     for _ in 0..group_count {
         reader.u64();
+        reader.u8();
         let len = reader.u32() as usize;
         reader.bytes(len);
     }
@@ -347,9 +447,9 @@ impl<'a> Iterator for Groups<'a> {
 
     fn next(&mut self) -> Option<GroupPart<'a>> {
         self.left = self.left.checked_sub(1)?;
-        let tried = self.reader.u64();
+        let (tried, rounds) = (self.reader.u64(), self.reader.u8());
         let len = self.reader.u32() as usize;
-        Some(GroupPart { name: self.reader.bytes(len), tried })
+        Some(GroupPart { name: self.reader.bytes(len), tried, rounds })
     }
 }
 
@@ -443,7 +543,10 @@ mod tests {
                 tail,
                 ask: 5,
             };
-            let parts = [GroupPart { name: b"g1", tried: 1 }, GroupPart { name: b"", tried: 6 }];
+            let parts = [
+                GroupPart { name: b"g1", tried: 1, rounds: 0 },
+                GroupPart { name: b"", tried: 6, rounds: 2 },
+            ];
             let mut batch = Vec::new();
             push_credit(&mut batch, 77);
             push_message(&mut batch, &message, true, false, parts.into_iter());

@@ -14,7 +14,7 @@ use super::latency::Stage;
 use super::timers::Due;
 use super::{Shard, trace};
 use crate::connection::outbound::{Flush, Run};
-use crate::connection::{Connection, Late, Pauses, Phase, StalledProducer};
+use crate::connection::{Connection, Journey, Late, Pauses, Phase, StalledProducer};
 use crate::jetstream::API_LEVEL;
 use crate::protocol::{ServerInfo, encode};
 use crate::security::Nonce;
@@ -140,7 +140,7 @@ impl Shard {
         let keys: Vec<_> = self
             .connections
             .iter()
-            .filter(|conn| conn.is_open())
+            .filter(|conn| conn.is_open() && conn.journey != Journey::Arriving)
             .map(|conn| conn.key)
             .take(count)
             .collect();
@@ -192,6 +192,7 @@ impl Shard {
         self.remember_closed(snapshot);
         let Some(conn) = self.connections.get_mut(key) else { return };
         conn.phase = Phase::Closing(reason);
+        let is_leaving = matches!(conn.journey, Journey::Leaving | Journey::Left);
         let subs = conn.sids.take();
         let producers = std::mem::take(&mut conn.stalled_producers);
         let stash = conn.inbound.take();
@@ -205,6 +206,9 @@ impl Shard {
         self.release(producers);
         self.give_room(key);
         self.interest_moved = true;
+        if is_leaving {
+            self.abandon_move(key);
+        }
         self.effects.close.push(Close { key, at_once });
     }
 
@@ -343,6 +347,9 @@ impl Shard {
     /// Stops reading a producer for [`STALL_NS_MAX`], or until its subscriber has drained.
     pub(super) fn stall(&mut self, key: ConnKey) {
         let now = self.now.mono;
+        if let Some((shard, there)) = self.whereabouts(key) {
+            return frame::push_stall(&mut self.peers.of(shard).data, there);
+        }
         let Some(conn) = self.connections.get_mut(key).filter(|conn| conn.is_open()) else {
             return;
         };
@@ -356,7 +363,7 @@ impl Shard {
         self.timers.set(conn.stalled_until, Due::StallEnd(key));
     }
 
-    fn release(&mut self, producers: Vec<StalledProducer>) {
+    pub(super) fn release(&mut self, producers: Vec<StalledProducer>) {
         for StalledProducer { shard, conn, .. } in producers {
             if shard == self.id {
                 self.unpause(conn, Pauses::STALL);

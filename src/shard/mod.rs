@@ -7,6 +7,7 @@
 //!   lifecycle  open, slow, stale, close   timers     when to look again
 //!   services   what the server answers    trace      what the log shows of it
 //!   turn       the fixed order of it all  observe, snapshot, survey   what the control thread sees
+//!   moving     from core to core          placement  which, and when
 //!   latency    how long things took       heat       who publishes most
 //! ```
 
@@ -14,6 +15,8 @@ pub mod connections;
 pub mod effects;
 pub mod latency;
 pub mod lifecycle;
+pub mod moving;
+pub mod placement;
 pub mod services;
 pub mod snapshot;
 pub mod survey;
@@ -87,6 +90,11 @@ pub struct Shard {
     jetstream: Option<Box<JetStream>>,
     service_subs: BTreeMap<SubscriptionKey, SubKey>,
     room: room::Room,
+    moves: moving::Moves,
+    /// Where what is delivered now came from: a lane, or this core.
+    source: ShardId,
+    /// For which core a delivery counts where it is asked to whom a connection leans.
+    leans_to: ShardId,
     /// What JetStream published, while it is routed.
     posted: PostedQueue,
     /// Somebody subscribed or left, here or elsewhere, since JetStream was last told.
@@ -142,6 +150,9 @@ impl Shard {
             jetstream: None,
             service_subs: BTreeMap::default(),
             room: room::Room::new(seed.hash),
+            moves: moving::Moves::default(),
+            source: seed.id,
+            leans_to: seed.id,
             posted: PostedQueue::default(),
             interest_moved: false,
             scratch: delivery::Scratch::default(),
@@ -206,7 +217,8 @@ impl Shard {
     /// When to run the next turn if nothing arrives.
     pub fn wish(&self) -> Wish {
         let Effects { resume, proofs, requests, .. } = &self.effects;
-        let is_owed = !resume.is_empty() || !proofs.is_empty() || !requests.is_empty();
+        let is_owed =
+            !resume.is_empty() || !proofs.is_empty() || !requests.is_empty() || self.moves.has_news;
         if self.behind || !self.backlog.is_empty() || is_owed {
             return Wish::AtOnce;
         }

@@ -107,25 +107,28 @@ impl Gate for ShardGate<'_> {
     }
 
     fn caller(&self, conn: ConnKey) -> Option<Caller> {
-        let conn = self.0.connections.get(conn)?;
-        let (profile, options) = (&conn.profile, &conn.profile.options);
-        Some(Caller {
-            start: profile.start,
-            host: profile.peer.ip().to_canonical().to_string(),
-            id: conn.client.0,
-            user: profile.user().to_owned(),
-            name: options.name.to_string(),
-            lang: options.lang.to_string(),
-            version: options.version.to_string(),
-            rtt_ns: conn.keepalive.rtt_ns,
-        })
+        match self.0.connections.get(conn) {
+            Some(found) => Some(caller_of(found)),
+            None => self.0.former_caller(conn).cloned(),
+        }
     }
 
     fn nobody(&mut self, conn: ConnKey, subject: &[u8], reply: &[u8]) {
-        let asked = |conn: &Connection| conn.manners.no_responders;
-        if self.0.connections.get(conn).is_some_and(asked) {
-            self.0.no_responders(conn, subject, reply);
-        }
+        self.0.bounce(conn, subject, reply);
+    }
+}
+
+pub(super) fn caller_of(conn: &Connection) -> Caller {
+    let (profile, options) = (&conn.profile, &conn.profile.options);
+    Caller {
+        start: profile.start,
+        host: profile.peer.ip().to_canonical().to_string(),
+        id: conn.client.0,
+        user: profile.user().to_owned(),
+        name: options.name.to_string(),
+        lang: options.lang.to_string(),
+        version: options.version.to_string(),
+        rtt_ns: conn.keepalive.rtt_ns,
     }
 }
 
@@ -187,9 +190,14 @@ impl Shard {
     pub(super) fn give_room(&mut self, key: ConnKey) {
         let credit = credit(self.settings.max_pending);
         let Some(conn) = self.connections.get_mut(key) else { return };
-        if conn.is_open() && conn.outbound.owed() > credit / 2 {
-            return;
+        if !conn.is_open() || conn.outbound.owed() <= credit / 2 {
+            self.tell_room(key);
         }
+    }
+
+    /// Who waited for room looks again.
+    pub(super) fn tell_room(&mut self, key: ConnKey) {
+        let Some(conn) = self.connections.get_mut(key) else { return };
         for waiter in conn.take_room_waiters() {
             match waiter {
                 RoomWaiter::Here => self.room.open(),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use hdrhistogram::Histogram;
 
+use super::moving::MoveTotals;
 use crate::jetstream::{Figures, FiguresQuery};
 pub use crate::routing::RoutingTotals;
 use crate::types::{ClientId, CloseReason, ShardId, Wall};
@@ -81,6 +82,7 @@ pub struct Totals {
     /// Messages sent to other shards, and the batches that carried them.
     pub peer_msgs: u64,
     pub peer_batches: u64,
+    pub moves: MoveTotals,
     pub turns: u64,
 }
 

@@ -12,7 +12,7 @@ use super::snapshot::{
     Answer, ConnectionQuery, ConnectionState, Query, SlowSnapshot, SubscriptionQuery,
     SubscriptionSnapshot, Totals,
 };
-use crate::connection::Connection;
+use crate::connection::{Connection, Journey};
 use crate::jetstream::{Step, Walk};
 use crate::routing::SubKey;
 use crate::types::limits::{ANSWER_SLICE_STEPS, SLOW_SHOWN_MAX};
@@ -87,6 +87,7 @@ impl Shard {
                 let mut totals = self.totals.clone();
                 totals.connections = connections;
                 totals.pending_bytes = pending_bytes;
+                totals.moves = self.moves.totals;
                 totals.closed_connections = self.closed.len() as u64;
                 totals.routing = self.router.totals();
                 Answer::Totals(Box::new(totals))
@@ -155,7 +156,8 @@ impl Shard {
         let slot = survey.slot;
         survey.slot += 1;
         let conn = match self.connections.at(slot)? {
-            Some(conn) if conn.is_open() => conn,
+            // One on its way is shown by the core that it leaves.
+            Some(conn) if conn.is_open() && conn.journey != Journey::Arriving => conn,
             _ => return Some(LOOK),
         };
         match (&survey.query, &mut survey.found) {

@@ -43,6 +43,7 @@ pub fn turn(shard: &mut Shard, port: &mut Port, io: &mut impl TurnIo, now: Now) 
         shard.run_timers();
         shard.run_backlog();
         io.hand_over(shard);
+        shard.run_moves();
     }
     shard.run_jetstream();
     if mutation::active(Mutation::SendBeforePush) {

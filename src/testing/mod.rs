@@ -46,6 +46,7 @@ impl Extent {
         self.bounces += other.bounces;
         self.cuts += other.cuts;
         self.stalls += other.stalls;
+        self.moves += other.moves;
     }
 
     fn of(world: &mut World) -> Self {
@@ -61,7 +62,8 @@ impl Extent {
         let bounces = history.messages.iter().map(|it| u64::from(it.bounces)).sum();
         let cuts = history.fates.iter().filter(|fate| fate.cut != history::NEVER).count() as u64;
         let messages = history.messages.len() as u64;
-        Self { turns: world.turns, messages, deliveries, bounces, cuts, stalls }
+        let moves = world.moved;
+        Self { turns: world.turns, messages, deliveries, bounces, cuts, stalls, moves }
     }
 }
 
@@ -84,6 +86,7 @@ pub struct Extent {
     pub bounces: u64,
     pub cuts: u64,
     pub stalls: u64,
+    pub moves: u64,
 }
 
 /// Simulates one seed. A failed one is run again for its trace.

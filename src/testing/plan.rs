@@ -87,6 +87,8 @@ pub struct Plan {
     pub read_max: usize,
     /// A limit on what is owed to a client that it may well reach.
     pub may_cut: bool,
+    /// In how many of a thousand steps a connection is sent to another shard.
+    pub moving: usize,
     /// Percent of steps that take a client's turn instead of a shard's.
     pub eagerness: usize,
 }
@@ -147,6 +149,7 @@ impl Plan {
             padding: if is_large { 40_000 } else { random.pick(&[0, 20, 100]) },
             read_max: 0,
             may_cut,
+            moving: random.pick(&[0, 10, 100, 400]),
             eagerness: random.pick(&[20, 40, 60]),
         }
     }
@@ -234,6 +237,7 @@ impl Plan {
             padding: 100,
             read_max: 150,
             may_cut: false,
+            moving: random.pick(&[0, 1, 20]),
             eagerness: 50,
             ..mixed
         }

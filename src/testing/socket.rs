@@ -54,6 +54,8 @@ enum Closing {
     /// When everything owed is sent.
     Flushing,
     Now,
+    /// It goes to another core when no send is under way.
+    Parting,
 }
 
 /// A send with the kernel.
@@ -155,8 +157,24 @@ impl TurnSockets<'_> {
             return;
         }
         sending.runs.drain(..).for_each(|run| shard.recycle(run));
-        if more || socket.closing == Closing::Flushing {
+        if socket.closing == Closing::Parting {
+            self.part(shard, key);
+        } else if more || socket.closing == Closing::Flushing {
             self.own.again.push(key);
+        }
+    }
+
+    /// Gives the socket to the shard if no send refers to it.
+    fn part(&mut self, shard: &mut Shard, key: ConnKey) {
+        let Some(at) = self.own.sockets.iter().position(|socket| socket.key == key) else { return };
+        if self.own.sockets[at].sending.is_some() {
+            return;
+        }
+        if shard.may_part(key) {
+            let socket = self.own.sockets.swap_remove(at);
+            shard.on_parted(key, Box::new(socket.pipe));
+        } else {
+            self.own.sockets[at].closing = Closing::No;
         }
     }
 
@@ -193,7 +211,7 @@ impl TurnSockets<'_> {
 
     fn flush(&mut self, shard: &mut Shard, key: ConnKey) {
         let Some(socket) = self.own.find(key) else { return };
-        if socket.sending.is_some() || socket.closing == Closing::Now {
+        if socket.sending.is_some() || matches!(socket.closing, Closing::Now | Closing::Parting) {
             return;
         }
         let mut runs = Vec::new();
@@ -271,11 +289,21 @@ impl TurnIo for TurnSockets<'_> {
                 socket.blocked = false;
             }
         }
+        for (key, socket) in std::mem::take(&mut shard.effects.take) {
+            let pipe = *socket.downcast::<usize>().expect("what `part` gave");
+            self.own.open(key, pipe);
+        }
+        for key in std::mem::take(&mut shard.effects.part) {
+            if let Some(socket) = self.own.find(key).filter(|it| it.closing == Closing::No) {
+                socket.closing = Closing::Parting;
+                self.part(shard, key);
+            }
+        }
         for close in std::mem::take(&mut shard.effects.close) {
             let Some(socket) = self.own.find(close.key) else { continue };
             if close.at_once {
                 self.close_now(shard, close.key);
-            } else if socket.closing == Closing::No {
+            } else if matches!(socket.closing, Closing::No | Closing::Parting) {
                 socket.closing = Closing::Flushing;
                 self.own.again.push(close.key);
             }

@@ -16,6 +16,8 @@ use super::socket::{End, Pipe, Sockets, TurnSockets};
 use super::trace::Trace;
 use crate::mesh::{MeshSettings, Port, mesh};
 use crate::shard::effects::Wish;
+use crate::shard::moving::carriages;
+use crate::shard::placement::Policy;
 use crate::shard::snapshot::{Answer, ConnectionQuery, ConnectionState, Query};
 use crate::shard::turn::turn;
 use crate::shard::{Opened, Shard, ShardSeed};
@@ -64,6 +66,8 @@ pub struct World {
     /// The first broken rule.
     pub failure: Option<String>,
     pub turns: u64,
+    /// Connections that came to another core.
+    pub moved: u64,
     depth: u32,
 }
 
@@ -71,6 +75,7 @@ impl World {
     pub fn new(plan: Plan, mut random: Random) -> Self {
         let ports = mesh(plan.shards, MeshSettings { lane_slots: plan.lane_slots });
         let hash = random.next();
+        let mut carriages = carriages(plan.shards).into_iter();
         let cores = ports.into_iter().enumerate().map(|(index, port)| {
             let seed = ShardSeed {
                 id: ShardId(index as u16),
@@ -80,7 +85,11 @@ impl World {
                 cache_enabled: plan.cache_enabled,
                 tuning: plan.tuning,
             };
-            let shard = Shard::new(&seed, Arc::clone(&plan.settings));
+            let mut shard = Shard::new(&seed, Arc::clone(&plan.settings));
+            // Chance moves connections here, not the policy.
+            let policy = Policy { is_on: false, interval_ns: MILLISECOND, rate_min: 0 };
+            let carriage = carriages.next().expect("one for each core");
+            shard.set_carriage(carriage, policy);
             let (sockets, sleep, wish) = (Sockets::default(), Sleep::Awake, Wish::Never);
             Some(Core { shard, port, sockets, sleep, wish })
         });
@@ -99,6 +108,7 @@ impl World {
             trace: Trace::default(),
             failure: None,
             turns: 0,
+            moved: 0,
             depth: 0,
         };
         (0..world.plan.clients).for_each(|_| world.connect());
@@ -141,6 +151,9 @@ impl World {
             _ => self.random.below(self.plan.pace_ns as usize) as u64,
         };
         self.pass(ns);
+        if self.random.below(1000) < self.plan.moving {
+            self.move_somebody();
+        }
         if self.random.percent(self.plan.eagerness) {
             let living = self.clients.iter().filter(|client| client.is_there()).count();
             if living < self.plan.clients && self.random.percent(10) {
@@ -159,6 +172,19 @@ impl World {
                 }
                 self.shard_acts(shard);
             }
+        }
+    }
+
+    /// A connection is to go to another shard.
+    fn move_somebody(&mut self) {
+        let from = self.random.below(self.cores.len());
+        let to = self.random.below(self.cores.len());
+        let which = self.random.below(1000);
+        if let Some(core) = &mut self.cores[from]
+            && to != from
+        {
+            core.shard.want_move(which, ShardId(to as u16));
+            self.signals[from] = true;
         }
     }
 
@@ -301,11 +327,13 @@ impl World {
         let unit = 200 + self.plan.padding as u64;
         let mut wrong = None;
         for core in self.cores.iter_mut().flatten() {
+            self.moved += core.shard.take_moved();
             let Answer::Connections(rows) = core.shard.answer(&query) else { continue };
             wrong = wrong.or(rows.into_iter().find(|row| {
                 let reason = row.closed.map(|(_, reason)| reason);
                 let at_will = self.history.fates[row.client.0 as usize].quit != NEVER;
-                let over = (max + 1..=max + unit).contains(&row.pending_bytes);
+                // One that moves may be owed its limit on both sides.
+                let over = (max + 1..=2 * max + unit).contains(&row.pending_bytes);
                 match reason {
                     Some(CloseReason::SlowConsumerPendingBytes) => !over,
                     _ => !at_will,

@@ -55,6 +55,36 @@ impl Default for Tuning {
     }
 }
 
+/// Connections that leave one core at the same time; the next wait for their turn.
+pub const DEPARTURES_MAX: usize = 16;
+/// Connections that come to one core at the same time; the next are refused, and stay where they are.
+pub const ARRIVALS_MAX: usize = 256;
+/// A connection that owes more, or has more subscriptions, is not moved.
+pub const MOVE_OWED_BYTES_MAX: u64 = 1 << 20;
+pub const MOVE_SUBSCRIPTIONS_MAX: usize = 256;
+/// Nor one whose send has been with the kernel for longer.
+pub const MOVE_FLUSH_NS_MAX: u64 = 10 * MILLISECOND;
+/// Connections to be moved that wait until they can be.
+pub const MOVES_WANTED_MAX: usize = 16;
+/// Connections that a core decides to move in one slice of its time.
+pub const MOVES_AT_ONCE: usize = 4;
+/// Connections of which a core counts where their messages go; more are not looked at.
+pub const NOTED_MAX: usize = 1024;
+/// How often a core looks for connections to move. Settings override it.
+pub const MOVE_INTERVAL_NS: u64 = 80 * MILLISECOND;
+/// A connection with fewer messages a second is not moved. Settings override it.
+pub const MOVE_RATE_MIN: u64 = 1000;
+/// Keys that a connection had on other cores; by the oldest it is no longer known.
+pub const FORMER_NAMES_MAX: usize = 4;
+/// What is sent to a connection's key on the core that it left is sent on for so long.
+pub const FORWARD_NS: u64 = 10 * SECOND;
+/// Keys of connections that left one core and are still sent on; then no more leave for a while.
+pub const FORWARDS_MAX: usize = 4096;
+/// A queue message that meets no member on any core tries all once more, if a connection has moved this
+/// lately.
+pub const SWITCH_NS: u64 = SECOND;
+pub const ROUNDS_MAX: u8 = 3;
+
 /// Subjects whose fan-out a shard remembers. A full cache is swept.
 pub const ROUTE_CACHE_SUBJECTS: usize = 16 * 1024;
 

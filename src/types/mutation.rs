@@ -29,6 +29,19 @@ pub enum Mutation {
     StallOnce,
     /// Drops the report that a message met nobody.
     NobodyUnheard,
+    /// Of a connection that moves: marks the end of what it gets at its old core before the last
+    /// message.
+    EarlyMarker,
+    /// Delivers at the new core what the old one delivers too.
+    OpenGates,
+    /// Puts what the old core still owed behind what came to the new one.
+    OldBehindNew,
+    /// Ends the subscriptions at the old core before all others have switched.
+    EarlyWithdrawal,
+    /// Forgets where a connection went.
+    NoForward,
+    /// Reads on at the new core before the others have what was published at the old one.
+    EarlyReading,
 }
 
 #[cfg(feature = "testing")]

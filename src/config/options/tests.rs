@@ -546,13 +546,16 @@ fn an_advertised_host_may_come_without_port() {
 fn the_weft_block_is_read_as_strictly() {
     let weft = options(
         "weft { cores: '0-3,6,2', shards: 4, spin: 80us, placement: round_robin
-                ring_features: 5.10, jetstream_io: buffered, read_cache: 32MB }",
+                ring_features: 5.10, jetstream_io: buffered, read_cache: 32MB
+                move_connections: false, move_interval: 10ms, move_rate: 7 }",
     )
     .weft;
     assert_eq!(weft.cores.as_ref().map(ToString::to_string).as_deref(), Some("0-3,6"));
     assert_eq!(weft.cores.expect("set").cores(), [0, 1, 2, 3, 6]);
     assert_eq!((weft.shards, weft.spin), (Some(4), Duration::from_micros(80)));
     assert_eq!(weft.placement, Placement::RoundRobin);
+    assert_eq!((weft.move_connections, weft.move_interval), (false, Duration::from_millis(10)));
+    assert_eq!(weft.move_rate, 7);
     assert_eq!(weft.ring_features, RingFeatures::Linux5_10);
     assert_eq!((weft.jetstream_io, weft.read_cache_bytes), (JetStreamIo::Buffered, 32 << 20));
     for (text, expected) in [
@@ -565,6 +568,7 @@ fn the_weft_block_is_read_as_strictly() {
         ("weft {spin: 1s}", "F:1:6: a spin of 1s is more than 10ms"),
         ("weft {read_cache: -1}", "F:1:6: read_cache value can not be negative"),
         ("weft {jetstream_io: x}", "F:1:6: jetstream_io must be 'direct' or 'buffered', got 'x'"),
+        ("weft {move_interval: 1h}", "F:1:6: a move_interval of 1h0m0s is not between 1ms and 1m"),
         ("weft {placement: x}", "F:1:6: placement must be 'fewest' or 'round_robin', got 'x'"),
         (
             "weft {ring_features: 5.4}",

@@ -1,6 +1,7 @@
 //! The `weft { … }` block: what the reference has no key for, because it has no cores.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::Options;
 use super::field::{self, Field, Key};
 use crate::config::file::Data;
 use crate::config::{ConfigError, duration};
-use crate::types::limits::{READ_CACHE_BYTES, SHARDS_MAX};
+use crate::types::limits::{MOVE_INTERVAL_NS, MOVE_RATE_MIN, READ_CACHE_BYTES, SHARDS_MAX};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WeftOptions {
@@ -22,6 +23,13 @@ pub struct WeftOptions {
     pub spin: Duration,
     /// Which core gets a new connection.
     pub placement: Placement,
+    /// Connections that talk with one other core are moved there.
+    pub move_connections: bool,
+    /// How often a core looks for connections to move. One that was moved stays for twelve times that at
+    /// least.
+    pub move_interval: Duration,
+    /// A connection with fewer messages a second is not moved.
+    pub move_rate: u64,
     /// How much of io_uring is used.
     pub ring_features: RingFeatures,
     /// Bytes that each of a core's logs keeps of what single reads brought. 0: nothing.
@@ -67,6 +75,9 @@ impl Default for WeftOptions {
             shards: None,
             spin: Duration::ZERO,
             placement: Placement::Fewest,
+            move_connections: true,
+            move_interval: Duration::from_nanos(MOVE_INTERVAL_NS),
+            move_rate: MOVE_RATE_MIN,
             ring_features: RingFeatures::Auto,
             read_cache_bytes: READ_CACHE_BYTES,
             jetstream_io: JetStreamIo::Direct,
@@ -79,6 +90,9 @@ const KEYS: &[Key<WeftOptions>] = &[
     Key { names: &["shards"], read: read_shards },
     Key { names: &["spin"], read: read_spin },
     Key { names: &["placement"], read: |o, f| read_choice(&mut o.placement, f) },
+    Key { names: &["move_connections"], read: read_move_connections },
+    Key { names: &["move_interval"], read: read_move_interval },
+    Key { names: &["move_rate"], read: read_move_rate },
     Key { names: &["ring_features"], read: |o, f| read_choice(&mut o.ring_features, f) },
     Key { names: &["read_cache"], read: read_cache },
     Key { names: &["jetstream_io"], read: |o, f| read_choice(&mut o.jetstream_io, f) },
@@ -117,6 +131,27 @@ pub(super) fn shards_from(shards: usize) -> Result<Option<usize>, String> {
 
 fn read_cache(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
     options.read_cache_bytes = field.unsigned()?;
+    Ok(())
+}
+
+fn read_move_connections(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
+    options.move_connections = field.boolean()?;
+    Ok(())
+}
+
+fn read_move_rate(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
+    options.move_rate = field.unsigned()?;
+    Ok(())
+}
+
+fn read_move_interval(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
+    const RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
+    let interval = field.duration()?;
+    if !RANGE.contains(&interval) {
+        let text = duration::format(interval);
+        return Err(field.error(format!("a move_interval of {text} is not between 1ms and 1m")));
+    }
+    options.move_interval = interval;
     Ok(())
 }
 

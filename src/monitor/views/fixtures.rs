@@ -13,6 +13,7 @@ use crate::jetstream::{
     StreamInfo, Usage,
 };
 use crate::monitor::facts::{DiskFacts, JetStreamFacts, ServerFacts};
+use crate::shard::moving::MoveTotals;
 use crate::shard::snapshot::{ConnectionExtra, ConnectionSnapshot, RoutingTotals, Totals};
 use crate::types::{ClientId, ShardId, Wall};
 
@@ -76,6 +77,7 @@ pub fn totals_of_shard(shard: u16) -> Totals {
         pending_bytes: 12,
         peer_msgs: 13,
         peer_batches: 14,
+        moves: MoveTotals { begun: 9, done: 7, abandoned: 1 },
         turns: 15,
     }
 }

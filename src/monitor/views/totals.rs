@@ -20,6 +20,9 @@ pub fn sum(shards: &[Totals]) -> Totals {
         all.pending_bytes += one.pending_bytes;
         all.peer_msgs += one.peer_msgs;
         all.peer_batches += one.peer_batches;
+        all.moves.begun += one.moves.begun;
+        all.moves.done += one.moves.done;
+        all.moves.abandoned += one.moves.abandoned;
         all.turns += one.turns;
         add_routing(&mut all.routing, &one.routing);
     }

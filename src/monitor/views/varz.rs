@@ -10,6 +10,7 @@ use super::logs::Logs;
 use super::totals;
 use crate::jetstream::Figures;
 use crate::monitor::facts::{JetStreamFacts, ProcessFacts, ServerFacts};
+use crate::shard::moving::MoveTotals;
 use crate::shard::snapshot::Totals;
 use crate::types::Wall;
 
@@ -143,9 +144,25 @@ struct Weft<'a> {
     pending_bytes: u64,
     slow_consumers_pending: u64,
     slow_consumers_deadline: u64,
+    /// Connections that went from one core to another.
+    moves: Moves,
     per_shard: Vec<PerShard>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jetstream: Option<Logs<'a>>,
+}
+
+#[derive(Serialize, Debug)]
+struct Moves {
+    begun: u64,
+    done: u64,
+    abandoned: u64,
+}
+
+impl Moves {
+    fn of(totals: &Totals) -> Self {
+        let MoveTotals { begun, done, abandoned } = totals.moves;
+        Self { begun, done, abandoned }
+    }
 }
 
 #[derive(Serialize, Debug)]
@@ -266,6 +283,7 @@ pub fn varz<'a>(
             pending_bytes: all.pending_bytes,
             slow_consumers_pending: all.slow_consumers_pending,
             slow_consumers_deadline: all.slow_consumers_deadline,
+            moves: Moves::of(&all),
             per_shard: shards.iter().map(PerShard::of).collect(),
             jetstream: facts.jetstream.as_ref().map(|facts| Logs::of(facts, jetstream)),
         },

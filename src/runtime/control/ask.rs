@@ -1,5 +1,6 @@
 //! Questions to the shards. A shard that does not answer is named; nobody waits for it for long.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +101,8 @@ impl ShardHandles {
         Ok(self.ask(Query::Totals).await?.into_iter().filter_map(pick).collect())
     }
 
+    /// One row for each connection, also where it moved from shard to shard meanwhile. One may then be
+    /// missing.
     pub async fn connections(
         &self,
         query: ConnectionQuery,
@@ -109,7 +112,10 @@ impl ShardHandles {
             _ => None,
         };
         let answers = self.ask(Query::Connections(query)).await?;
-        Ok(answers.into_iter().filter_map(pick).flatten().collect())
+        let mut rows: Vec<_> = answers.into_iter().filter_map(pick).flatten().collect();
+        let mut open = HashSet::new();
+        rows.retain(|row| row.closed.is_some() || open.insert(row.client));
+        Ok(rows)
     }
 
     pub async fn subscriptions(
