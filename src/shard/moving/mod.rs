@@ -118,10 +118,6 @@ impl Moves {
         lately && rounds < ROUNDS_MAX
     }
 
-    pub fn is_counting(&self) -> bool {
-        self.placement.is_on
-    }
-
     fn forget_old(&mut self, now: Mono) {
         self.forwards.retain(|_, forward| now < forward.until);
     }

@@ -164,14 +164,14 @@ fn who_asks_for_it_under_its_old_key_is_sent_on() {
         trio.send(1, middle, 2);
         trio.rest();
         let new = trio.only(2);
-        crate::types::mutation::set(mutation);
+        mutation::set(mutation);
         trio.0[0].0.bounce(old, b"nobody", b"in.7");
         let heard = trio.heard(2, new);
-        crate::types::mutation::set(None);
+        mutation::set(None);
         heard
     };
     assert!(bounced(None).contains("HMSG in.7 1 "));
-    let lost = bounced(Some(crate::types::mutation::Mutation::NoForward));
+    let lost = bounced(Some(Mutation::NoForward));
     assert_eq!(lost, "");
 }
 
@@ -230,7 +230,7 @@ fn what_it_published_at_its_old_core_comes_first() {
         let sub = trio.open(2, "SUB x 1\r\n");
         let (one, other) = (trio.open(0, ""), trio.open(0, ""));
         trio.heard(2, sub);
-        crate::types::mutation::set(mutation);
+        mutation::set(mutation);
         // Core 2 will look at the lane of core 1 before that of core 0.
         trio.say(0, other, "PUB x 1\r\n0\r\n");
         trio.turn(2);
@@ -247,9 +247,9 @@ fn what_it_published_at_its_old_core_comes_first() {
         }
         trio.say(1, new, "PUB x 1\r\n3\r\n");
         let heard = trio.heard(2, sub);
-        crate::types::mutation::set(None);
+        mutation::set(None);
         heard.lines().skip(1).step_by(2).collect::<String>()
     };
     assert_eq!(heard(None), "0123");
-    assert_eq!(heard(Some(crate::types::mutation::Mutation::EarlyReading)), "0132");
+    assert_eq!(heard(Some(Mutation::EarlyReading)), "0132");
 }
