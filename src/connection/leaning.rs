@@ -43,7 +43,7 @@ impl Leaning {
     pub fn count(&mut self, shard: ShardId, notable: u32) -> bool {
         self.total = self.total.wrapping_add(1);
         if self.candidate == shard {
-            self.ahead += 1;
+            self.ahead = self.ahead.saturating_add(1);
         } else if self.ahead > 0 {
             self.ahead -= 1;
         } else {
