@@ -43,7 +43,7 @@
 mod arriving;
 mod leaving;
 mod parcel;
-#[cfg(test)]
+#[cfg(all(test, feature = "testing", not(loom)))]
 mod tests;
 
 use std::collections::BTreeMap;
