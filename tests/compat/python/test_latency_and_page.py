@@ -215,7 +215,10 @@ def merged(path, *wanted):
 
 
 def test_times_agree_with_the_harness(monitored, tmp_path):
-    """Of each message the server's time is part of the harness', so no quantile may be above."""
+    """Of each message the server's time is part of the harness', so no quantile may be above.
+
+    A server that is put aside between its send and its clock tells of more than the client saw: on a
+    busy machine that is some messages in ten thousand, so the last of them say nothing."""
     report, log = tmp_path / "report.json", tmp_path / "latency.hlog"
     command = [HARNESS, "latency", "--shape", "core", "--rate", "5000", "--warmup", "0"]
     command += ["--seconds", "2", "--server", f"weft=@127.0.0.1:{monitored.port}"]
@@ -224,7 +227,7 @@ def test_times_agree_with_the_harness(monitored, tmp_path):
     here = merged(log, "receive_to_send")
     ends = merged(report.with_suffix(".hlog"), "open_loop")
     assert here.get_total_count() == ends.get_total_count() == 10_000
-    for quantile in [10, 50, 75, 90, 99, 99.9, 100]:
+    for quantile in [10, 50, 75, 90, 99]:
         inside, outside = (it.get_value_at_percentile(quantile) for it in (here, ends))
         print(f"{quantile} %: {inside / 1e3:.1f} µs of {outside / 1e3:.1f} µs are the server's")
         # Both are rounded to three digits.
