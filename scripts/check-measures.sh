@@ -43,12 +43,14 @@ pages() {
 
 # 5. The same commit with and without histograms, in turn.
 overhead() {
-  local without=target/without-histograms status=0 workload
+  local without=target/without-histograms status=0 workload flags="-a 127.0.0.1 -p {port} --shards 1"
   cargo build --release --features without-histograms --bin weft --target-dir "$without" || return
-  for workload in pair "request --requesters 64" "js-publish --unacked 256"; do
+  for workload in pair "request --requesters 64" "js-publish --unacked 256 --storage memory"; do
+    local store=
+    case $workload in js*) store="-js -sd {store}" ;; esac
     # shellcheck disable=SC2086 # words
-    "$harness" $workload --rounds "$rounds" --server "on=$weft -a 127.0.0.1 -p {port} --shards 1 -js -sd {store}" \
-      --server "off=$without/release/weft -a 127.0.0.1 -p {port} --shards 1 -js -sd {store}" || status=1
+    "$harness" $workload --rounds "$rounds" --server "on=$weft $flags $store" \
+      --server "off=$without/release/weft $flags $store" || status=1
   done
   rm -rf "$without"
   return $status
