@@ -85,6 +85,19 @@ impl Server {
         self.ask_with(subject, b"", body)
     }
 
+    /// The disk of the first log refuses to prepare the file it asks for.
+    fn fail_log(&mut self) {
+        let now = self.now.mono;
+        let log = &mut self.cores[0].logs()[0];
+        log.on_turn_end(now);
+        let effects = log.take_effects();
+        let op = effects.iter().find_map(|effect| match effect {
+            Effect::Prepare { op, .. } => Some(*op),
+            _ => None,
+        });
+        log.on_fault(op.unwrap(), IoFault::Failed(5), now);
+    }
+
     fn ask_with(&mut self, subject: &str, headers: &[u8], body: &[u8]) -> String {
         let received = Received {
             account: AccountId::GLOBAL,
@@ -254,15 +267,7 @@ fn a_log_that_failed_is_told() {
     let log = Log::new(LogId(7), LogSettings::default());
     let mut server = Server::new(1, limits(1 << 20, 1 << 20), vec![log]);
     server.create("F", "file", -1);
-    let now = server.now.mono;
-    let log = &mut server.cores[0].logs()[0];
-    log.on_turn_end(now);
-    let effects = log.take_effects();
-    let op = effects.iter().find_map(|effect| match effect {
-        Effect::Prepare { op, .. } => Some(*op),
-        _ => None,
-    });
-    log.on_fault(op.unwrap(), IoFault::Failed(5), now);
+    server.fail_log();
     let figures = server.figures(&FiguresQuery::Logs);
     let told = &figures[0].logs[0];
     assert_eq!(told.log, 7);
@@ -278,17 +283,9 @@ fn a_log_that_failed_acknowledges_no_duplicate_of_what_it_lost() {
     let log = Log::new(LogId(7), LogSettings::default());
     let mut server = Server::new(1, limits(1 << 20, 1 << 20), vec![log]);
     server.create("F", "file", -1);
-    let now = server.now.mono;
     let headers = b"NATS/1.0\r\nNats-Msg-Id: x\r\n\r\n";
     assert_eq!(server.ask_with("F", headers, b"1"), "");
-    let log = &mut server.cores[0].logs()[0];
-    log.on_turn_end(now);
-    let effects = log.take_effects();
-    let op = effects.iter().find_map(|effect| match effect {
-        Effect::Prepare { op, .. } => Some(*op),
-        _ => None,
-    });
-    log.on_fault(op.unwrap(), IoFault::Failed(5), now);
+    server.fail_log();
     server.settle();
     let answer = server.ask_with("F", headers, b"1");
     assert!(answer.contains("10077") && !answer.contains("duplicate"), "{answer}");
