@@ -234,7 +234,7 @@ pub struct Flags {
     /// Shards, each a thread [default: one per CPU]
     #[arg(long, value_name = "count", help_heading = CORES)]
     shards: Option<i64>,
-    /// How long an idle core polls before it sleeps
+    /// How long an idle core polls before it sleeps; `auto`: where that pays
     #[arg(long, value_name = "duration", help_heading = CORES)]
     spin: Option<String>,
     /// Use no io_uring newer than that of Linux <version>
@@ -500,7 +500,7 @@ impl Flags {
             options.weft.set_shards(shards)?;
         }
         if let Some(spin) = &self.spin {
-            options.weft.set_spin(spin)?;
+            options.weft.spin = spin.parse()?;
         }
         if let Some(features) = &self.ring_features {
             options.weft.ring_features = features.parse()?;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::JetStream;
+use crate::config::{JetStream, Spin};
 
 fn run(args: &[&str]) -> Result<Command, CliError> {
     let read = |path: &Path| match path.to_str() {
@@ -92,7 +92,7 @@ fn flags_override_the_file() {
 fn cores_have_flags_of_their_own() {
     let weft = options(&["--cores", "0-3", "--shards", "2", "--spin=50us"]).weft;
     assert_eq!(weft.cores.expect("set").cores(), [0, 1, 2, 3]);
-    assert_eq!((weft.shards, weft.spin), (Some(2), Duration::from_micros(50)));
+    assert_eq!((weft.shards, weft.spin), (Some(2), Spin::For(Duration::from_micros(50))));
     let weft = options(&["--ring_features", "5.10"]).weft;
     assert_eq!(weft.ring_features.to_string(), "5.10");
     let features = "'auto', '5.10', '5.13', '5.19' or '6.1'";

@@ -13,7 +13,7 @@ mod shown;
 
 pub use error::{ConfigError, Position};
 pub use file::Surroundings;
-pub use options::{BatchLimits, JetStream, JetStreamLimits, Options, Sync as JetStreamSync};
+pub use options::{BatchLimits, JetStream, JetStreamLimits, Options, Spin, Sync as JetStreamSync};
 pub use reload::{Change, Refused, changes};
 pub use shown::shown;
 

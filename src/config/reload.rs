@@ -128,7 +128,7 @@ const FIXED: &[(&str, Show)] = &[
     ("JetStreamOptions", |o| format!("{:?}", o.jetstream)),
     ("weft.cores", |o| o.weft.cores.as_ref().map_or(String::new(), ToString::to_string)),
     ("weft.shards", |o| o.weft.shards.unwrap_or(0).to_string()),
-    ("weft.spin", |o| duration::format(o.weft.spin)),
+    ("weft.spin", |o| o.weft.spin.to_string()),
     ("weft.placement", |o| o.weft.placement.to_string()),
     ("weft.move_connections", |o| o.weft.move_connections.to_string()),
     ("weft.move_interval", |o| duration::format(o.weft.move_interval)),

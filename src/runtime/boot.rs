@@ -14,6 +14,7 @@ use super::disk::Disk;
 use super::jetstream;
 use super::ring::Ladder;
 use super::syscalls::EventFd;
+use crate::config::Spin;
 use crate::connection::Settings;
 use crate::mesh::{MeshSettings, mesh};
 use crate::monitor::JetStreamFacts;
@@ -29,7 +30,7 @@ pub struct Plan {
     /// Per shard the CPU it is pinned to, if any.
     pub cpus: Vec<Option<usize>>,
     pub ladder: Ladder,
-    pub spin_ns: u64,
+    pub spin: Spin,
     pub cache_enabled: bool,
     pub moving: Policy,
     pub jetstream: Option<Arc<jetstream::Plan>>,
@@ -75,7 +76,7 @@ pub fn start(plan: &Plan, prover: &Prover, clerk: &Clerk) -> io::Result<Running>
         let (prover, clerk) = (prover.clone(), clerk.clone());
         let (settings, wakers) = (Arc::clone(&plan.settings), Arc::clone(&wakers));
         let moving = plan.moving;
-        let (clock, ladder, spin_ns) = (plan.clock, plan.ladder, plan.spin_ns);
+        let (clock, ladder, spin) = (plan.clock, plan.ladder, plan.spin);
         let (jetstream, ready) = (plan.jetstream.clone(), ready.clone());
         let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
         let thread = LocalExecutorBuilder::new(placement)
@@ -99,7 +100,7 @@ pub fn start(plan: &Plan, prover: &Prover, clerk: &Clerk) -> io::Result<Running>
                     load,
                     clock,
                     ladder,
-                    spin_ns,
+                    spin,
                 })
                 .await;
             })

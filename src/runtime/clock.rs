@@ -1,6 +1,8 @@
 //! Both clocks. The rest of the broker is handed what is read here.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
 
 use crate::types::{Mono, Now, Wall};
 
@@ -36,4 +38,10 @@ impl Clock {
         let wall = (wall.as_nanos() as u64).max(self.start_wall);
         Now { mono: self.mono(), wall: Wall(wall) }
     }
+}
+
+/// CPU time of the thread that asks. 0 where the kernel does not tell.
+pub fn thread_cpu_ns() -> u64 {
+    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    used.map_or(0, |used| Duration::from(used).as_nanos() as u64)
 }

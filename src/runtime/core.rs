@@ -14,13 +14,15 @@ use glommio::timer::Timer;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::control::{Clerk, Prover};
 use super::devices::Devices;
 use super::disk::Disk;
 use super::ring::{self, Ladder, Ring};
 use super::sockets::{IGNORED, Sockets};
 use super::syscalls::EventFd;
+use super::watch::{Spent, Watch};
+use crate::config::Spin;
 use crate::connection::Settings;
 use crate::mesh::Port;
 use crate::shard::effects::Wish;
@@ -70,7 +72,7 @@ pub struct Core {
     pub clock: Clock,
     pub ladder: Ladder,
     /// How long an idle core watches memory before it sleeps.
-    pub spin_ns: u64,
+    pub spin: Spin,
 }
 
 /// After a stop, what clients are owed is sent for so long.
@@ -116,7 +118,7 @@ impl Driver {
 
     async fn run(mut self) {
         let mut reactor_at = Mono(0);
-        let mut idle_since = None;
+        let mut watch = Watch::new(self.core.spin);
         // The end of a turn is the beginning of the next, unless the core sleeps in between. The
         // wall clock is read at each reactor pass, and told from the other in between.
         let mut ended = None;
@@ -131,7 +133,11 @@ impl Driver {
             let is_stopped = self.is_stopped(now.mono);
             let wish = wish.min(self.devices.finish_turn(&mut self.core.shard));
             let has_sent = self.core.shard.latencies.is_begun();
-            if has_sent || self.devices.sockets.was_active() || wish == Wish::AtOnce {
+            let has_worked = has_sent || self.devices.sockets.was_active();
+            if has_worked {
+                watch.on_event(now.mono, || self.spent());
+            }
+            if has_worked || wish == Wish::AtOnce {
                 let mono = self.core.clock.mono();
                 self.core.shard.end_turn(mono);
                 ended = Some(Now { mono, wall: now.wall_at(mono) });
@@ -152,15 +158,20 @@ impl Driver {
             }
             let due = matches!(wish, Wish::At(at) if at <= now.mono);
             let is_asked = !self.surveys.is_empty();
-            if self.devices.sockets.was_active() || is_asked || wish == Wish::AtOnce || due {
-                idle_since = None;
-            } else if now.mono.since(*idle_since.get_or_insert(now.mono)) >= self.core.spin_ns {
-                self.park(wish, now.mono);
-                (idle_since, ended) = (None, None);
-            } else {
+            if has_worked || is_asked || wish == Wish::AtOnce || due {
+                continue;
+            }
+            if watch.goes_on(now.mono) {
                 std::hint::spin_loop();
+            } else {
+                self.park(wish, now.mono);
+                ended = None;
             }
         }
+    }
+
+    fn spent(&self) -> Spent {
+        Spent { cpu_ns: clock::thread_cpu_ns(), messages: self.core.shard.messages() }
     }
 
     /// A slice of one answer in each turn. Those who ask take turns too.

@@ -5,7 +5,7 @@ use std::path::Path;
 use glommio::LocalExecutor;
 
 use super::*;
-use crate::config::Options;
+use crate::config::{Options, Spin};
 use crate::connection::settings::Identity;
 use crate::jetstream::Site;
 use crate::mesh::{MeshSettings, mesh};
@@ -65,7 +65,7 @@ fn run_core(part: Part, clock: Clock, inbox: mpsc::Receiver<Request>) {
         load: Arc::default(),
         clock,
         ladder: Ladder::V6_1,
-        spin_ns: 0,
+        spin: Spin::For(Duration::ZERO),
     };
     LocalExecutor::default().run(run(core));
 }

@@ -8,6 +8,7 @@
 //!   checks    is this machine fit, before anything starts   cpus      which cores
 //!   devices   the ring's users: sockets and disks           jetstream its start: directory, limits
 //!   disk      a log's files, driven by the core's ring
+//!   watch     whether an idle core sleeps at once
 //!   bundle    `debug-bundle`: all that tells of a server, in one archive
 //!   logging   the reference's log lines                     process   pid and ports files, signals
 //! ```
@@ -29,3 +30,4 @@ mod jetstream;
 mod ring;
 mod sockets;
 mod syscalls;
+mod watch;

@@ -140,7 +140,7 @@ impl Server {
             settings: Arc::new(settings(&options, &identity, &access)),
             jetstream,
             ladder: ladder(options.weft.ring_features),
-            spin_ns: options.weft.spin.as_nanos() as u64,
+            spin: options.weft.spin,
             cache_enabled: !options.disable_sublist_cache,
             moving: Policy {
                 is_on: options.weft.move_connections && cpus.len() > 1,

@@ -170,8 +170,12 @@ impl Shard {
 
     /// The sends of the turn that began last are with the kernel.
     pub fn end_turn(&mut self, ended: Mono) {
-        let messages = self.totals.in_msgs + self.totals.out_msgs;
-        self.latencies.end_turn(self.now.mono, ended, messages);
+        self.latencies.end_turn(self.now.mono, ended, self.messages());
+    }
+
+    /// From clients and to clients, since the start.
+    pub fn messages(&self) -> u64 {
+        self.totals.in_msgs + self.totals.out_msgs
     }
 
     /// Replaces the settings for what happens from now on.

@@ -1,6 +1,8 @@
 //! Every bound of the broker, each with what happens at it. Settings override those named so.
 
-use super::time::{MILLISECOND, SECOND};
+use std::ops::RangeInclusive;
+
+use super::time::{MICROSECOND, MILLISECOND, SECOND};
 
 /// Shards of one server; more are refused at start.
 pub const SHARDS_MAX: usize = 64;
@@ -74,6 +76,14 @@ pub const NOTED_MAX: usize = 1024;
 pub const MOVE_INTERVAL_NS: u64 = 80 * MILLISECOND;
 /// A connection with fewer messages a second is not moved. Settings override it.
 pub const MOVE_RATE_MIN: u64 = 1000;
+/// An idle core watches its ring so long before it sleeps, where that pays. Settings override it.
+pub const SPIN_NS: u64 = 50 * MICROSECOND;
+/// Where it did not pay, so many pauses are slept through at most before one is watched again.
+pub const SPIN_RESTS_MAX: u32 = 255;
+/// How long a core tries to sleep at once, or to watch, before it does the other.
+pub const SPIN_TRIAL_PHASE_NS: u64 = 10 * MILLISECOND;
+/// How long what a trial found holds: at first, and when it is found again and again.
+pub const SPIN_CHOICE_NS: RangeInclusive<u64> = 250 * MILLISECOND..=8 * SECOND;
 /// Keys that a connection had on other cores; by the oldest it is no longer known.
 pub const FORMER_NAMES_MAX: usize = 4;
 /// What is sent to a connection's key on the core that it left is sent on for so long.

@@ -24,7 +24,7 @@ pub use address::{Listen, Port};
 pub use authorization::Authorization;
 pub(crate) use jetstream::DUPLICATE_STORE_DIR;
 pub use jetstream::{BatchLimits, JetStream, JetStreamLimits, Sync};
-pub use weft::{CoreSet, JetStreamIo, Placement, RingFeatures, WeftOptions};
+pub use weft::{CoreSet, JetStreamIo, Placement, RingFeatures, Spin, WeftOptions};
 
 use super::ConfigError;
 use super::file::{self, Surroundings};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{JetStreamIo, Monitor, Options, Placement, Port, RingFeatures, WriteTimeout};
+use super::{JetStreamIo, Monitor, Options, Placement, Port, RingFeatures, Spin, WriteTimeout};
 use crate::config::{ConfigError, Surroundings};
 
 fn read(text: &str) -> Result<Options, ConfigError> {
@@ -552,12 +552,15 @@ fn the_weft_block_is_read_as_strictly() {
     .weft;
     assert_eq!(weft.cores.as_ref().map(ToString::to_string).as_deref(), Some("0-3,6"));
     assert_eq!(weft.cores.expect("set").cores(), [0, 1, 2, 3, 6]);
-    assert_eq!((weft.shards, weft.spin), (Some(4), Duration::from_micros(80)));
+    assert_eq!((weft.shards, weft.spin), (Some(4), Spin::For(Duration::from_micros(80))));
     assert_eq!(weft.placement, Placement::RoundRobin);
     assert_eq!((weft.move_connections, weft.move_interval), (false, Duration::from_millis(10)));
     assert_eq!(weft.move_rate, 7);
     assert_eq!(weft.ring_features, RingFeatures::Linux5_10);
     assert_eq!((weft.jetstream_io, weft.read_cache_bytes), (JetStreamIo::Buffered, 32 << 20));
+    for (text, spin) in [("auto", Spin::Auto), ("0", Spin::For(Duration::ZERO))] {
+        assert_eq!(options(&format!("weft {{spin: {text}}}")).weft.spin, spin);
+    }
     for (text, expected) in [
         ("weft: 1", "F:1:0: Expected map to define weft, got int64"),
         ("weft {bogus: 1}", "F:1:6: unknown field \"bogus\""),

@@ -18,9 +18,8 @@ pub struct WeftOptions {
     /// Default `None`: one for each CPU allowed, at most the CPU quota rounded up. More shards
     /// than CPUs share them.
     pub shards: Option<usize>,
-    /// How long an idle core watches its ring before it sleeps. Default 0: at once. Spinning buys
-    /// latency with CPU, and pays only where cores are not shared with the clients.
-    pub spin: Duration,
+    /// How long an idle core watches its ring before it sleeps.
+    pub spin: Spin,
     /// Which core gets a new connection.
     pub placement: Placement,
     /// Connections that talk with one other core are moved there.
@@ -36,6 +35,15 @@ pub struct WeftOptions {
     pub read_cache_bytes: usize,
     /// How JetStream's files are read and written.
     pub jetstream_io: JetStreamIo,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Spin {
+    /// A moment, where the next event tends to come within it.
+    #[default]
+    Auto,
+    /// Always so long; zero: it sleeps at once.
+    For(Duration),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -73,7 +81,7 @@ impl Default for WeftOptions {
         Self {
             cores: None,
             shards: None,
-            spin: Duration::ZERO,
+            spin: Spin::Auto,
             placement: Placement::Fewest,
             move_connections: true,
             move_interval: Duration::from_nanos(MOVE_INTERVAL_NS),
@@ -156,20 +164,20 @@ fn read_move_interval(options: &mut WeftOptions, field: &Field<'_>) -> Result<()
 }
 
 fn read_spin(options: &mut WeftOptions, field: &Field<'_>) -> Result<(), ConfigError> {
-    options.spin = match field.value.data {
-        Data::Integer(0) => Duration::ZERO,
-        _ => field.duration()?,
+    options.spin = match &field.value.data {
+        Data::Integer(0) => Spin::For(Duration::ZERO),
+        Data::Text(text) if text == "auto" => Spin::Auto,
+        _ => checked_spin(field.duration()?).map_err(|text| field.error(text))?,
     };
-    options.spin = checked_spin(options.spin).map_err(|text| field.error(text))?;
     Ok(())
 }
 
-fn checked_spin(spin: Duration) -> Result<Duration, String> {
+fn checked_spin(spin: Duration) -> Result<Spin, String> {
     const MAX: Duration = Duration::from_millis(10);
     if spin > MAX {
         return Err(format!("a spin of {} is more than 10ms", duration::format(spin)));
     }
-    Ok(spin)
+    Ok(Spin::For(spin))
 }
 
 fn read_choice<T: FromStr<Err = String>>(
@@ -188,21 +196,35 @@ fn read_choice<T: FromStr<Err = String>>(
 }
 
 impl WeftOptions {
-    /// `--spin 50us`.
-    pub fn set_spin(&mut self, text: &str) -> Result<(), String> {
-        let (spin, negative) = duration::parse(text)?;
-        if negative {
-            return Err("spin needs to be positive".to_owned());
-        }
-        self.spin = checked_spin(spin)?;
-        Ok(())
-    }
-
     /// `--shards 4`.
     pub fn set_shards(&mut self, shards: i64) -> Result<(), String> {
         let shards = usize::try_from(shards).map_err(|_| "shards can not be negative")?;
         self.shards = shards_from(shards)?;
         Ok(())
+    }
+}
+
+impl FromStr for Spin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let (spin, negative) = duration::parse(text)?;
+        if negative {
+            return Err("spin needs to be positive".to_owned());
+        }
+        checked_spin(spin)
+    }
+}
+
+impl fmt::Display for Spin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::For(time) => f.write_str(&duration::format(*time)),
+        }
     }
 }
 
