@@ -42,7 +42,11 @@ def browser_path():
 
 @pytest.fixture
 def monitored(start):
-    server = start(config=CONFIG)
+    return start_monitored(start, CONFIG)
+
+
+def start_monitored(start, config):
+    server = start(config=config)
     server.http = "http://" + MONITOR.search(server.log.read_text()).group(1)
     if "weft" not in get(server, "/varz")[1]:
         pytest.skip("not weft")
@@ -181,8 +185,11 @@ def test_what_dashboards_and_alerts_ask_for_is_there(monitored):
         assert len(asked) >= 3 and asked <= known, asked - known
 
 
-def test_times_agree_with_what_a_client_measures(monitored):
-    """One message at a time over raw sockets, so that the client adds little."""
+def test_times_agree_with_what_a_client_measures(start):
+    """One message at a time over raw sockets, so that the client adds little.
+
+    Both connections stay where they are, so that all messages are of one stage."""
+    monitored = start_monitored(start, CONFIG + "weft { move_connections: false }\n")
     publisher, subscriber = raw_client(monitored), raw_client(monitored)
     subscriber.sendall(b"SUB once 1\r\nPING\r\n")
     read_until(subscriber, b"PONG\r\n")
