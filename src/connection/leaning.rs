@@ -61,6 +61,11 @@ impl Leaning {
     pub fn begin(&mut self, now: Mono) {
         (self.ahead, self.total, self.began) = (0, 0, now);
     }
+
+    /// Nobody took note: it becomes notable again, and is as old as it was.
+    pub fn count_anew(&mut self) {
+        (self.ahead, self.total) = (0, 0);
+    }
 }
 
 #[cfg(test)]

@@ -256,10 +256,8 @@ impl Shard {
             (false, 1) => targets.iter().next().unwrap_or(self.id),
             _ => self.id,
         };
-        if let Some(conn) = self.connections.get_mut(message.origin.conn)
-            && conn.leaning.count(way, self.moves.placement.notable)
-        {
-            self.moves.placement.note(conn.key);
+        if let Some(conn) = self.connections.get_mut(message.origin.conn) {
+            self.moves.placement.count(conn.key, &mut conn.leaning, way);
         }
     }
 
@@ -383,8 +381,8 @@ impl Shard {
         conn.counters.out_msgs += 1;
         conn.counters.out_bytes += body_len as u64;
         let placement = &mut self.moves.placement;
-        if placement.is_on && conn.leaning.count(self.leans_to, placement.notable) {
-            placement.note(conn.key);
+        if placement.is_on {
+            placement.count(conn.key, &mut conn.leaning, self.leans_to);
         }
         self.totals.out_msgs += 1;
         self.totals.out_bytes += body_len as u64;

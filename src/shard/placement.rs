@@ -37,7 +37,7 @@ pub struct Placement {
     interval_ns: u64,
     rate_min: u64,
     /// With so many messages since its count began a connection is noted.
-    pub notable: u32,
+    notable: u32,
     noted: Vec<ConnKey>,
     /// When there is something to do next.
     next: Mono,
@@ -82,10 +82,15 @@ impl Placement {
         self.interval_ns.saturating_mul(DWELL_SLICES << moves.min(DWELL_DOUBLED_MAX))
     }
 
+    /// A message of that connection went to that core, or came from it.
     #[inline]
-    pub fn note(&mut self, key: ConnKey) {
-        if self.noted.len() < NOTED_MAX {
-            self.noted.push(key);
+    pub fn count(&mut self, key: ConnKey, leaning: &mut Leaning, shard: ShardId) {
+        if leaning.count(shard, self.notable) {
+            if self.noted.len() < NOTED_MAX {
+                self.noted.push(key);
+            } else {
+                leaning.count_anew();
+            }
         }
     }
 
@@ -224,15 +229,33 @@ mod tests {
             let leaning = leanings.entry(key).or_insert(Leaning::new(began));
             let shards = std::iter::repeat_n(ShardId(me), here as usize);
             for shard in shards.chain(std::iter::repeat_n(other, across as usize)) {
-                if leaning.count(shard, placement.notable) {
-                    placement.note(key);
-                }
+                placement.count(key, leaning, shard);
             }
         }
         let at = began.plus(INTERVAL / 2);
         placement.look(at, busy_ns, standings, |key, show| {
             leanings.get_mut(&key).into_iter().for_each(show);
         })
+    }
+
+    #[test]
+    fn who_finds_no_room_is_noted_once_there_is() {
+        let mut placement = Placement::new(
+            ShardId(0),
+            Policy { is_on: true, interval_ns: INTERVAL, rate_min: 1000 },
+        );
+        let mut leanings = vec![Leaning::new(Mono(0)); NOTED_MAX + 1];
+        let mut play = |placement: &mut Placement| {
+            for (slot, leaning) in leanings.iter_mut().enumerate() {
+                (0..=NOTABLE_MAX)
+                    .for_each(|_| placement.count(key(slot as u32), leaning, ShardId(1)));
+            }
+        };
+        play(&mut placement);
+        assert!(!placement.noted.contains(&key(NOTED_MAX as u32)));
+        placement.noted.clear();
+        play(&mut placement);
+        assert_eq!(placement.noted, [key(NOTED_MAX as u32)]);
     }
 
     #[test]

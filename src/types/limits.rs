@@ -70,7 +70,7 @@ pub const MOVE_FLUSH_NS_MAX: u64 = 10 * MILLISECOND;
 pub const MOVES_WANTED_MAX: usize = 16;
 /// Connections that a core decides to move in one slice of its time.
 pub const MOVES_AT_ONCE: usize = 4;
-/// Connections of which a core counts where their messages go; more are not looked at.
+/// Connections that a core considers for a move at once; others wait until there is room.
 pub const NOTED_MAX: usize = 1024;
 /// How often a core looks for connections to move. Settings override it.
 pub const MOVE_INTERVAL_NS: u64 = 80 * MILLISECOND;
