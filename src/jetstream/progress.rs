@@ -4,12 +4,13 @@
 //! acknowledgement is written at once, and the confirmation waits until it is durable.
 
 use super::config::Retention;
-use super::consumer::{Consumer, Entry};
+use super::consumer::Entry;
 use super::context::{Context, Gate};
 use super::core::JetStream;
 use super::hosted::Hosted;
 use super::mutation::{self, Mutation};
 use super::outbox::Outgoing;
+use super::seats::Seat;
 use super::target::StreamSlot;
 use crate::storage::{Lsn, Refusal, Seq, StreamId, Urgency};
 use crate::types::limits;
@@ -56,11 +57,8 @@ impl JetStream {
                 continue;
             }
             let urgency = if wants_now { Urgency::Now } else { Urgency::RideAlong };
-            match write(&mut seat.consumer, account, id, urgency, &mut context) {
-                Ok(written) => {
-                    seat.unwritten = false;
-                    seat.written = seat.written.max(written);
-                }
+            match write(seat, account, id, urgency, &mut context) {
+                Ok(()) => seat.unwritten = false,
                 Err(_) => later.push((slot, at)),
             }
         }
@@ -134,15 +132,16 @@ fn is_wanted(hosted: &mut Hosted, context: &mut Context<'_>, seq: Seq, but: Opti
     others.any(|consumer| consumer.wants(seq, subject))
 }
 
-/// Writes what a consumer owes the log, and lets its confirmations wait for that batch.
+/// Writes what a consumer owes the log, and lets its confirmations wait for that batch. Where it owes
+/// nothing they confirm what was written before.
 fn write(
-    consumer: &mut Consumer,
+    seat: &mut Seat,
     account: AccountId,
     stream: StreamId,
     urgency: Urgency,
     context: &mut Context<'_>,
-) -> Result<Lsn, Refusal> {
-    let mut at = Lsn(0);
+) -> Result<(), Refusal> {
+    let Seat { consumer, written: at, .. } = seat;
     if let Some(entry) = consumer.take_journal(context.now)
         && let Some(log) = context.log.as_deref_mut()
     {
@@ -152,13 +151,11 @@ fn write(
             Entry::Whole(state) => log.put_state(stream, &key, state, urgency, now),
             Entry::Delta(delta) => log.put_delta(stream, &key, delta, urgency, now),
         };
-        at = written.inspect_err(|_| consumer.want_whole())?;
+        *at = written.inspect_err(|_| consumer.want_whole())?;
     }
-    if mutation::is(Mutation::ConfirmedEarly) {
-        at = Lsn(0);
-    }
+    let at = if mutation::is(Mutation::ConfirmedEarly) { Lsn(0) } else { *at };
     consumer.take_confirmations(|reply| {
         context.out.publish_when(account, at, Outgoing::plain(reply, b""));
     });
-    Ok(at)
+    Ok(())
 }

@@ -303,8 +303,9 @@ impl JetStream {
         let sleeper = Sleeper { stream: slot, seat: Some(at) };
         self.alarms.set(seat.consumer.wake_at(now), sleeper, &mut seat.armed);
         let finished = std::mem::take(&mut seat.consumer.finished);
-        self.is_awaited |= seat.consumer.wants_journal_now();
-        if seat.consumer.owes_journal() && !seat.unwritten {
+        let is_awaited = seat.consumer.wants_journal_now();
+        self.is_awaited |= is_awaited;
+        if (is_awaited || seat.consumer.owes_journal()) && !seat.unwritten {
             seat.unwritten = true;
             self.list_unwritten(slot, at, now);
         }

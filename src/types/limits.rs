@@ -332,6 +332,8 @@ pub const SOURCE_RETRY_NS_MAX: u64 = 2 * SECOND;
 pub const SOURCE_CHECKPOINT_MESSAGES: u64 = 4096;
 /// Origins of a stream whose positions are remembered, those it no longer draws from among them.
 pub const SOURCE_POSITIONS_MAX: usize = 4096;
+/// Steps from stream to stream in search of a cycle; what takes more is refused as one.
+pub const SOURCE_STEPS_MAX: usize = 100_000;
 /// The burst of a rate-limited consumer whose stream sets no message size.
 pub const RATE_BURST_BYTES: u64 = 1024 * 1024;
 /// A pull consumer nobody uses stays this much longer than its threshold, at random in between.

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import APIError, BadRequestError, KeyNotFoundError, NotFoundError
 
 
@@ -54,6 +55,21 @@ async def test_a_nak_brings_the_message_again(jetstream, connect):
     await second.ack_sync()
     with pytest.raises(asyncio.TimeoutError):
         await pull.fetch(1, timeout=0.5)
+
+
+@pytest.mark.parametrize("storage", ["file", "memory"])
+@pytest.mark.parametrize("policy", ["explicit", "all"])
+async def test_what_is_done_is_confirmed_each_time(jetstream, connect, storage, policy):
+    client = await connect(jetstream.url)
+    js = client.jetstream()
+    await js.add_stream(name="S", subjects=["s.>"], storage=storage)
+    await publish(js, "s.a", 3)
+    pull = await js.pull_subscribe("s.>", durable="c", config=ConsumerConfig(ack_policy=AckPolicy(policy)))
+    first, _, third = await pull.fetch(3, timeout=5)
+    for delivery in (third, third, first, first, third):
+        for body in (b"+ACK", b"+TERM", b"-NAK"):
+            await client.request(delivery.reply, body, timeout=2)
+    assert (await js.consumer_info("S", "c")).num_ack_pending == (1 if policy == "explicit" else 0)
 
 
 async def test_expectations_and_duplicates(jetstream, connect):

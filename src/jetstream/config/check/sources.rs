@@ -1,12 +1,13 @@
 //! What feeds a stream: its mirror, its sources.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use super::super::source::{External, SourceConsumer, StreamSource, SubjectTransform};
 use super::super::stream::StreamConfig;
 use super::stream::StreamBounds;
 use super::{is_name, is_pattern, is_subject};
 use crate::jetstream::error::ApiError;
+use crate::types::limits::SOURCE_STEPS_MAX;
 use crate::types::pattern::{nested, overlap};
 use crate::types::transform::TransformError;
 
@@ -175,17 +176,22 @@ fn is_too_small(config: &StreamConfig, origin: &StreamConfig) -> bool {
     config.max_msg_size > 0 && origin.max_msg_size > config.max_msg_size
 }
 
-/// Whether what the stream stores could come back to it, as the reference judges that: a source
-/// with a filter counts for a stream that it finds on the way if the filter meets the subjects of
-/// that stream itself; one with transforms always does.
+/// Whether what the stream stores could come back to it, as the reference judges that. It goes from
+/// stream to stream, those nearest first, and takes meeting one again that it has gone through for a
+/// cycle: so `[a, b]` is one if `b` takes from `a`, and `[b, a]` is none. A source with a filter counts
+/// for a stream that it finds on the way if the filter meets the subjects of that stream itself; one
+/// with transforms always does.
 fn check_cycle(config: &StreamConfig, bounds: &StreamBounds<'_>) -> Result<(), ApiError> {
+    let cycle = || Err(ApiError::stream_invalid_config("detected cycle"));
     let find = |name: &str| {
         if name == config.name { Some(config) } else { (bounds.find)(name) }
     };
-    let mut seen = HashSet::new();
-    let mut open: Vec<&str> = config.feeds().filter_map(StreamSource::local_name).collect();
-    while let Some(name) = open.pop() {
-        let Some(stream) = find(name).filter(|_| seen.insert(name)) else { continue };
+    let mut seen = HashSet::from([config.name.as_str()]);
+    let mut open: VecDeque<&str> = config.feeds().filter_map(StreamSource::local_name).collect();
+    let mut steps = 0;
+    while let Some(name) = open.pop_front() {
+        let Some(stream) = find(name) else { continue };
+        seen.insert(name);
         for source in stream.feeds() {
             let filter = source.filter_subject.as_bytes();
             let meets = |subject: &String| overlap(subject.as_bytes(), filter);
@@ -194,10 +200,11 @@ fn check_cycle(config: &StreamConfig, bounds: &StreamBounds<'_>) -> Result<(), A
                 continue;
             }
             let Some(name) = source.local_name() else { continue };
-            if name == config.name {
-                return Err(ApiError::stream_invalid_config("detected cycle"));
+            steps += 1;
+            if seen.contains(name) || steps > SOURCE_STEPS_MAX {
+                return cycle();
             }
-            open.push(name);
+            open.push_back(name);
         }
     }
     Ok(())

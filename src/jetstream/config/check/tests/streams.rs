@@ -71,6 +71,58 @@ const RULES: &[Rule] = &[
     (40, r#"{"num_replicas":3}"#, 10074, r#"replicas > 1 not supported in non-clustered mode"#, "persist_mode"),
 ];
 
+/// A stream's mirror or sources, and whether the reference takes that for a cycle: as 2.15.1 answered,
+/// where `b`, `c` draw from `a`, `e` from `b`, `f` from `e`, `m` mirrors `a`, `em` mirrors `m`.
+const CYCLES: &[(&[&str], bool)] = &[
+    (&["b", "c"], false),
+    (&["b", "a"], false),
+    (&["a", "b"], true),
+    (&["m", "a"], false),
+    (&["a", "m"], true),
+    (&["m", "em"], true),
+    (&["em", "m"], false),
+    (&["em", "e"], false),
+    (&["em", "e", "a"], true),
+    (&["c", "e"], true),
+    (&["e", "c"], false),
+    (&["b", "e"], true),
+    (&["f", "b"], true),
+    (&["f", "c"], true),
+    (&["missing", "a"], false),
+    (&["s"], true),
+];
+
+#[test]
+fn a_cycle_is_what_comes_by_a_stream_again() {
+    let named = |name: &str, feeds: String| {
+        object(&format!(r#"{{"name":"{name}","storage":"memory","retention":"limits"{feeds}}}"#))
+    };
+    let sources = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| format!(r#"{{"name":"{name}"}}"#)).collect();
+        format!(r#","sources":[{}]"#, names.join(","))
+    };
+    let mirror = |name: &str| format!(r#","mirror":{{"name":"{name}"}}"#);
+    let rows = [
+        ("a", String::new()),
+        ("b", sources(&["a"])),
+        ("c", sources(&["a"])),
+        ("e", sources(&["b"])),
+        ("f", sources(&["e"])),
+        ("m", mirror("a")),
+        ("em", mirror("m")),
+    ];
+    let mut others = Vec::new();
+    for (name, feeds) in rows {
+        let made = create(&named(name, feeds), &others);
+        others.push(made.unwrap_or_else(|error| panic!("{name}: {error:?}")));
+    }
+    for (names, is_cycle) in CYCLES {
+        let made = create(&named("s", sources(names)), &others);
+        let refusal = made.err().map(|error| error.description.into_owned());
+        assert_eq!(refusal.as_deref(), is_cycle.then_some("detected cycle"), "{names:?}");
+    }
+}
+
 #[test]
 fn each_rule_by_itself() {
     for (_, request, err_code, text, _) in RULES {
