@@ -35,7 +35,8 @@ class Server:
         self.flags = list(flags)
         if shards:
             self.flags += ["--shards", str(shards)]
-        self.flags += os.environ.get("WEFT_TEST_ARGS", "").split()
+        if binary == BINARY:
+            self.flags += os.environ.get("WEFT_TEST_ARGS", "").split()
         if config:
             path = Path(self.directory.name) / "server.conf"
             path.write_text(config)
