@@ -45,13 +45,15 @@ impl Plot<'_> {
         let (low, high) = bounds(|point| point.1);
         let across =
             if self.across == Across::Time { 0.0..right } else { left..right.max(left * 1.01) };
-        // A decade at least, or the axis has nothing to say.
-        let (low, high) = (low.max(1e-3) / 1.3, (high * 1.3).max(low * 10.0));
+        let (low, high) = (low.max(1e-3) / 1.3, high.max(1e-3) * 1.3);
+        // A decade at least, or a logarithmic axis has nothing to say.
+        let high = if self.is_log { high.max(low * 13.0) } else { high };
         let mut svg = String::new();
         {
             let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
             let mut chart = ChartBuilder::on(&root);
-            chart.margin(12).x_label_area_size(44).y_label_area_size(70);
+            // On the right there is room for half of the last label.
+            chart.margin(12).margin_right(28).x_label_area_size(44).y_label_area_size(70);
             match (self.across, self.is_log) {
                 (Across::Time, true) => {
                     self.fill(chart.build_cartesian_2d(across, (low..high).log_scale()))?;
