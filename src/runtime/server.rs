@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, Signal as Caught};
 use nkeys::{KeyPair, XKey};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpSocket;
@@ -404,7 +405,11 @@ struct Signals {
 }
 
 impl Signals {
+    /// Whoever started the server may have blocked them: it obeys all the same, as the reference does.
     fn new() -> std::io::Result<Self> {
+        let obeyed =
+            [Caught::SIGINT, Caught::SIGTERM, Caught::SIGHUP, Caught::SIGUSR1, Caught::SIGUSR2];
+        SigSet::from_iter(obeyed).thread_unblock()?;
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,

@@ -32,12 +32,18 @@ pub fn is_asked_to_end() -> bool {
     ASKED.load(SeqCst)
 }
 
-/// Before any other thread exists: they inherit the blocked signals (a started server does not).
+fn ending() -> SigSet {
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
+}
+
+/// In the thread that starts a server, which inherits what is blocked.
+pub fn unblock() -> Outcome<()> {
+    Ok(ending().thread_unblock()?)
+}
+
+/// Before any other thread exists: they inherit the blocked signals.
 pub fn install() -> Outcome<()> {
-    let mut ending = SigSet::empty();
-    ending.add(Signal::SIGINT);
-    ending.add(Signal::SIGTERM);
-    ending.add(Signal::SIGHUP);
+    let ending = ending();
     ending.thread_block()?;
     std::thread::spawn(move || {
         // Waiting for a set of real signals does not fail.

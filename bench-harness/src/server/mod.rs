@@ -193,11 +193,12 @@ fn spawn(line: &[String], launch: &Launch, port: u16) -> Outcome<Process> {
     let mut command = Command::new(&line[0]);
     command.args(&line[1..]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
     let cpus = launch.cpus.clone();
-    // A thread of its own, so that only the server inherits the pinning.
+    // A thread of its own, so that only the server inherits the pinning, and none of the blocked signals.
     let starter = std::thread::spawn(move || -> Outcome<Child> {
         if let Some(cpus) = cpus {
             cpus.pin_this_thread()?;
         }
+        guard::unblock()?;
         Ok(command.spawn()?)
     });
     let child = starter.join().map_err(|_| Failure::new("the starting thread panicked"))?;

@@ -28,7 +28,8 @@ LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
 class Server:
     """Starts on a free port; after `kill` it starts again on the same one."""
 
-    def __init__(self, shards, *flags, config="", binary=BINARY):
+    def __init__(self, shards, *flags, config="", binary=BINARY, before=None):
+        self.before = before
         self.directory = tempfile.TemporaryDirectory()
         self.log = Path(self.directory.name) / "log"
         self.binary = binary
@@ -47,7 +48,9 @@ class Server:
     def start(self):
         self.log.unlink(missing_ok=True)
         command = [self.binary, "-a", "127.0.0.1", "-p", str(self.port), "-l", str(self.log)]
-        self.process = subprocess.Popen(command + self.flags, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command + self.flags, stderr=subprocess.PIPE, text=True, preexec_fn=self.before
+        )
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             text = self.log.read_text() if self.log.exists() else ""
@@ -83,11 +86,11 @@ def server(shards):
 
 @pytest.fixture
 def start(shards):
-    """Starts a server of the test's own: `start("--flag", config="…")`."""
+    """Starts a server of the test's own: `start("--flag", config="…")`. `before`: run in its process."""
     started = []
 
-    def start(*flags, config=""):
-        started.append(Server(shards, *flags, config=config))
+    def start(*flags, config="", before=None):
+        started.append(Server(shards, *flags, config=config, before=before))
         return started[-1]
 
     yield start

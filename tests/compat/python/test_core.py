@@ -284,6 +284,14 @@ async def test_credentials(connect, start):
         await connect(server.url, user="u", password="no", allow_reconnect=False)
 
 
+def test_signals_that_whoever_starts_it_has_blocked_are_obeyed(start):
+    blocked = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    server = start(before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
+    server.process.send_signal(signal.SIGTERM)
+    server.process.wait(PATIENCE)
+    assert "Server Exiting.." in server.log.read_text()
+
+
 async def test_a_reload_to_fewer_connections_closes_those_that_are_too_many(start):
     server = start(config="max_connections: 4")
     streams = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(4)]
