@@ -286,7 +286,7 @@ impl FileStore {
         else {
             return Moment::At(0);
         };
-        self.time_of(log, first)
+        moment(self.time_of(log, first))
     }
 
     pub fn last_time(&mut self, mut log: Option<&mut Log>) -> Moment {
@@ -303,36 +303,57 @@ impl FileStore {
             ControlFlow::Break(())
         });
         let Some(last) = last else { return Moment::At(0) };
-        let moment = self.time_of(log.as_deref_mut(), last);
-        if let Moment::At(time) = moment
+        let time = self.time_of(log.as_deref_mut(), last);
+        if let Ok(time) = time
             && let Some(index) = log.and_then(|log| log.stream_mut(self.stream))
         {
             index.learn_last_time(time);
         }
-        moment
+        moment(time)
     }
 
-    /// A message whose time cannot be read counts as new: nothing is left out for it.
-    fn time_of(&mut self, log: Option<&mut Log>, seq: Seq) -> Moment {
+    /// Only what was read is remembered: the next who asks for another tries again.
+    fn time_of(&mut self, log: Option<&mut Log>, seq: Seq) -> Result<u64, Unknown> {
         if let Some(time) = self.times.get(&seq) {
-            return Moment::At(*time);
+            return Ok(*time);
         }
         let time = match self.fetch(log, seq) {
             Fetch::Here(stored) => stored.time,
-            Fetch::Wait => return Moment::Wait,
-            Fetch::Gone | Fetch::Broken(_) => u64::MAX,
+            Fetch::Wait => return Err(Unknown::Yet),
+            Fetch::Gone | Fetch::Broken(_) => return Err(Unknown::Unreadable),
         };
         if self.times.len() >= KNOWN_TIMES_MAX {
             self.times.pop_first();
         }
         self.times.insert(seq, time);
-        Moment::At(time)
+        Ok(time)
     }
 
-    pub fn seq_at_time(&mut self, log: Option<&mut Log>, time: u64) -> SeekTime {
-        let Some(log) = log else { return SeekTime::Seq(Seq(1)) };
+    pub fn seq_at_time(&mut self, mut log: Option<&mut Log>, time: u64) -> SeekTime {
+        // Messages whose time cannot be read count as new: nothing is left out for them.
+        let mut unreadable = Vec::new();
+        loop {
+            let (found, wanted) = self.seek_known(log.as_deref(), time, &unreadable);
+            let (SeekTime::Wait, Some(seq)) = (found, wanted) else { return found };
+            match self.time_of(log.as_deref_mut(), seq) {
+                Ok(_) => {}
+                Err(Unknown::Yet) => return SeekTime::Wait,
+                Err(Unknown::Unreadable) => unreadable.push(seq),
+            }
+        }
+    }
+
+    /// As far as times are known: what was found, and the message looked at last.
+    fn seek_known(
+        &self,
+        log: Option<&Log>,
+        time: u64,
+        unreadable: &[Seq],
+    ) -> (SeekTime, Option<Seq>) {
+        let nothing = (SeekTime::Seq(Seq(1)), None);
+        let Some(log) = log else { return nothing };
         let visible = log.visible_seq(self.stream);
-        let Some(index) = log.stream(self.stream) else { return SeekTime::Seq(Seq(1)) };
+        let Some(index) = log.stream(self.stream) else { return nothing };
         let mut low = index.first_seq().min(visible.next());
         let mut high = visible.next();
         for (&seq, &known) in self.times.range(low..high) {
@@ -344,15 +365,10 @@ impl FileStore {
         let mut wanted = None;
         let found = seek::seek_between(index, (low, high), visible, time, |seq| {
             wanted = Some(seq);
-            self.times.get(&seq).copied()
+            let is_new = unreadable.contains(&seq);
+            is_new.then_some(u64::MAX).or_else(|| self.times.get(&seq).copied())
         });
-        match (found, wanted) {
-            (SeekTime::Wait, Some(seq)) => match self.time_of(Some(&mut *log), seq) {
-                Moment::At(_) => self.seq_at_time(Some(log), time),
-                Moment::Wait => SeekTime::Wait,
-            },
-            _ => found,
-        }
+        (found, wanted)
     }
 
     pub fn delete(
@@ -400,6 +416,22 @@ impl FileStore {
 
 fn larger(run: &Run) -> u32 {
     run.bytes_max.saturating_mul(2).min(READ_AHEAD_BYTES)
+}
+
+/// Why a message's time is not told.
+#[derive(Clone, Copy)]
+enum Unknown {
+    /// A read is under way.
+    Yet,
+    Unreadable,
+}
+
+fn moment(time: Result<u64, Unknown>) -> Moment {
+    match time {
+        Ok(time) => Moment::At(time),
+        Err(Unknown::Yet) => Moment::Wait,
+        Err(Unknown::Unreadable) => Moment::At(0),
+    }
 }
 
 fn told<'a>(message: Option<Result<Message<'a>, ReadError>>) -> Fetch<'a> {

@@ -80,7 +80,7 @@ pub enum SeekTime {
 /// When a message was stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Moment {
-    /// Nanoseconds since 1970; 0: there is no such message.
+    /// Nanoseconds since 1970; 0: there is no such message, or it cannot be read.
     At(u64),
     /// A read is under way; ask again when a read of the log has ended.
     Wait,

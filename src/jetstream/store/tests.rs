@@ -610,3 +610,56 @@ fn a_page_that_cannot_be_read_costs_its_sound_messages_nothing() {
     bench.run(&mut store);
     assert_eq!(bench.ask(&mut store, 50), Ok(50));
 }
+
+impl Bench {
+    /// All reads that are wanted fail.
+    fn fail_reads(&mut self, store: &mut Store) {
+        self.wanted.extend(self.log.take_effects());
+        while let Some(effect) = self.wanted.pop_front() {
+            let Effect::Read { op, .. } = effect else { panic!("{effect:?}") };
+            self.log.on_fault(op, crate::storage::IoFault::Failed(5), self.now);
+            while let Some(event) = self.log.take_event() {
+                if let Event::ReadDone(op) = event {
+                    assert!(store.on_read(&mut self.log, op));
+                }
+            }
+        }
+    }
+
+    fn seq_at_time(
+        &mut self,
+        store: &mut Store,
+        time: u64,
+        go_on: fn(&mut Self, &mut Store),
+    ) -> Seq {
+        loop {
+            match store.seq_at_time(Some(&mut self.log), time) {
+                SeekTime::Seq(seq) => return seq,
+                SeekTime::Wait => go_on(self, store),
+            }
+        }
+    }
+
+    fn last_time(&mut self, store: &mut Store, go_on: fn(&mut Self, &mut Store)) -> u64 {
+        loop {
+            match store.last_time(Some(&mut self.log)) {
+                Moment::At(time) => return time,
+                Moment::Wait => go_on(self, store),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_time_that_could_not_be_read_is_read_by_the_next_who_asks() {
+    let (mut bench, mut store) = behind_the_tail();
+    assert_eq!(bench.seq_at_time(&mut store, 401, Bench::fail_reads), Seq(1), "all count as new");
+    assert_eq!(bench.seq_at_time(&mut store, 401, Bench::run), Seq(401));
+    assert_eq!(bench.seq_at_time(&mut store, 300, Bench::run), Seq(300));
+
+    bench.reopen();
+    let mut store = Store::file(STREAM);
+    bench.run(&mut store);
+    assert_eq!(bench.last_time(&mut store, Bench::fail_reads), 0);
+    assert_eq!(bench.last_time(&mut store, Bench::run), 400);
+}
