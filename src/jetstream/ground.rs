@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::advisory::audit;
 use super::context::{Context, Gate, Site};
+use super::info::unsettled;
 use super::ledger::Ledger;
 use super::letter::Request;
 use super::outbox::{Outbox, Outgoing, PostedQueue, Released};
@@ -86,12 +87,13 @@ impl Ground {
         audit(out, &self.site, now, request, &reply.body, reply.at);
     }
 
-    /// What waits for a log goes out if the log has settled it. One that failed settles no more.
+    /// What waits for a log goes out if the log has settled it. One that failed settles no more: who
+    /// waits for an answer is told that.
     pub fn release(&mut self) {
         for (log, outbox) in self.logs.iter().zip(&mut self.outboxes) {
             outbox.release(log.settled());
             if matches!(log.health(), Health::Poisoned(_)) {
-                outbox.forget_held();
+                outbox.fail_held(unsettled);
             }
         }
     }

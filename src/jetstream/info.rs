@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::config::{ConsumerConfig, External, Moment, StreamConfig, SubjectTransform};
 use super::error::ApiError;
@@ -20,8 +20,36 @@ pub fn refusal(kind: &str, error: &ApiError, body: &impl Serialize) -> Vec<u8> {
     json::compact(&Envelope { kind: type_of(kind), error: Some(error), body })
 }
 
+/// The refusal in place of an answer that rests on what a failed log lost. `None`: no client waits
+/// for `answer` alone.
+pub fn unsettled(answer: &[u8]) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        stream: Option<String>,
+    }
+    #[derive(Serialize)]
+    struct Refused<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        error: ApiError,
+    }
+    let Answer { kind, stream } = serde_json::from_slice(answer).ok()?;
+    if let Some(kind) = kind.filter(|kind| kind.starts_with(API_TYPES)) {
+        let error = ApiError::insufficient_resources();
+        return Some(json::compact(&Refused { kind: &kind, error }));
+    }
+    let error = ApiError::stream_store_failed("the log failed before the message was on disk");
+    let mut refusal = Vec::new();
+    PubAcks::new(&stream?, None).refuse(&mut refusal, &error);
+    Some(refusal)
+}
+
+const API_TYPES: &str = "io.nats.jetstream.api.v1.";
+
 fn type_of(kind: &str) -> String {
-    format!("io.nats.jetstream.api.v1.{kind}_response")
+    format!("{API_TYPES}{kind}_response")
 }
 
 #[derive(Serialize)]

@@ -205,10 +205,18 @@ impl Outbox {
         }
     }
 
-    /// The log will never settle more: what waits for it is forgotten.
-    pub fn forget_held(&mut self) {
-        self.held = PostedQueue::default();
-        self.marks.clear();
+    /// The log will never settle more: of what waits for it, answers go out as what `refusal` has
+    /// in their place, and the rest is forgotten.
+    pub fn fail_held(&mut self, refusal: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        while let Some(mark) = self.marks.pop_front() {
+            let answer = self.held.first().filter(|_| mark.timed != Timed::No);
+            if let Some(Posted { account, route, body, .. }) = answer
+                && let Some(body) = refusal(body)
+            {
+                self.ready.push(account, &Outgoing::plain(route, &body));
+            }
+            self.held.pop();
+        }
     }
 
     /// A client has acknowledged what was delivered then.
@@ -309,5 +317,18 @@ mod tests {
         assert!(outbox.is_empty());
         outbox.release(Lsn(2));
         assert_eq!(drain(&mut outbox).len(), 2);
+    }
+
+    #[test]
+    fn of_what_a_failed_log_holds_only_answers_go_out_as_refusals() {
+        let mut outbox = Outbox::default();
+        let publish = Timed::Publish(Mono(1));
+        outbox.publish_timed(AccountId(0), Lsn(1), Outgoing::plain(b"a", b"ack"), publish);
+        outbox.publish_when(AccountId(0), Lsn(1), Outgoing::plain(b"a", b"republished"));
+        outbox.publish_timed(AccountId(0), Lsn(1), Outgoing::plain(b"b", b"other"), publish);
+        outbox.fail_held(|body| (body == b"ack").then(|| b"refusal".to_vec()));
+        assert_eq!(drain(&mut outbox), [(b"a".to_vec(), b"refusal".to_vec())]);
+        outbox.release(Lsn(2));
+        assert!(outbox.is_empty());
     }
 }
