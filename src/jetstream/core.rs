@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::advisory::{API_AUDIT, client_info};
 use super::alarm::Alarms;
-use super::api::API_PATTERNS;
 use super::api::front::{Desk, Front};
+use super::api::{API_PATTERNS, Purges};
 use super::consumer::{AckTokens, Answered};
 use super::context::{Context, Gate, GateState, Site};
 use super::ground::{Ground, LogIndex};
@@ -98,6 +98,7 @@ pub struct JetStream {
     /// Streams that keep what was read for readers behind the tail, and when they are looked at.
     pub(super) readers: Vec<StreamSlot>,
     pub(super) rest_at: Mono,
+    pub(super) purges: Purges,
     /// Streams with snapshots under way.
     pub(super) exporting: Vec<StreamSlot>,
     /// Restores under way, by number.
@@ -141,6 +142,7 @@ impl JetStream {
             polled: Vec::new(),
             readers: Vec::new(),
             rest_at: Mono::NEVER,
+            purges: Purges::default(),
             exporting: Vec::new(),
             imports: BTreeMap::new(),
             next_import: 0,
@@ -176,6 +178,12 @@ impl JetStream {
     /// For the disk: effects out, completions in.
     pub fn logs(&mut self) -> &mut [Log] {
         &mut self.ground.logs
+    }
+
+    /// Purges remove so many messages a turn.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn slice_purges(&mut self, messages: usize) {
+        self.purges.slice = messages;
     }
 
     /// A message met one of our subscriptions.

@@ -1,5 +1,8 @@
 //! A stream on the core that owns it, with its consumers and what it subscribes to.
 
+use std::collections::VecDeque;
+
+use super::api::PurgeCall;
 use super::config::{Retention, Storage};
 use super::consumer::Home;
 use super::context::Context;
@@ -23,6 +26,8 @@ pub struct Hosted {
     pub counted: u64,
     /// What waits for a read.
     pub parked: Vec<Letter>,
+    /// Purges of many messages under way, which are done one after the other.
+    pub purges: VecDeque<PurgeCall>,
     /// Snapshots under way.
     pub exports: Vec<Export>,
     /// When it was read from the disk last; never: it keeps nothing of that.
@@ -46,6 +51,7 @@ impl Hosted {
             seats: Seats::default(),
             counted: 0,
             parked: Vec::new(),
+            purges: VecDeque::new(),
             exports: Vec::new(),
             read_at: None,
             armed: Mono::NEVER,

@@ -158,7 +158,8 @@ impl JetStream {
         }
         self.end_exports(slot, now, gate);
         self.advise_stream(slot, StreamAction::Delete, now, gate);
-        let Some(hosted) = self.dismiss(slot) else { return Err(Refusal::NotFound) };
+        let Some(mut hosted) = self.dismiss(slot) else { return Err(Refusal::NotFound) };
+        self.abandon_purges(&mut hosted, now);
         let (account, name) = (hosted.account().0, hosted.name().to_owned());
         let letter = Letter::Deleted { account, name, incarnation: id.0 };
         self.post(ShardId(0), letter);

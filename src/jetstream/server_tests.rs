@@ -277,9 +277,9 @@ fn a_log_that_failed_is_told() {
     );
 }
 
-/// Who tries again after no answer must not hear that the message is there already.
+/// Who waits is told, and who tries again must not hear that the message is there already.
 #[test]
-fn a_log_that_failed_acknowledges_no_duplicate_of_what_it_lost() {
+fn a_log_that_failed_refuses_what_it_lost_and_duplicates_of_it() {
     let log = Log::new(LogId(7), LogSettings::default());
     let mut server = Server::new(1, limits(1 << 20, 1 << 20), vec![log]);
     server.create("F", "file", -1);
@@ -287,6 +287,57 @@ fn a_log_that_failed_acknowledges_no_duplicate_of_what_it_lost() {
     assert_eq!(server.ask_with("F", headers, b"1"), "");
     server.fail_log();
     server.settle();
+    let [created, published] = &*std::mem::take(&mut server.answers) else { panic!() };
+    let refusal = format!(r#"stream_create_response","error":{{"code":503,{REFUSED}}}}}"#);
+    assert!(created.ends_with(&refusal), "{created}");
+    let refusal = concat!(
+        r#"{"error":{"code":503,"err_code":10077,"#,
+        r#""description":"the log failed before the message was on disk"},"stream":"F","seq":0}"#,
+    );
+    assert_eq!(published, refusal);
     let answer = server.ask_with("F", headers, b"1");
     assert!(answer.contains("10077") && !answer.contains("duplicate"), "{answer}");
+}
+
+/// A stream whose purges go by two messages, with ten messages of each of two subjects.
+fn with_slow_purges() -> Server {
+    let mut server = Server::new(1, limits(1 << 20, 0), Vec::new());
+    server.cores[0].slice_purges(2);
+    let config = br#"{"name":"M","subjects":["m.*"],"storage":"memory"}"#;
+    server.ask_with("$JS.API.STREAM.CREATE.M", b"", config);
+    for _ in 0..10 {
+        server.ask("m.a", b"");
+        server.ask("m.b", b"");
+    }
+    server.answers.clear();
+    server
+}
+
+#[test]
+fn a_large_purge_leaves_room_for_others_and_takes_nothing_that_comes_after_it() {
+    let mut server = with_slow_purges();
+    let purge = "$JS.API.STREAM.PURGE.M";
+    assert_eq!(server.ask(purge, br#"{"filter":"m.a","keep":1}"#), "");
+    assert!(server.ask("m.a", b"").contains(r#""seq":21"#));
+    let state = server.ask("$JS.API.STREAM.INFO.M", b"");
+    assert!(!state.contains(r#""messages":12"#), "{state}");
+    while server.answers.is_empty() {
+        assert!(server.cores[0].wake_at() == Mono(0), "it goes on without a wait");
+        server.settle();
+    }
+    assert!(server.answers.pop().unwrap().contains(r#""success":true,"purged":9"#));
+    let state = server.ask("$JS.API.STREAM.INFO.M", b"");
+    assert!(state.contains(r#""messages":12"#), "{state}");
+    assert!(server.cores[0].wake_at() > Mono(0));
+}
+
+#[test]
+fn who_waits_for_a_purge_hears_of_the_end_of_the_stream() {
+    let mut server = with_slow_purges();
+    assert_eq!(server.ask("$JS.API.STREAM.PURGE.M", br#"{"filter":"m.b"}"#), "");
+    let deleted = server.ask("$JS.API.STREAM.DELETE.M", b"");
+    server.answers.push(deleted);
+    let has = |text| server.answers.iter().any(|answer| answer.contains(text));
+    assert!(has(r#"stream_delete_response","success":true"#), "{:?}", server.answers);
+    assert!(has(r#""err_code":10059"#), "{:?}", server.answers);
 }

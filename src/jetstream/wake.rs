@@ -23,6 +23,7 @@ impl JetStream {
         self.wake_for_the_world();
         self.run_due(now, gate);
         self.poll_streams(now, gate);
+        self.run_purges(now, gate);
         self.poll_ready(now, gate, budget);
         self.run_transfers(now, gate);
         self.rest_readers(now);
@@ -34,7 +35,7 @@ impl JetStream {
 
     /// When [`JetStream::run`] must be called at the latest.
     pub fn wake_at(&self) -> Mono {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || !self.purges.is_empty() {
             return Mono(0);
         }
         let polled = match self.polled.is_empty() {

@@ -1,7 +1,5 @@
 //! The owner's part of the API: calls about one stream and its consumers.
 
-use serde::Serialize;
-
 use super::call::{Call, StreamCall};
 use super::requests::{body, optional_body};
 use super::stored::{Found, StoredMessage};
@@ -16,8 +14,7 @@ use crate::jetstream::info::{ClusterInfo, StreamCreated, Success, answer};
 use crate::jetstream::letter::{Letter, Request, StreamCard};
 use crate::jetstream::mutation::{self, Mutation};
 use crate::jetstream::stream::{
-    Got, IDENTITY_HEADER, InfoRequest, MessageDeleteRequest, MessageGetRequest, PurgeRequest,
-    Stream,
+    Got, IDENTITY_HEADER, InfoRequest, MessageDeleteRequest, MessageGetRequest, Stream,
 };
 use crate::jetstream::target::StreamSlot;
 use crate::storage::{Lsn, Refusal, StreamId};
@@ -25,12 +22,6 @@ use crate::types::{AccountId, Now, ShardId, json};
 
 /// `None`: the answer comes later, or there is none.
 pub type Served = Result<Option<Reply>, ApiError>;
-
-#[derive(Serialize)]
-struct Purged {
-    success: bool,
-    purged: u64,
-}
 
 impl JetStream {
     /// A call about a stream of this core.
@@ -61,7 +52,11 @@ impl JetStream {
 
     /// A stream that draws from this one may name which one it means, of those that had the name.
     /// The headers of the answer: who is asked so says who it is.
-    fn check_identity(&self, slot: StreamSlot, request: &Request) -> Result<Vec<u8>, ApiError> {
+    pub(super) fn check_identity(
+        &self,
+        slot: StreamSlot,
+        request: &Request,
+    ) -> Result<Vec<u8>, ApiError> {
         let mut told = Vec::new();
         let Some(meant) = headers::get(&request.headers, IDENTITY_HEADER) else { return Ok(told) };
         let Some(hosted) = self.hosted[slot.index as usize].as_deref() else { return Ok(told) };
@@ -116,7 +111,7 @@ impl JetStream {
     ) -> Served {
         let reply = match call {
             StreamCall::Info => return self.stream_info(slot, request, now, gate),
-            StreamCall::Purge => self.purge(slot, request, now, gate)?,
+            StreamCall::Purge => return self.purge(slot, request, now, gate),
             StreamCall::MessageGet => return self.message_get(slot, request, now, gate),
             StreamCall::MessageDelete => self.message_delete(slot, request, now, gate)?,
             StreamCall::Snapshot => return self.begin_export(slot, request, now, gate),
@@ -172,24 +167,6 @@ impl JetStream {
             }
         };
         Ok(Some(Reply::now(answer("stream_msg_get", &Found { message }))))
-    }
-
-    fn purge(
-        &mut self,
-        slot: StreamSlot,
-        request: &Request,
-        now: Now,
-        gate: &mut dyn Gate,
-    ) -> Result<Reply, ApiError> {
-        let asked: PurgeRequest = optional_body(&request.body, "JSApiStreamPurgeRequest")?;
-        let Some((hosted, mut context)) = self.at(slot, now, gate) else {
-            return Err(ApiError::stream_not_found());
-        };
-        let purged = hosted.stream.purge(&mut context, &asked)?;
-        let is_early = mutation::is(Mutation::PurgeToldEarly);
-        let at = if is_early { Lsn(0) } else { hosted.stream.appended() };
-        self.tell_of_purge(slot, now, gate);
-        Ok(Reply::when(at, answer("stream_purge", &Purged { success: true, purged })))
     }
 
     fn message_delete(

@@ -343,13 +343,29 @@ impl Store {
         keep: usize,
         now: Mono,
     ) -> Result<(u64, Lsn), Refusal> {
-        // No asker can move a stream where its sequences run out.
-        let last = self.last_seq(log.as_deref());
-        let below = if below > SEQ_ASKED_MAX { last.next() } else { below };
+        let below = self.purged_below(log.as_deref(), below);
         match self {
             Self::Memory(memory) => Ok((memory.purge(pattern, below, keep), Lsn(0))),
             Self::File(file) => file.purge(log, pattern, below, keep, now),
         }
+    }
+
+    /// No asker can move a stream where its sequences run out.
+    fn purged_below(&self, log: Option<&Log>, below: Seq) -> Seq {
+        if below > SEQ_ASKED_MAX { self.last_seq(log).next() } else { below }
+    }
+
+    /// What [`Store::purge`] would remove, ascending.
+    pub fn purge_list(
+        &self,
+        log: Option<&Log>,
+        pattern: Option<Pattern<'_>>,
+        below: Seq,
+        keep: usize,
+    ) -> Vec<Seq> {
+        let below = self.purged_below(log, below);
+        let index = self.index(log);
+        index.map_or_else(Vec::new, |index| index.purge_list(pattern, below, keep))
     }
 
     /// Leaves out the sequences up to `last`: the next message comes behind it.

@@ -50,7 +50,7 @@ mod tests;
 pub use access::Got;
 pub use direct::DirectGet;
 pub use intake::Incoming;
-pub use purge::{MessageDeleteRequest, PurgeRequest};
+pub use purge::{MessageDeleteRequest, Purge, PurgeRequest};
 pub use record::StreamRecord;
 pub use request::MessageGetRequest;
 pub use sourcing::{Feeding, IDENTITY_HEADER, POSITIONS_KEY, patterns as source_patterns};

@@ -1,5 +1,7 @@
 //! Removing messages by request (facts/jetstream-api.md §2).
 
+use std::collections::VecDeque;
+
 use super::Stream;
 use super::intake::refused;
 use crate::jetstream::config::Storage;
@@ -29,13 +31,29 @@ object! {
     }
 }
 
+/// A purge under way. A message that comes after it began is not concerned.
+#[derive(Debug, Default)]
+pub struct Purge {
+    /// What it still has to remove, ascending.
+    rest: VecDeque<Seq>,
+    /// How many messages it removed.
+    pub purged: u64,
+}
+
+impl Purge {
+    pub fn is_done(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
 impl Stream {
-    /// How many messages went; to be told when [`Stream::appended`] is settled.
-    pub fn purge(
+    /// Begins a purge. What lies at the stream's front as a whole goes at once, the rest with
+    /// [`Stream::go_on_purging`].
+    pub fn begin_purge(
         &mut self,
         ctx: &mut Context<'_>,
         request: &PurgeRequest,
-    ) -> Result<u64, ApiError> {
+    ) -> Result<Purge, ApiError> {
         if self.config.sealed {
             return Err(ApiError::stream_sealed());
         }
@@ -61,12 +79,49 @@ impl Stream {
             (true, _) => None,
             (false, Some(pattern)) => Some(pattern),
             // No subject is covered by what is no pattern.
-            (false, None) => return Ok(0),
+            (false, None) => return Ok(Purge::default()),
         };
-        let purged = self.store.purge(log, pattern, below, keep, ctx.now.mono);
-        let (count, at) = purged.map_err(refused)?;
+        if pattern.is_some() || keep > 0 {
+            let rest = self.store.purge_list(log.as_deref(), pattern, below, keep).into();
+            return Ok(Purge { rest, purged: 0 });
+        }
+        let (purged, at) = self.store.purge(log, None, below, 0, ctx.now.mono).map_err(refused)?;
         self.appended = at;
-        Ok(count)
+        Ok(Purge { rest: VecDeque::new(), purged })
+    }
+
+    /// Removes the next messages of a purge, so many at most. To be told when all are gone and
+    /// [`Stream::appended`] is settled.
+    pub fn go_on_purging(
+        &mut self,
+        ctx: &mut Context<'_>,
+        purge: &mut Purge,
+        slice: usize,
+    ) -> Result<(), ApiError> {
+        if purge.is_done() {
+            return Ok(());
+        }
+        let seqs: Vec<Seq> = purge.rest.drain(..slice.min(purge.rest.len())).collect();
+        let mut log = ctx.log.as_deref_mut();
+        let before = self.store.messages(log.as_deref());
+        let removed = self.store.delete(log.as_deref_mut(), &seqs, false, ctx.now.mono);
+        self.appended = removed.map_err(refused)?;
+        purge.purged += before - self.store.messages(log.as_deref());
+        Ok(())
+    }
+
+    /// A whole purge: how many messages went.
+    #[cfg(test)]
+    pub fn purge(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: &PurgeRequest,
+    ) -> Result<u64, ApiError> {
+        let mut purge = self.begin_purge(ctx, request)?;
+        while !purge.is_done() {
+            self.go_on_purging(ctx, &mut purge, 3)?;
+        }
+        Ok(purge.purged)
     }
 
     /// `STREAM.MSG.DELETE`; to be told when [`Stream::appended`] is settled.
