@@ -1,12 +1,11 @@
 //! The consumers of one stream, each in a seat: found by name, queued when there may be work.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
 
-use super::consumer::Consumer;
+use super::consumer::{Common, Consumer};
 use crate::storage::Lsn;
 use crate::types::Mono;
 
@@ -51,8 +50,8 @@ pub struct Seats {
     /// By their consumers' names, which are kept in the consumers only.
     by_name: HashTable<u32>,
     hasher: RandomState,
-    /// The configuration of the consumer made last.
-    config: Rc<[u8]>,
+    /// Of the consumer made last.
+    common: Common,
     ready: VecDeque<u32>,
     /// By what they wait for: those that do, and some that no longer do.
     resting: [Vec<u32>; RESTS],
@@ -62,7 +61,7 @@ const RESTS: usize = 5;
 
 impl Seats {
     pub fn insert(&mut self, mut consumer: Consumer) -> u32 {
-        consumer.share_config(&mut self.config);
+        consumer.share(&mut self.common);
         let hash = self.hasher.hash_one(consumer.name());
         let seat = Seat {
             is_direct: consumer.is_direct(),

@@ -112,7 +112,7 @@ enum Way {
 pub struct Consumer {
     account: AccountId,
     name: Box<str>,
-    stream: Box<str>,
+    stream: Rc<str>,
     created: Wall,
     config: Kept,
     settings: Settings,
@@ -150,14 +150,32 @@ pub struct Consumer {
     chance: u64,
 }
 
+/// What consumers of one stream have in common.
+#[derive(Debug)]
+pub struct Common {
+    config: Rc<[u8]>,
+    stream: Rc<str>,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self { config: Rc::from([]), stream: Rc::from("") }
+    }
+}
+
 impl Consumer {
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Keeps no copy of what the consumer made before keeps already.
-    pub fn share_config(&mut self, last: &mut Rc<[u8]>) {
-        self.config.share(last);
+    /// Keeps no copy of what the consumer of the same stream that was made before keeps already.
+    pub fn share(&mut self, last: &mut Common) {
+        self.config.share(&mut last.config);
+        if last.stream == self.stream {
+            self.stream = Rc::clone(&last.stream);
+        } else {
+            last.stream = Rc::clone(&self.stream);
+        }
     }
 
     /// A mirror or a sourcing stream made it for itself: it is not listed.
@@ -306,7 +324,7 @@ impl Consumer {
         let journal = self.journal.as_ref().map_or(0, |journal| journal.memory());
         size_of::<Self>()
             + self.name.len()
-            + self.stream.len()
+            + self.stream.len() / Rc::strong_count(&self.stream)
             + self.config.memory()
             + self.settings.backoff.len() * 8
             + self.filter.memory()

@@ -19,16 +19,16 @@ fn an_idle_ephemeral_consumer_is_small() {
     assert!(size_of::<Consumer>() <= 576, "{}", size_of::<Consumer>());
 }
 
-/// Nothing but its name is its own.
+/// Nothing but their names is their own.
 #[test]
 fn consumers_made_alike_share_their_configuration() {
     let mut rig = Rig::empty();
     let durable = config(|config| config.durable_name = "c".into());
     rig.make(&durable);
     let alone = rig.with(|consumer, _, _| consumer.memory());
-    let mut last = Rc::from([].as_slice());
+    let mut last = Common::default();
     let shared = rig.with(|consumer, _, _| {
-        consumer.share_config(&mut last);
+        consumer.share(&mut last);
         consumer.memory()
     });
     assert!(shared + 50 < alone, "{shared} of {alone}");
