@@ -89,9 +89,20 @@ bench() {
 }
 
 # A subscriber that never reads, and one that stops, on the healthy one's core and on the other;
-# at a rate the server has no trouble with, and at the most it can do.
+# under `nats bench` at full speed, at a rate the server has no trouble with, and at the most it can
+# do.
 slow() {
-  local shards spacers
+  local shards spacers status
+  for shards in 1 2; do
+    for spacers in $(seq 0 $((shards - 1))); do
+      echo "nats bench, shards $shards, spacers $spacers"
+      start --shards "$shards"
+      .cache/venv/bin/python tests/compat/stopped_subscriber.py "$nats" 14222 18222 5 "$spacers"
+      status=$?
+      stop
+      ((status == 0)) || return $status
+    done
+  done
   for shards in 1 2; do
     for spacers in $(seq 0 $((shards - 1))); do
       for how in "--pace 1000000" "--pace 1000000 --reads-first" "" "--reads-first"; do
