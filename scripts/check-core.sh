@@ -52,11 +52,15 @@ fuzz() {
 }
 
 mutated() {
-  local status
+  local status decoy_pid
+  "$weft" -a 127.0.0.1 -p 14223 2>/dev/null &
+  decoy_pid=$!
   start
-  .cache/venv/bin/python tests/compat/mutated_streams.py 14222 4000
+  .cache/venv/bin/python tests/compat/mutated_streams.py 14222 4000 14223
   status=$?
   stop
+  kill "$decoy_pid"
+  wait "$decoy_pid"
   return $status
 }
 
