@@ -3,7 +3,7 @@
 use std::io;
 
 use io_uring::IoUring;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 /// What glommio locks at least, per process (GLOMMIO.md, "Traps").
 const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
@@ -59,9 +59,15 @@ fn io_uring(probe: io::Result<()>) -> Result<(), String> {
     })
 }
 
-/// Raises the soft limit where that is enough.
+/// Raises the soft limit where that is enough, and the hard one if this process may: what root
+/// starts has 64 KiB on many systems with a kernel before 5.16.
 fn memlock() -> Result<(), String> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_MEMLOCK).map_err(|fault| fault.to_string())?;
+    if hard < MEMLOCK_BYTES_MIN
+        && setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok()
+    {
+        return Ok(());
+    }
     if soft < hard {
         // Refused for no good reason: the check below tells.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard);
