@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Reruns what core NATS has to show, and writes it down with the date and the commit.
 #   scripts/check-core.sh [STEP…]
-# Steps: visibility sim fuzz mutated bench slow memory ladder idle soak compare. All by default, which
+# Steps: visibility sim fuzz mutated bench slow memory ladder idle soak compare profile. All by default, which
 # takes about an hour and a half on two quiet cores. Each step writes its own file in
 # bench-harness/results/core/; a step's file stays good while the code it covers is unchanged.
 set -uo pipefail
@@ -44,7 +44,7 @@ visibility() {
 }
 
 sim() {
-  WEFT_SIM_SEEDS=$seeds cargo test --release --no-default-features --features testing --test sim
+  WEFT_SIM_SEEDS=$seeds cargo test --quiet --release --no-default-features --features testing --test sim -- --nocapture
 }
 
 fuzz() {
@@ -161,11 +161,55 @@ soak() {
   "$harness" soak --minutes "$soak_minutes" --server "weft=$weft"
 }
 
+# The standard comparison, and the sizes it leaves out.
 compare() {
-  "$harness" compare --server "nats=$reference" --server "weft=$weft" --json "$results/compare.json"
+  local shape status=0
+  "$harness" compare --server "nats=$reference" --server "weft=$weft" --json "$results/compare.json" || status=1
+  for shape in "publish --size 65536" "fanout --size 16,1024" "pairs --size 16,1024" "queue --size 16,1024"; do
+    # shellcheck disable=SC2086 # words
+    "$harness" $shape --server "nats=$reference" --server "weft=$weft" || status=1
+  done
+  return $status
 }
 
-for step in ${*:-visibility sim fuzz mutated bench slow memory ladder idle soak compare}; do
+# Where the CPU goes in what is nearest to nats-server: shares of the kernel and of the server.
+# `perf` is wanted.
+profile() {
+  local shape name server load
+  for shape in "publish --size 128" "publish --size 1024" "pair --size 1024" "request" "request --requesters 64"; do
+    for name in nats weft; do
+      server=$reference
+      if [[ $name == weft ]]; then server=$weft; fi
+      "$server" -a 127.0.0.1 -p 14222 2>/dev/null &
+      server_pid=$!
+      sleep 0.5
+      # shellcheck disable=SC2086 # words
+      "$harness" $shape --seconds 6 --server "$name=@127.0.0.1:14222" >"$results/load.log" &
+      load=$!
+      sleep 2
+      perf record -q -g -p "$server_pid" -o "$results/perf.data" -- sleep 4 2>/dev/null || return
+      wait "$load" || return
+      stop
+      echo "== $shape, $name"
+      grep "$name" "$results/load.log" | tail -1
+      shares --no-children --sort dso | head -4
+      echo "system calls, with all that they cause:"
+      shares --children --sort symbol | grep -E '\] (__x64_sys_|__do_sys_|ksys_)' | head -6
+      if [[ $name == weft ]]; then
+        echo "in the server:"
+        shares --no-children --sort symbol --dsos weft | head -8
+      fi
+    done
+  done
+  rm -f "$results/perf.data" "$results/load.log"
+}
+
+shares() { # OPTIONS…: of perf report
+  perf report -i "$results/perf.data" --stdio -g none --percent-limit 1 "$@" 2>/dev/null |
+    sed -nE 's/ +- +- *$//; s/^( +[0-9].*[^ ]) *$/\1/p'
+}
+
+for step in ${*:-visibility sim fuzz mutated bench slow memory ladder idle soak compare profile}; do
   record "$step" "$step"
 done
 rm -f "$results/server.log"
