@@ -72,8 +72,16 @@ pub fn run(options: Options, flags: &Flags) -> ExitCode {
 }
 
 async fn serve(options: Options, flags: &Flags, logger: Logger) -> Result<(), String> {
-    let mut server = Server::start(options, logger).await?;
+    // Before anybody can hear that the server is ready.
     let mut signals = Signals::new().map_err(|fault| fault.to_string())?;
+    let mut server = tokio::select! {
+        started = Server::start(options, logger) => started?,
+        () = signals.stop() => {
+            // Nothing was promised to anybody yet, and a recovery can be long.
+            info!("Server Exiting..");
+            std::process::exit(0)
+        }
+    };
     loop {
         match signals.next().await {
             Order::Stop(name) => {
@@ -407,16 +415,18 @@ struct Signals {
 impl Signals {
     /// Whoever started the server may have blocked them: it obeys all the same, as the reference does.
     fn new() -> std::io::Result<Self> {
-        let obeyed =
-            [Caught::SIGINT, Caught::SIGTERM, Caught::SIGHUP, Caught::SIGUSR1, Caught::SIGUSR2];
-        SigSet::from_iter(obeyed).thread_unblock()?;
-        Ok(Self {
+        let signals = Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
-        })
+        };
+        // Only now: one that is waiting would end the process as long as nobody catches it.
+        let obeyed =
+            [Caught::SIGINT, Caught::SIGTERM, Caught::SIGHUP, Caught::SIGUSR1, Caught::SIGUSR2];
+        SigSet::from_iter(obeyed).thread_unblock()?;
+        Ok(signals)
     }
 
     async fn next(&mut self) -> Order {
