@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Reruns what core NATS has to show, and writes it down with the date and the commit.
 #   scripts/check-core.sh [STEP…]
-# Steps: visibility sim fuzz mutated bench slow memory ladder idle soak compare profile. All by default, which
-# takes about an hour and a half on two quiet cores. Each step writes its own file in
+# Steps: visibility sim fuzz mutated bench slow memory ladder old_kernel idle soak compare sizes profile. All by default, which
+# takes about an hour and three quarters on two quiet cores. Each step writes its own file in
 # bench-harness/results/core/; a step's file stays good while the code it covers is unchanged.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -145,6 +145,9 @@ ladder() {
   return $status
 }
 
+# The oldest kernel that is promised, in a virtual machine.
+old_kernel() { scripts/old-kernel.sh; }
+
 # CPU of eight idle shards over ten seconds, in percent of one CPU.
 idle() {
   start --shards 8
@@ -161,10 +164,13 @@ soak() {
   "$harness" soak --minutes "$soak_minutes" --server "weft=$weft"
 }
 
-# The standard comparison, and the sizes it leaves out.
 compare() {
+  "$harness" compare --server "nats=$reference" --server "weft=$weft" --json "$results/compare.json"
+}
+
+# The sizes that the standard comparison leaves out.
+sizes() {
   local shape status=0
-  "$harness" compare --server "nats=$reference" --server "weft=$weft" --json "$results/compare.json" || status=1
   for shape in "publish --size 65536" "fanout --size 16,1024" "pairs --size 16,1024" "queue --size 16,1024"; do
     # shellcheck disable=SC2086 # words
     "$harness" $shape --server "nats=$reference" --server "weft=$weft" || status=1
@@ -176,7 +182,8 @@ compare() {
 # `perf` is wanted.
 profile() {
   local shape name server load
-  for shape in "publish --size 128" "publish --size 1024" "pair --size 1024" "request" "request --requesters 64"; do
+  for shape in "publish --size 128" "publish --size 1024" "pair --size 1024" \
+    "fanout --size 1024" "pairs --size 1024" "queue --size 1024" "request" "request --requesters 64"; do
     for name in nats weft; do
       server=$reference
       if [[ $name == weft ]]; then server=$weft; fi
@@ -209,7 +216,7 @@ shares() { # OPTIONS…: of perf report
     sed -nE 's/ +- +- *$//; s/^( +[0-9].*[^ ]) *$/\1/p'
 }
 
-for step in ${*:-visibility sim fuzz mutated bench slow memory ladder idle soak compare profile}; do
+for step in ${*:-visibility sim fuzz mutated bench slow memory ladder old_kernel idle soak compare sizes profile}; do
   record "$step" "$step"
 done
 rm -f "$results/server.log"

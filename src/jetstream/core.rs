@@ -181,7 +181,7 @@ impl JetStream {
     }
 
     /// Purges remove so many messages a turn.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(test)]
     pub fn slice_purges(&mut self, messages: usize) {
         self.purges.slice = messages;
     }

@@ -183,10 +183,7 @@ impl Server {
         let site = &self.site;
         let seeds = seeds.into_iter().enumerate().map(|(core, (logs, values))| {
             let seed = Seed { site: Arc::clone(site), shards: cores, logs, values };
-            let mut jetstream = JetStream::new(ShardId(core as u16), seed);
-            // From one message to all of the few that a stream has here.
-            jetstream.slice_purges(1 << (self.settings.hash_seed % 6));
-            jetstream
+            JetStream::new(ShardId(core as u16), seed)
         });
         self.cores = seeds.collect();
         self.subscriptions.clear();
