@@ -208,7 +208,7 @@ profile() {
       fi
     done
   done
-  rm -f "$results/perf.data" "$results/load.log"
+  rm -f "$results"/perf.data* "$results/load.log"
 }
 
 shares() { # OPTIONS…: of perf report
