@@ -14,8 +14,8 @@ nats=$PWD/.cache/bin/nats
 
 # Times, ages, identities, tables' widths, and what a file takes on disk.
 masked() {
-  # A progress bar is drawn where something takes long enough.
-  sed -E -e '/ done! \[/d' -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z|[+-][0-9:]+)?( (UTC|GMT))?/TIME/g' -e 's/\b[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?\b/TIME/g' \
+  # The CLI's comparisons are indented with one kind of blank or the other, by chance. A progress bar is drawn where something takes long enough.
+  sed -E -e $'s/\u00a0/ /g' -e '/ done! \[/d' -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z|[+-][0-9:]+)?( (UTC|GMT))?/TIME/g' -e 's/\b[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?\b/TIME/g' \
     -e 's/\b[0-9.]+(ns|µs|ms|s|m|h)([0-9.]+(ns|µs|ms|s|m))*\b/AGE/g' -e 's/(in|for|ago) +(less than )?AGE/AGE/g' \
     -e 's/N[A-Z2-7]{55}/ID/g' -e 's/127\.0\.0\.1:[0-9]+/ADDRESS/g' -e 's/(Client ID:) .*/\1 N/' \
     -e 's/("(created|ts|last_active|first_ts|last_ts|time|mtime|leader|cluster_name|nuid|last_seen)": ?)("[^"]*"|[0-9]+)/\1MASKED/g' \
