@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Reruns what core NATS has to show, and writes it down with the date and the commit.
 #   scripts/check-core.sh [STEP…]
-# Steps: visibility sim fuzz mutated bench slow memory ladder old_kernel idle soak compare sizes profile. All by default, which
-# takes about an hour and three quarters on two quiet cores. Each step writes its own file in
-# bench-harness/results/core/; a step's file stays good while the code it covers is unchanged.
+# Steps: visibility sim fuzz mutated bench slow memory ladder old_kernel idle soak compare sizes
+# profile. All by default, which takes about an hour and three quarters on two quiet cores. Each step
+# writes its own file in bench-harness/results/core/; a step's file stays good while the code it covers is unchanged.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 scripts/install-ci-tools.sh >/dev/null
@@ -181,7 +181,7 @@ sizes() {
 # Where the CPU goes in what is nearest to nats-server: shares of the kernel and of the server.
 # `perf` is wanted.
 profile() {
-  local shape name server load
+  local shape name server load status=0
   for shape in "publish --size 128" "publish --size 1024" "pair --size 1024" \
     "fanout --size 1024" "pairs --size 1024" "queue --size 1024" "request" "request --requesters 64"; do
     for name in nats weft; do
@@ -194,9 +194,10 @@ profile() {
       "$harness" $shape --seconds 6 --server "$name=@127.0.0.1:14222" >"$results/load.log" &
       load=$!
       sleep 2
-      perf record -q -g -p "$server_pid" -o "$results/perf.data" -- sleep 4 2>/dev/null || return
-      wait "$load" || return
+      perf record -q -g -p "$server_pid" -o "$results/perf.data" -- sleep 4 2>/dev/null || status=1
+      wait "$load" || status=1
       stop
+      if ((status != 0)); then break 2; fi
       echo "== $shape, $name"
       grep "$name" "$results/load.log" | tail -1
       shares --no-children --sort dso | head -4
@@ -209,6 +210,7 @@ profile() {
     done
   done
   rm -f "$results"/perf.data* "$results/load.log"
+  return $status
 }
 
 shares() { # OPTIONS…: of perf report

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Boots a real Linux 5.10, the oldest that weft promises, in a virtual machine, and runs there what
-# starts a server: the load harness, the transcripts, async-nats, the store's tests and those with
-# nats-py. The machine has the project's own folder and nothing else, on a disk of its own.
+# starts a server: the load harness, the transcripts, async-nats, the store's tests and, with nats-py,
+# those of core and JetStream. The machine has a shell, Python and the project on a disk of its own,
+# and no network but loopback; its paths below are the guest's.
 #   scripts/old-kernel.sh
 # Wants qemu-system-x86_64, cpio, mkfs.ext4, dpkg-deb and a static busybox (Debian: qemu-system-x86
-# cpio e2fsprogs dpkg busybox-static). The machine's processors are emulated, at a twentieth of the speed.
+# cpio e2fsprogs dpkg busybox-static) and curl. The machine's processors are emulated, at a twentieth of the speed.
 #   WEFT_KERNEL_DEB           address of the kernel's package
+#   WEFT_OLD_KERNEL_SECONDS   how long the machine may run; 1800
 #   WEFT_OLD_KERNEL_MACHINE   qemu's words for another machine: -accel kvm -cpu host
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 deb=${WEFT_KERNEL_DEB:-http://deb.debian.org/debian/pool/main/l/linux/linux-image-5.10.0-32-cloud-amd64-unsigned_5.10.223-1_amd64.deb}
-for tool in qemu-system-x86_64 cpio mkfs.ext4 dpkg-deb busybox; do
+for tool in curl qemu-system-x86_64 cpio mkfs.ext4 dpkg-deb busybox; do
   command -v "$tool" >/dev/null || PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || {
     echo "old-kernel: $tool is not installed" >&2
     exit 1

@@ -296,7 +296,7 @@ pub const ROLLUP_LOOK_BACK_NS: u64 = 60 * SECOND;
 pub const WAITING_GETS_MAX: usize = 1024;
 /// Messages of one direct get that go out before others have their turn.
 pub const GET_BATCH_MESSAGES: usize = 256;
-/// Messages of a purge that go before others have their turn: about 5 ms.
+/// Messages of a purge that go before others have their turn: about 2 ms.
 pub const PURGE_SLICE_MESSAGES: usize = 1024;
 /// Messages one consumer looks at before another has its turn.
 pub const JETSTREAM_POLL_MESSAGES: usize = 256;
