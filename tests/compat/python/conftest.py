@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.errors import NoRespondersError
 
 ROOT = Path(__file__).resolve().parents[3]
 OTHER = os.environ.get("WEFT_TEST_SERVER")
@@ -22,6 +23,8 @@ BINARY = OTHER or os.environ.get("WEFT_TEST_BINARY") or str(ROOT / "target/relea
 REFERENCE = os.environ.get("WEFT_REFERENCE_SERVER", str(ROOT / ".cache/venv/bin/nats-server"))
 SHARDS = os.environ.get("WEFT_TEST_SHARDS", "" if OTHER else "1,2,4")
 SHARDS = [int(count) for count in SHARDS.split(",") if count] or [None]
+# A machine with many other things to do.
+PATIENCE = 10
 LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
 
 
@@ -70,6 +73,16 @@ class Server:
     @property
     def url(self):
         return f"nats://127.0.0.1:{self.port}"
+
+
+async def settle(*clients):
+    """Returns when the server has done what these clients asked before.
+
+    Not `flush`: nats-py writes its PING ahead of what it still has queued.
+    """
+    for client in clients:
+        with pytest.raises(NoRespondersError):
+            await client.request("nobody.answers.this", timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session", params=SHARDS, ids=lambda count: f"{count}-shards" if count else "")

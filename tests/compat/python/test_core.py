@@ -7,25 +7,13 @@ from pathlib import Path
 
 import nats
 import pytest
+from conftest import PATIENCE, settle
 from nats.errors import NoRespondersError, SlowConsumerError
 from nats.errors import TimeoutError as NatsTimeout
-
-# A machine with many other things to do.
-PATIENCE = 10
 
 
 async def take(subscription, count):
     return [await subscription.next_msg(timeout=PATIENCE) for _ in range(count)]
-
-
-async def settle(*clients):
-    """Returns when the server has done what these clients asked before.
-
-    Not `flush`: nats-py writes its PING ahead of what it still has queued.
-    """
-    for client in clients:
-        with pytest.raises(NoRespondersError):
-            await client.request("nobody.answers.this", timeout=PATIENCE)
 
 
 async def test_publish_subscribe(connect):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from conftest import settle
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 from playwright.async_api import async_playwright
@@ -75,7 +76,7 @@ async def exchange(server, count, payload=b"x" * 64):
             received.set()
 
     await subscriber.subscribe("bench.*", cb=on_message)
-    await subscriber.flush()
+    await settle(subscriber)
     for number in range(count):
         await publisher.publish(f"bench.{number % 4}", payload)
     await publisher.flush()

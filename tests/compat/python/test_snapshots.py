@@ -7,7 +7,7 @@ import random
 import subprocess
 
 import pytest
-from conftest import OTHER, ROOT, Server
+from conftest import OTHER, ROOT, Server, settle
 from nats.js.api import ConsumerConfig
 
 NATS = ROOT / ".cache/bin/nats"
@@ -157,9 +157,7 @@ async def test_calls_are_audited_for_whoever_listens(servers, connect):
     caller = await connect(server.url, name="caller")
     await caller.request("$JS.API.STREAM.NAMES", b"", timeout=5)
     audits = await client.subscribe("$JS.EVENT.ADVISORY.API")
-    # The first PING of nats-py may leave before the SUB.
-    await client.flush()
-    await client.flush()
+    await settle(client)
     answer = await caller.request("$JS.API.STREAM.NAMES", b'{"offset":0}', timeout=5)
     audit = json.loads((await audits.next_msg(timeout=5)).data)
     keys = ["type", "id", "timestamp", "server", "client", "subject", "request", "response"]
