@@ -58,12 +58,12 @@ impl Shard {
             &built
         });
         let origin = Origin { shard: self.id, conn: key, echo: manners.echo };
-        let message = Message { origin, account, route: None, publish, tail, ask: 0 };
+        let mut message = Message { origin, account, route: None, publish, tail, ask: 0 };
         let answered = self.serve_system(&message);
         // Not earlier: each answer above can cut this connection, and with it subscriptions that a
         // fan-out would still name.
         let reached = match self.route(account, publish.subject) {
-            Some(fanout) => self.fan_out(message, &fanout, whole, asking),
+            Some(fanout) => self.fan_out(&mut message, &fanout, whole, asking),
             None => Reached::Nobody,
         };
         self.tail = built;

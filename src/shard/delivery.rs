@@ -68,7 +68,7 @@ impl Shard {
     /// `asking`: the publisher wants to know if nobody gets it.
     pub(super) fn fan_out(
         &mut self,
-        mut message: Message<'_>,
+        message: &mut Message<'_>,
         fanout: &Rc<Fanout>,
         whole: Option<&Bytes>,
         asking: bool,
@@ -77,22 +77,22 @@ impl Shard {
         let mut delivered = false;
         self.leans_to = self.id;
         for &sub in &fanout.plain {
-            delivered |= self.deliver(sub, &message, whole, &mut forms);
+            delivered |= self.deliver(sub, message, whole, &mut forms);
         }
         for (group, members) in fanout.groups.iter().enumerate() {
-            match self.pick(members, &message, whole, &mut forms) {
+            match self.pick(members, message, whole, &mut forms) {
                 Chosen::Delivered => delivered = true,
                 Chosen::Remote(shard) => self.scratch.parts.push(Part { shard, group }),
                 Chosen::Nobody => {}
             }
         }
-        self.count_way(&message, fanout, delivered);
+        self.count_way(message, fanout, delivered);
         let mut reached = if delivered { Reached::Somebody } else { Reached::Nobody };
         if !fanout.remote.is_empty() || !self.scratch.parts.is_empty() {
             if asking && !delivered {
                 message.ask = self.peers.asks.open(message.origin.conn);
             }
-            self.forward(&message, fanout);
+            self.forward(message, fanout);
             if !delivered {
                 reached = Reached::Unknown;
             }
@@ -464,7 +464,7 @@ impl Shard {
         self.cut_doomed();
         while let Some(key) = self.scratch.crowded.pop() {
             if !self.settings.no_stall {
-                self.ask_stall(key, *origin);
+                self.ask_stall(key, origin);
             }
         }
     }

@@ -117,7 +117,7 @@ impl Shard {
         let mut tail = std::mem::take(&mut self.tail);
         tail.clear();
         encode::build_tail(&mut tail, &publish);
-        let message = Message {
+        let mut message = Message {
             origin: Origin::service(self.id),
             account: posted.account,
             route: (posted.route != posted.subject).then_some(posted.route),
@@ -125,7 +125,7 @@ impl Shard {
             tail: &tail,
             ask: 0,
         };
-        self.fan_out(message, &fanout, None, false);
+        self.fan_out(&mut message, &fanout, None, false);
         if fanout.reaches_others() {
             self.count_remote(posted, &fanout);
         }

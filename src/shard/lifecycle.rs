@@ -303,7 +303,7 @@ impl Shard {
 
     /// A subscriber above three quarters of its limit asks its producer to wait, if it drains.
     /// JetStream does not: it delivers on credit.
-    pub(super) fn ask_stall(&mut self, subscriber: ConnKey, producer: Origin) {
+    pub(super) fn ask_stall(&mut self, subscriber: ConnKey, producer: &Origin) {
         if producer.conn == frame::SERVICE {
             return;
         }
@@ -312,7 +312,7 @@ impl Shard {
         if !conn.outbound.is_draining(now) {
             return;
         }
-        let Origin { shard, conn: producing, .. } = producer;
+        let Origin { shard, conn: producing, .. } = *producer;
         let mut listed = conn.stalled_producers.iter_mut();
         let listed = listed.find(|it| (it.shard, it.conn) == (shard, producing));
         // What is on its way needs no further asking; what comes after the stall does.

@@ -143,10 +143,12 @@ impl Shard {
             if guarded && !self.pass_gate(key, bytes[at]) {
                 return;
             }
-            match parser::next(&bytes[at..], &self.settings.parser) {
+            // Matched by reference: a command that is moved is read back wider than it was written,
+            // which stalls.
+            match &parser::next(&bytes[at..], &self.settings.parser) {
                 Ok(Step::Command { command, consumed }) => {
                     at += consumed;
-                    if self.execute(key, &command, whole) == Flow::Stop
+                    if self.execute(key, command, whole) == Flow::Stop
                         || self.effects.outbound_bytes > self.tuning.turn_outbound_bytes
                     {
                         break;
@@ -154,11 +156,11 @@ impl Shard {
                     guarded = guarded && self.is_guarded(key);
                 }
                 Ok(Step::Incomplete { needed: bytes_needed }) => {
-                    needed = bytes_needed;
+                    needed = *bytes_needed;
                     break;
                 }
                 Err(violation) => {
-                    self.violate(key, violation);
+                    self.violate(key, *violation);
                     return;
                 }
             }

@@ -223,11 +223,8 @@ impl Shard {
         let origin = Origin { echo: true, ..request.origin };
         let account = request.account;
         let Some(fanout) = self.route(account, reply.bytes()) else { return };
-        self.fan_out(
-            Message { origin, account, route: None, publish: &publish, tail: &tail, ask: 0 },
-            &fanout,
-            None,
-            false,
-        );
+        let (publish, tail) = (&publish, &*tail);
+        let mut message = Message { origin, account, route: None, publish, tail, ask: 0 };
+        self.fan_out(&mut message, &fanout, None, false);
     }
 }
