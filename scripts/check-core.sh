@@ -101,7 +101,7 @@ slow() {
     for spacers in $(seq 0 $((shards - 1))); do
       echo "nats bench, shards $shards, spacers $spacers"
       start --shards "$shards"
-      .cache/venv/bin/python tests/compat/stopped_subscriber.py "$nats" 14222 18222 5 "$spacers"
+      .cache/venv/bin/python tests/compat/stopped_subscriber.py "$nats" 14222 18222 9 "$spacers"
       status=$?
       stop
       ((status == 0)) || return $status
