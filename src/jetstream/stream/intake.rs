@@ -307,10 +307,12 @@ impl Stream {
             return;
         }
         let is_poisoned = matches!(log_health(ctx), Some(Health::Poisoned(_)));
-        let failed = Err(refused(Refusal::Poisoned));
-        let result = match is_poisoned && !self.outlives_log(ctx, result) {
-            true => &failed,
-            false => result,
+        let failed;
+        let result = if is_poisoned && !self.outlives_log(ctx, result) {
+            failed = Err(refused(Refusal::Poisoned));
+            &failed
+        } else {
+            result
         };
         self.answer.clear();
         let mut ack = PubAck::default();
