@@ -332,6 +332,21 @@ fn a_large_purge_leaves_room_for_others_and_takes_nothing_that_comes_after_it() 
 }
 
 #[test]
+fn a_large_purge_up_to_a_sequence_leaves_room_for_others() {
+    let mut server = with_slow_purges();
+    assert_eq!(server.ask("$JS.API.STREAM.PURGE.M", br#"{"seq":16}"#), "");
+    let state = server.ask("$JS.API.STREAM.INFO.M", b"");
+    assert!(!state.contains(r#""first_seq":16"#), "{state}");
+    while server.answers.is_empty() {
+        assert!(server.cores[0].wake_at() == Mono(0), "it goes on without a wait");
+        server.settle();
+    }
+    assert!(server.answers.pop().unwrap().contains(r#""success":true,"purged":15"#));
+    let state = server.ask("$JS.API.STREAM.INFO.M", b"");
+    assert!(state.contains(r#""messages":5"#) && state.contains(r#""first_seq":16"#), "{state}");
+}
+
+#[test]
 fn who_waits_for_a_purge_hears_of_the_end_of_the_stream() {
     let mut server = with_slow_purges();
     assert_eq!(server.ask("$JS.API.STREAM.PURGE.M", br#"{"filter":"m.b"}"#), "");

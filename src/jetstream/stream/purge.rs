@@ -34,20 +34,22 @@ object! {
 /// A purge under way. A message that comes after it began is not concerned.
 #[derive(Debug, Default)]
 pub struct Purge {
-    /// What it still has to remove, ascending.
+    /// What it still has to remove one by one, ascending.
     rest: VecDeque<Seq>,
+    /// All before this one is still to go.
+    below: Option<Seq>,
     /// How many messages it removed.
     pub purged: u64,
 }
 
 impl Purge {
     pub fn is_done(&self) -> bool {
-        self.rest.is_empty()
+        self.rest.is_empty() && self.below.is_none()
     }
 }
 
 impl Stream {
-    /// Begins a purge. What lies at the stream's front as a whole goes at once, the rest with
+    /// Begins a purge. If it is of all messages they go at once, otherwise with
     /// [`Stream::go_on_purging`].
     pub fn begin_purge(
         &mut self,
@@ -83,11 +85,14 @@ impl Stream {
         };
         if pattern.is_some() || keep > 0 {
             let rest = self.store.purge_list(log.as_deref(), pattern, below, keep).into();
-            return Ok(Purge { rest, purged: 0 });
+            return Ok(Purge { rest, ..Purge::default() });
+        }
+        if below < end {
+            return Ok(Purge { below: Some(below), ..Purge::default() });
         }
         let (purged, at) = self.store.purge(log, None, below, 0, ctx.now.mono).map_err(refused)?;
         self.appended = at;
-        Ok(Purge { rest: VecDeque::new(), purged })
+        Ok(Purge { purged, ..Purge::default() })
     }
 
     /// Removes the next messages of a purge, so many at most. To be told when all are gone and
@@ -98,6 +103,9 @@ impl Stream {
         purge: &mut Purge,
         slice: usize,
     ) -> Result<(), ApiError> {
+        if let Some(below) = purge.below {
+            return self.trim_slice(ctx, purge, below, slice);
+        }
         if purge.is_done() {
             return Ok(());
         }
@@ -107,6 +115,24 @@ impl Stream {
         let removed = self.store.delete(log.as_deref_mut(), &seqs, false, ctx.now.mono);
         self.appended = removed.map_err(refused)?;
         purge.purged += before - self.store.messages(log.as_deref());
+        Ok(())
+    }
+
+    /// The first messages go, those of so many sequences.
+    fn trim_slice(
+        &mut self,
+        ctx: &mut Context<'_>,
+        purge: &mut Purge,
+        below: Seq,
+        slice: usize,
+    ) -> Result<(), ApiError> {
+        let log = ctx.log.as_deref_mut();
+        let first = self.store.first_seq(log.as_deref());
+        let next = Seq(first.0.saturating_add(slice as u64)).min(below);
+        let (purged, at) = self.store.purge(log, None, next, 0, ctx.now.mono).map_err(refused)?;
+        self.appended = at;
+        purge.purged += purged;
+        purge.below = Some(below).filter(|below| next < *below);
         Ok(())
     }
 
