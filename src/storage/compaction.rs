@@ -88,7 +88,7 @@ impl Log {
             return;
         }
         self.retire_dead(now);
-        match self.pick() {
+        match self.pick(now) {
             Some(segment) => {
                 self.compaction.job = Some(Job {
                     segment,
@@ -121,8 +121,8 @@ impl Log {
         }
     }
 
-    /// The segment that gives most room back; else one that mixes streams.
-    fn pick(&self) -> Option<SegmentNo> {
+    /// The segment that gives most room back; else one that mixes streams, and has done so for a while.
+    fn pick(&self, now: Mono) -> Option<SegmentNo> {
         let durable = self.commit.durable();
         let is_free = |segment: &&Segment| {
             segment.stage == Stage::Sealed
@@ -138,7 +138,9 @@ impl Log {
         let mixed = || {
             free().find(|segment| {
                 let with_messages = segment.streams.values().filter(|seq| seq.0 > 0);
-                !segment.is_sorted && with_messages.count() > 1
+                !segment.is_sorted
+                    && now.since(segment.full_since) >= self.settings.sort_delay_ns
+                    && with_messages.count() > 1
             })
         };
         worst.or_else(mixed).map(|segment| segment.no)

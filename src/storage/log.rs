@@ -45,6 +45,8 @@ pub struct LogSettings {
     pub spare_slots: usize,
     /// How often the log looks for segments to retire or to empty.
     pub tidy_interval_ns: u64,
+    /// How long a full segment waits to be sorted.
+    pub sort_delay_ns: u64,
     /// More messages that go at once are taken out of the accounts bit by bit.
     pub swept_at_once: u64,
     /// When a part of a segment's footer is complete.
@@ -69,6 +71,7 @@ impl Default for LogSettings {
             copy_batch_bytes: limits::COPY_BATCH_BYTES,
             spare_slots: limits::SPARE_SLOTS,
             tidy_interval_ns: limits::TIDY_INTERVAL_NS,
+            sort_delay_ns: limits::SORT_DELAY_NS,
             swept_at_once: limits::SWEPT_AT_ONCE,
             footer_parts: PartLimits {
                 bytes: limits::FOOTER_PART_BYTES,

@@ -24,6 +24,7 @@ impl Bench {
             segment_bytes_min: 64 * 1024,
             segment_bytes_max: 64 * 1024,
             gather_bytes_max: 256 * 1024,
+            sort_delay_ns: 0,
             ..LogSettings::default()
         };
         Self { log: Log::new(LogId(1), settings), wanted: VecDeque::new(), files: BTreeMap::new() }

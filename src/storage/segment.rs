@@ -8,6 +8,7 @@ use super::checksum;
 use super::footer::{Footer, PartLimits};
 use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
 use super::record::{ManifestEntry, Record};
+use crate::types::Mono;
 
 /// The first block of the file; batches begin behind it.
 pub const SEGMENT_HEADER: u32 = BLOCK as u32;
@@ -111,6 +112,8 @@ pub struct Segment {
     /// deletes name this one.
     pub sources: Vec<SegmentNo>,
     pub is_sorted: bool,
+    /// Since when it is full; if it was so at the start, since then.
+    pub full_since: Mono,
     /// Its file held another segment before.
     pub is_recycled: bool,
     /// Bytes in it are not what was written: it is left alone.
@@ -146,6 +149,7 @@ impl Segment {
             streams: BTreeMap::new(),
             sources: Vec::new(),
             is_sorted: false,
+            full_since: Mono(0),
             is_recycled: false,
             is_damaged: false,
             erase: false,

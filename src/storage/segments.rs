@@ -30,6 +30,9 @@ impl Log {
         if let Some(old) = self.head.replace(next) {
             self.learn_pace(old, now);
             self.seal(old);
+            if let Some(old) = self.segments.get_mut(&old) {
+                old.full_since = now;
+            }
         }
         self.head_since = now;
         if let Some(segment) = self.segments.get_mut(&next) {

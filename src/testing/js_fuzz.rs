@@ -312,6 +312,7 @@ fn settings() -> LogSettings {
         gather_bytes_max: 96 * 1024,
         tail_cache_bytes: 8 * 1024,
         spare_slots: 1,
+        sort_delay_ns: 0,
         ..LogSettings::default()
     }
 }

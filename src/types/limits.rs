@@ -265,6 +265,9 @@ pub const IDLE_CLOSE_NS: u64 = 100 * MILLISECOND;
 pub const SWEPT_AT_ONCE: u64 = 4096;
 /// How often the log looks for segments to retire or to empty.
 pub const TIDY_INTERVAL_NS: u64 = 20 * MILLISECOND;
+/// How long a full segment that mixes streams is left as it is before it is sorted: what is deleted soon is never
+/// copied, and a burst of publishes has the disk and the core to itself.
+pub const SORT_DELAY_NS: u64 = 10 * SECOND;
 /// How often a full disk is asked again.
 pub const NO_SPACE_RETRY_NS: u64 = 250 * MILLISECOND;
 /// How long a stopping core waits for its logs to be closed. One that is not is found in full by

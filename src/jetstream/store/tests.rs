@@ -33,6 +33,7 @@ fn settings() -> LogSettings {
         read_cache_bytes: 40 * 1024,
         read_page_bytes: 8 * 1024,
         tidy_interval_ns: 1000,
+        sort_delay_ns: 0,
         swept_at_once: 20,
         ..LogSettings::default()
     }

@@ -384,7 +384,7 @@ fn bench_cold() {
     ];
     for (what, streams, len, subjects) in shapes {
         let directory = tempfile::tempdir_in(parent()).unwrap();
-        let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+        let (mut bench, _) = Bench::open(directory.path(), sorting_at_once());
         let count = 2_000_000u64;
         for n in 0..count {
             let payload = vec![7; len(random(n))];
@@ -404,6 +404,10 @@ fn bench_cold() {
         println!("{what}: {before:.2} B per message, {:.2} once sorted", memory(&bench));
         println!("  the busiest turn while it was sorted: {}", bench.busiest);
     }
+}
+
+fn sorting_at_once() -> LogSettings {
+    LogSettings { sort_delay_ns: 0, ..LogSettings::default() }
 }
 
 fn seconds() -> f64 {
@@ -544,7 +548,7 @@ fn bench_empty() {
 fn bench_streams() {
     for streams in [1u64, 100] {
         let directory = tempfile::tempdir_in(parent()).unwrap();
-        let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+        let (mut bench, _) = Bench::open(directory.path(), sorting_at_once());
         let total = 2_000_000u64;
         let began = Instant::now();
         for n in 0..total {
@@ -557,7 +561,7 @@ fn bench_streams() {
         let counters = bench.log.counters();
         println!("{streams} streams: {:?}, {} batches", began.elapsed(), counters.batches);
         drop(bench);
-        let (mut bench, _) = Bench::open(directory.path(), LogSettings::default());
+        let (mut bench, _) = Bench::open(directory.path(), sorting_at_once());
         bench.settle();
         let (began, mut from, mut read, mut reads) = (Instant::now(), Seq(1), 0u64, 0u64);
         while let Some(op) = bench.log.read(StreamId(1), from, 1 << 19).unwrap() {

@@ -18,7 +18,12 @@ const STREAMS: u64 = 8;
 const DIRECTORY: &str = "WEFT_CRASH_DIRECTORY";
 
 fn settings() -> LogSettings {
-    LogSettings { segment_bytes_min: 1 << 20, segment_bytes_max: 8 << 20, ..LogSettings::default() }
+    LogSettings {
+        segment_bytes_min: 1 << 20,
+        segment_bytes_max: 8 << 20,
+        sort_delay_ns: 0,
+        ..LogSettings::default()
+    }
 }
 
 /// The payload says which message it is.

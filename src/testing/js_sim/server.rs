@@ -129,6 +129,7 @@ impl Server {
             copy_batch_bytes: 8 * 1024,
             spare_slots: 2,
             tidy_interval_ns: 5_000_000,
+            sort_delay_ns: 20_000_000,
             swept_at_once: 64,
             hash_seed: seed,
         };

@@ -135,6 +135,7 @@ impl World {
             copy_batch_bytes: 8 * 1024,
             spare_slots: 2,
             tidy_interval_ns: 500_000,
+            sort_delay_ns: 2_000_000,
             swept_at_once: 8,
             footer_parts: PartLimits { bytes: 8192, batch_bytes: 10 * 1024 },
             hash_seed: seed,
