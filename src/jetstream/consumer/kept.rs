@@ -42,11 +42,7 @@ impl Kept {
 
     /// Keeps no copy of what the consumer made before keeps already.
     pub fn share(&mut self, last: &mut Rc<[u8]>) {
-        if *last == self.json {
-            self.json = Rc::clone(last);
-        } else {
-            *last = Rc::clone(&self.json);
-        }
+        super::share(&mut self.json, last);
     }
 
     /// Bytes, its share of what it shares.

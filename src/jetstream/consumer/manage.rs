@@ -78,7 +78,7 @@ impl Consumer {
 
     fn set_config(&mut self, config: &ConsumerConfig) {
         self.config = Kept::of(config, &self.name);
-        self.settings = Settings::of(config);
+        self.settings = Rc::new(Settings::of(config));
         self.want_whole();
     }
 

@@ -115,7 +115,7 @@ pub struct Consumer {
     stream: Rc<str>,
     created: Wall,
     config: Kept,
-    settings: Settings,
+    settings: Rc<Settings>,
     filter: Filter,
     /// Where it began, once that is known.
     start: Seq,
@@ -154,12 +154,13 @@ pub struct Consumer {
 #[derive(Debug)]
 pub struct Common {
     config: Rc<[u8]>,
+    settings: Rc<Settings>,
     stream: Rc<str>,
 }
 
 impl Default for Common {
     fn default() -> Self {
-        Self { config: Rc::from([]), stream: Rc::from("") }
+        Self { config: Rc::from([]), settings: Rc::default(), stream: Rc::from("") }
     }
 }
 
@@ -171,11 +172,8 @@ impl Consumer {
     /// Keeps no copy of what the consumer of the same stream that was made before keeps already.
     pub fn share(&mut self, last: &mut Common) {
         self.config.share(&mut last.config);
-        if last.stream == self.stream {
-            self.stream = Rc::clone(&last.stream);
-        } else {
-            last.stream = Rc::clone(&self.stream);
-        }
+        share(&mut self.settings, &mut last.settings);
+        share(&mut self.stream, &mut last.stream);
     }
 
     /// A mirror or a sourcing stream made it for itself: it is not listed.
@@ -326,13 +324,22 @@ impl Consumer {
             + self.name.len()
             + self.stream.len() / Rc::strong_count(&self.stream)
             + self.config.memory()
-            + self.settings.backoff.len() * 8
+            + self.settings.memory() / Rc::strong_count(&self.settings)
             + self.filter.memory()
             + self.state.pending.memory()
             + self.finished.capacity() * size_of::<Seq>()
             + way
             + listed
             + journal
+    }
+}
+
+/// Takes the other one if it is the same; else the other one becomes this.
+fn share<T: PartialEq + ?Sized>(own: &mut Rc<T>, last: &mut Rc<T>) {
+    if own == last {
+        *own = Rc::clone(last);
+    } else {
+        *last = Rc::clone(own);
     }
 }
 

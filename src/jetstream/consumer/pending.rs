@@ -12,6 +12,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::ops::Deref;
 
 use super::ConsumerSeq;
 use crate::storage::Seq;
@@ -59,8 +60,84 @@ pub struct Held {
     pub is_queued: bool,
 }
 
+/// Of a consumer that never delivered anything it is nothing: most of a hundred thousand are idle.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub struct Pending(Option<Box<Deliveries>>);
+
+static NONE: Deliveries = Deliveries::new();
+
+impl Deref for Pending {
+    type Target = Deliveries;
+
+    fn deref(&self) -> &Deliveries {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl Pending {
+    /// [`Deliveries::add`].
+    pub fn add(&mut self, seq: Seq, consumer_seq: ConsumerSeq, due: Mono) -> bool {
+        self.0.get_or_insert_default().add(seq, consumer_seq, due)
+    }
+
+    /// [`Deliveries::restore`].
+    pub fn restore(&mut self, held: &Held) -> bool {
+        self.0.get_or_insert_default().restore(held)
+    }
+
+    /// [`Deliveries::redeliver`].
+    pub fn redeliver(&mut self, seq: Seq, due: Mono) -> Option<u32> {
+        self.0.as_mut()?.redeliver(seq, due)
+    }
+
+    /// [`Deliveries::postpone`].
+    pub fn postpone(&mut self, seq: Seq, due: Mono) -> bool {
+        self.0.as_mut().is_some_and(|all| all.postpone(seq, due))
+    }
+
+    /// [`Deliveries::queue`].
+    pub fn queue(&mut self, seq: Seq) -> bool {
+        self.0.as_mut().is_some_and(|all| all.queue(seq))
+    }
+
+    /// [`Deliveries::next_queued`].
+    pub fn next_queued(&mut self) -> Option<Held> {
+        self.0.as_mut()?.next_queued()
+    }
+
+    /// [`Deliveries::spend`].
+    pub fn spend(&mut self, seq: Seq) -> bool {
+        self.0.as_mut().is_some_and(|all| all.spend(seq))
+    }
+
+    /// [`Deliveries::remove`].
+    pub fn remove(&mut self, seq: Seq) -> Option<Held> {
+        self.0.as_mut()?.remove(seq)
+    }
+
+    /// [`Deliveries::remove_to`].
+    pub fn remove_to(&mut self, seq: Seq, done: impl FnMut(Held)) {
+        if let Some(all) = &mut self.0 {
+            all.remove_to(seq, done);
+        }
+    }
+
+    /// [`Deliveries::queue_due`].
+    pub fn queue_due(&mut self, now: Mono) {
+        if let Some(all) = &mut self.0 {
+            all.queue_due(now);
+        }
+    }
+
+    /// Bytes of memory beside itself.
+    pub fn memory(&self) -> usize {
+        self.0.as_ref().map_or(0, |all| size_of::<Deliveries>() + all.memory())
+    }
+}
+
+/// What a consumer delivered and waits for.
+#[derive(Debug, Default)]
+pub struct Deliveries {
     slots: VecDeque<Slot>,
     timers: BinaryHeap<Reverse<(Mono, Seq)>>,
     queue: VecDeque<Seq>,
@@ -75,7 +152,21 @@ pub struct Pending {
     last_fresh_due: Mono,
 }
 
-impl Pending {
+impl Deliveries {
+    const fn new() -> Self {
+        Self {
+            slots: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            queue: VecDeque::new(),
+            live: 0,
+            queued: 0,
+            spent: 0,
+            redelivered: 0,
+            fresh: 0,
+            last_fresh_due: Mono(0),
+        }
+    }
+
     /// Messages that wait for an acknowledgement.
     pub fn len(&self) -> usize {
         self.live as usize
@@ -253,8 +344,7 @@ impl Pending {
         self.queue.make_contiguous()[from..].sort_unstable();
     }
 
-    /// Bytes of memory beside itself.
-    pub fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         self.slots.capacity() * size_of::<Slot>()
             + self.timers.capacity() * size_of::<(Mono, Seq)>()
             + self.queue.capacity() * size_of::<Seq>()

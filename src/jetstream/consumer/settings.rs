@@ -5,7 +5,7 @@ use super::super::config::{AckPolicy, ConsumerConfig, ReplayPolicy};
 use super::super::filter::Filter;
 use crate::types::Wall;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Settings {
     pub ack: AckPolicy,
     pub replays_in_time: bool,
@@ -43,6 +43,11 @@ impl Settings {
             inactive_threshold: config.inactive_threshold.ns(),
             pause_until: config.pause_until.map_or(Wall(0), |until| until.wall()),
         }
+    }
+
+    /// Bytes.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.backoff.len() * 8
     }
 
     /// Nanoseconds until a message that was delivered so often is due again.

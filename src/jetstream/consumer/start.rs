@@ -45,7 +45,7 @@ impl Consumer {
             created: now.wall,
             config: Kept::of(config, name),
             replay: settings.replays_in_time.then(Box::default),
-            settings,
+            settings: Rc::new(settings),
             filter: filter_of(config),
             start: Seq(0),
             skip_until: Seq(0),

@@ -16,7 +16,7 @@ fn an_idle_ephemeral_consumer_is_small() {
     rig.make(&ephemeral);
     let memory = rig.with(|consumer, _, _| consumer.memory());
     assert!(memory <= 1024, "{memory} bytes, {} of them the struct", size_of::<Consumer>());
-    assert!(size_of::<Consumer>() <= 576, "{}", size_of::<Consumer>());
+    assert!(size_of::<Consumer>() <= 416, "{}", size_of::<Consumer>());
 }
 
 /// Nothing but their names is their own.
