@@ -166,6 +166,9 @@ soak() {
 
 compare() {
   "$harness" compare --server "nats=$reference" --server "weft=$weft" --json "$results/compare.json"
+  local status=$?
+  rm -f "$results"/compare.{hlog,html} # drawn from the rest, and large
+  return $status
 }
 
 # The sizes that the standard comparison leaves out.

@@ -313,6 +313,15 @@ fn with_slow_purges() -> Server {
     server
 }
 
+/// The answer to the purge under way.
+fn end_of_purge(server: &mut Server) -> String {
+    while server.answers.is_empty() {
+        assert!(server.cores[0].wake_at() == Mono(0), "it goes on without a wait");
+        server.settle();
+    }
+    server.answers.pop().unwrap()
+}
+
 #[test]
 fn a_large_purge_leaves_room_for_others_and_takes_nothing_that_comes_after_it() {
     let mut server = with_slow_purges();
@@ -321,11 +330,7 @@ fn a_large_purge_leaves_room_for_others_and_takes_nothing_that_comes_after_it() 
     assert!(server.ask("m.a", b"").contains(r#""seq":21"#));
     let state = server.ask("$JS.API.STREAM.INFO.M", b"");
     assert!(!state.contains(r#""messages":12"#), "{state}");
-    while server.answers.is_empty() {
-        assert!(server.cores[0].wake_at() == Mono(0), "it goes on without a wait");
-        server.settle();
-    }
-    assert!(server.answers.pop().unwrap().contains(r#""success":true,"purged":9"#));
+    assert!(end_of_purge(&mut server).contains(r#""success":true,"purged":9"#));
     let state = server.ask("$JS.API.STREAM.INFO.M", b"");
     assert!(state.contains(r#""messages":12"#), "{state}");
     assert!(server.cores[0].wake_at() > Mono(0));
@@ -337,11 +342,7 @@ fn a_large_purge_up_to_a_sequence_leaves_room_for_others() {
     assert_eq!(server.ask("$JS.API.STREAM.PURGE.M", br#"{"seq":16}"#), "");
     let state = server.ask("$JS.API.STREAM.INFO.M", b"");
     assert!(!state.contains(r#""first_seq":16"#), "{state}");
-    while server.answers.is_empty() {
-        assert!(server.cores[0].wake_at() == Mono(0), "it goes on without a wait");
-        server.settle();
-    }
-    assert!(server.answers.pop().unwrap().contains(r#""success":true,"purged":15"#));
+    assert!(end_of_purge(&mut server).contains(r#""success":true,"purged":15"#));
     let state = server.ask("$JS.API.STREAM.INFO.M", b"");
     assert!(state.contains(r#""messages":5"#) && state.contains(r#""first_seq":16"#), "{state}");
 }

@@ -24,7 +24,6 @@ impl Bench {
             segment_bytes_min: 64 * 1024,
             segment_bytes_max: 64 * 1024,
             gather_bytes_max: 256 * 1024,
-            sort_delay_ns: 0,
             ..LogSettings::default()
         };
         Self { log: Log::new(LogId(1), settings), wanted: VecDeque::new(), files: BTreeMap::new() }
@@ -38,11 +37,20 @@ impl Bench {
         bench
     }
 
-    fn append_with(&mut self, payload: &[u8], urgency: Urgency) -> Result<Lsn, Refusal> {
-        let seq = self.log.stream(STREAM).map_or(Seq(0), |index| index.last_seq()).next();
+    fn append_to(
+        &mut self,
+        stream: StreamId,
+        payload: &[u8],
+        urgency: Urgency,
+    ) -> Result<Lsn, Refusal> {
+        let seq = self.log.stream(stream).map_or(Seq(0), |index| index.last_seq()).next();
         let (subject, headers) = (&b"s"[..], &b""[..]);
-        let message = Message { stream: STREAM, seq, time: 1, subject, headers, payload };
+        let message = Message { stream, seq, time: 1, subject, headers, payload };
         self.log.append(&message, urgency, NOW)
+    }
+
+    fn append_with(&mut self, payload: &[u8], urgency: Urgency) -> Result<Lsn, Refusal> {
+        self.append_to(STREAM, payload, urgency)
     }
 
     fn append(&mut self, payload: &[u8]) -> Result<Lsn, Refusal> {
@@ -277,6 +285,25 @@ fn a_large_message_gets_a_segment_of_its_size() {
     assert!(bench.log.settled() >= lsn);
     let too_large = vec![0; limits::ATOMIC_BYTES_MAX + 1];
     assert_eq!(bench.append(&too_large), Err(Refusal::TooLarge));
+}
+
+#[test]
+fn a_segment_that_mixes_streams_rests_before_it_is_sorted() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    for at in 0..120 {
+        let stream = StreamId(STREAM.0 + at % 2);
+        while bench.append_to(stream, &[1; 3000], Urgency::Now).is_err() {
+            bench.run();
+        }
+        bench.run();
+    }
+    let mut copied_at = |ns| {
+        bench.log.on_tick(NOW.plus(ns));
+        bench.run();
+        bench.log.counters().copied_bytes
+    };
+    assert_eq!(copied_at(limits::SORT_DELAY_NS - 1), 0);
+    assert!(copied_at(2 * limits::SORT_DELAY_NS) > 0);
 }
 
 #[test]
