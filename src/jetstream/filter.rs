@@ -119,15 +119,15 @@ mod tests {
 
     #[test]
     fn a_verdict_dies_with_its_subject() {
-        use crate::storage::{Place, SegmentNo, Seq};
+        use crate::storage::{Form, Place, SegmentNo, Seq};
         let mut index = StreamIndex::new(0);
         let place = Place { segment: SegmentNo(1), offset: 0, len: 50 };
         let mut filter = Filter::new(&["a.*"]).unwrap();
-        index.add(Seq(1), place, b"a.b", false);
+        index.add(Seq(1), place, b"a.b", Form::default());
         let id = index.get(Seq(1)).unwrap().subject;
         assert!(filter.wants(&index, id));
         index.remove(Seq(1));
-        index.add(Seq(2), place, b"b.b", false);
+        index.add(Seq(2), place, b"b.b", Form::default());
         assert_eq!(index.get(Seq(2)).unwrap().subject, id, "the id is used again");
         assert!(!filter.wants(&index, id));
     }

@@ -35,6 +35,7 @@ fn append(part: &mut Part, now: Mono) {
             subject: b"core.test",
             headers: b"",
             payload: b"payload",
+            saved: 0,
         };
         log.append(&message, Urgency::Now, now).unwrap();
     }

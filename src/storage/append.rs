@@ -103,9 +103,8 @@ impl Log {
             let index = self.stream_entry(message.stream);
             assert!(message.seq > index.last_seq(), "a sequence is given out once");
             let place = self.put(&Record::Message(message), urgency);
-            let has_headers = !message.headers.is_empty();
             let index = self.stream_entry(message.stream);
-            index.append(message.seq, place, message.subject, has_headers);
+            index.append(message.seq, place, message.subject, message.form());
             index.learn_last_time(message.time);
             self.count_in(place);
             if let Some(gather) = &mut self.commit.gather {

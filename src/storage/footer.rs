@@ -19,6 +19,7 @@ use super::checksum;
 use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, StreamId, position};
 use super::index::SubjectId;
 use super::index::entries::{Entry, Packer};
+use super::record::Form;
 
 const MAGIC: [u8; 4] = *b"WFTP";
 pub const TRAILER: usize = 32;
@@ -172,12 +173,12 @@ impl Footer {
         seq: Seq,
         place: Place,
         subject: &[u8],
-        has_headers: bool,
+        form: Form,
     ) {
         let part = self.gathering.streams.entry(stream).or_default();
         let before = part.entries.bytes().len() + part.subjects.len();
         let id = part.number(subject, self.hash_seed);
-        part.entries.push(Entry { seq, place, subject: SubjectId(id), has_headers });
+        part.entries.push(Entry { seq, place, subject: SubjectId(id), form });
         let after = part.entries.bytes().len() + part.subjects.len();
         self.gathering.stream_bytes += after - before;
     }

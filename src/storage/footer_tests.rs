@@ -12,7 +12,8 @@ fn filled(from: u32) -> Footer {
         let place = Place { segment: SegmentNo(5), offset: 4176 + n * 200, len: 200 };
         let stream = StreamId(u64::from(n % 3));
         let subject = if n % 2 == 0 { &b"a.b"[..] } else { b"c" };
-        footer.message(stream, Seq(u64::from(n) + 1), place, subject, n % 7 == 0);
+        let form = Form { has_headers: n % 7 == 0, saved: 0 };
+        footer.message(stream, Seq(u64::from(n) + 1), place, subject, form);
     }
     footer.other(Lsn(12), 20_000, &[24, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert!(!footer.batch(Lsn(11), 16_384, false));
@@ -101,4 +102,13 @@ fn every_flipped_bit_is_seen() {
 #[test]
 fn the_format_is_the_recorded_one() {
     golden("footer", &sample(), include_bytes!("golden/footer.bin"));
+    let mut footer = filled(4096);
+    for n in 40..48u32 {
+        let place = Place { segment: SegmentNo(5), offset: 4176 + n * 200, len: 200 };
+        let form = Form { has_headers: n % 2 == 0, saved: n / 3 * 100 };
+        footer.message(StreamId(1), Seq(u64::from(n) + 1), place, b"c", form);
+    }
+    footer.seal();
+    let (_, bytes) = footer.write(LOG, false).unwrap();
+    golden("packed_footer", &bytes, include_bytes!("golden/packed_footer.bin"));
 }

@@ -45,7 +45,7 @@ impl Bench {
     ) -> Result<Lsn, Refusal> {
         let seq = self.log.stream(stream).map_or(Seq(0), |index| index.last_seq()).next();
         let (subject, headers) = (&b"s"[..], &b""[..]);
-        let message = Message { stream, seq, time: 1, subject, headers, payload };
+        let message = Message { stream, seq, time: 1, subject, headers, payload, saved: 0 };
         self.log.append(&message, urgency, NOW)
     }
 

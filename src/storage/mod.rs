@@ -76,8 +76,8 @@ pub use read_cache::Page;
 #[cfg(any(test, feature = "testing"))]
 pub use reads::Found;
 pub use reads::ReadRun;
-pub use record::Message;
 #[cfg(feature = "testing")]
 pub use record::Record;
+pub use record::{Form, Message};
 pub use recovery::{Recovery, Report, SlotFile, Step};
 pub use values::{KeyValue, load_values};

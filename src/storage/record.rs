@@ -8,7 +8,9 @@ use rkyv::util::AlignedVec;
 /// Length, check and kind stand before every record's own fields.
 pub const RECORD_HEADER: usize = 12;
 /// What a message costs beside its subject, headers and payload.
-pub const MESSAGE_OVERHEAD: usize = RECORD_HEADER + 30;
+pub const MESSAGE_OVERHEAD: usize = RECORD_HEADER + PLAIN_FIELDS;
+/// The numbers that every message has: stream, sequence, time, lengths.
+const PLAIN_FIELDS: usize = 30;
 
 /// A record as it lies in a batch, borrowed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,17 +74,36 @@ pub struct Message<'a> {
     pub time: u64,
     pub subject: &'a [u8],
     pub headers: &'a [u8],
+    /// As it lies in the log: packed if something is saved.
     pub payload: &'a [u8],
+    /// Bytes by which packing made the record shorter; 0: the payload is as it came. What packs and
+    /// unpacks is whoever appends and reads.
+    pub saved: u32,
 }
 
 impl Message<'_> {
     /// What a record is longer than subject, headers and payload.
     pub const OVERHEAD: usize = MESSAGE_OVERHEAD;
+    /// The same of one with a packed payload.
+    pub const PACKED_OVERHEAD: usize = MESSAGE_OVERHEAD + 4;
 
     /// The bytes of its record.
     pub fn record_len(&self) -> usize {
-        MESSAGE_OVERHEAD + self.subject.len() + self.headers.len() + self.payload.len()
+        let overhead = if self.saved > 0 { Self::PACKED_OVERHEAD } else { Self::OVERHEAD };
+        overhead + self.subject.len() + self.headers.len() + self.payload.len()
     }
+
+    pub fn form(&self) -> Form {
+        Form { has_headers: !self.headers.is_empty(), saved: self.saved }
+    }
+}
+
+/// What the index knows of a message beside its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Form {
+    pub has_headers: bool,
+    /// As [`Message::saved`].
+    pub saved: u32,
 }
 
 /// Ascending sequences, as differences.
@@ -148,6 +169,7 @@ const GONE: u8 = 6;
 const STREAM_GONE: u8 = 7;
 const MANIFEST: u8 = 8;
 const RETIRED: u8 = 9;
+const PACKED_MESSAGE: u8 = 10;
 
 impl<'a> Record<'a> {
     /// Appends the record to a batch. `position` is where its first byte will lie.
@@ -158,7 +180,7 @@ impl<'a> Record<'a> {
         let kind = match self {
             Self::Message(message) => {
                 put_message(out, message);
-                MESSAGE
+                if message.saved > 0 { PACKED_MESSAGE } else { MESSAGE }
             }
             other => {
                 let mut body = Vec::new();
@@ -246,7 +268,7 @@ impl<'a> Record<'a> {
     pub fn decode(bytes: &'a [u8], position: u64) -> Result<(Self, u32), RecordError> {
         let len = peek_len(bytes)?;
         let raw = bytes.get(..len as usize).ok_or(RecordError::Cut)?;
-        if !(MESSAGE..=RETIRED).contains(&raw[8]) {
+        if !(MESSAGE..=PACKED_MESSAGE).contains(&raw[8]) {
             return Err(RecordError::Malformed);
         }
         let stored = Fields(&raw[4..]).u32().ok_or(RecordError::Cut)?;
@@ -260,7 +282,8 @@ impl<'a> Record<'a> {
 
     fn fields(kind: u8, fields: &mut Fields<'a>) -> Option<Self> {
         let record = match kind {
-            MESSAGE => return message_fields(fields).map(Self::Message),
+            MESSAGE => return message_fields(fields, false).map(Self::Message),
+            PACKED_MESSAGE => return message_fields(fields, true).map(Self::Message),
             DELETE => Self::Delete {
                 stream: StreamId(fields.u64()?),
                 victims: SegmentNo(fields.u32()?),
@@ -309,22 +332,28 @@ fn put_u64(out: &mut Vec<u8>, value: u64) {
 }
 
 fn put_message(out: &mut AlignedVec<4096>, message: &Message<'_>) {
-    out.extend_from_slice(&message.stream.0.to_le_bytes());
-    out.extend_from_slice(&message.seq.0.to_le_bytes());
-    out.extend_from_slice(&message.time.to_le_bytes());
-    out.extend_from_slice(&(message.subject.len() as u16).to_le_bytes());
-    out.extend_from_slice(&(message.headers.len() as u32).to_le_bytes());
+    let mut fields = [0; PLAIN_FIELDS];
+    fields[..8].copy_from_slice(&message.stream.0.to_le_bytes());
+    fields[8..16].copy_from_slice(&message.seq.0.to_le_bytes());
+    fields[16..24].copy_from_slice(&message.time.to_le_bytes());
+    fields[24..26].copy_from_slice(&(message.subject.len() as u16).to_le_bytes());
+    fields[26..].copy_from_slice(&(message.headers.len() as u32).to_le_bytes());
+    out.extend_from_slice(&fields);
+    if message.saved > 0 {
+        out.extend_from_slice(&message.saved.to_le_bytes());
+    }
     out.extend_from_slice(message.subject);
     out.extend_from_slice(message.headers);
     out.extend_from_slice(message.payload);
 }
 
-fn message_fields<'a>(fields: &mut Fields<'a>) -> Option<Message<'a>> {
+fn message_fields<'a>(fields: &mut Fields<'a>, is_packed: bool) -> Option<Message<'a>> {
     let stream = StreamId(fields.u64()?);
     let seq = Seq(fields.u64()?);
     let time = fields.u64()?;
     let subject_len = usize::from(fields.u16()?);
     let headers_len = fields.u32()? as usize;
+    let saved = if is_packed { fields.u32()? } else { 0 };
     Some(Message {
         stream,
         seq,
@@ -332,6 +361,7 @@ fn message_fields<'a>(fields: &mut Fields<'a>) -> Option<Message<'a>> {
         subject: fields.bytes(subject_len)?,
         headers: fields.bytes(headers_len)?,
         payload: fields.0,
+        saved,
     })
 }
 

@@ -13,6 +13,7 @@ fn one_of_each() -> Vec<Record<'static>> {
             subject: b"orders.eu.1",
             headers: b"NATS/1.0\r\nNats-Msg-Id: x\r\n\r\n",
             payload: b"payload",
+            saved: 0,
         }),
         Record::Delete { stream, victims: SegmentNo(9), seqs: SeqList::Packed(&[5, 1, 0x80, 1]) },
         Record::Bounds { stream, first_seq: Seq(5), last_seq: Seq(77), last_time: 9 },
@@ -22,7 +23,14 @@ fn one_of_each() -> Vec<Record<'static>> {
         Record::StreamGone { stream },
         Record::Manifest(Manifest { segments: vec![entry] }),
         Record::Retired { segment: SegmentNo(2), lsns: vec![(Lsn(7), 2)] },
+        packed_message(),
     ]
+}
+
+fn packed_message() -> Record<'static> {
+    let (subject, headers) = (&b"orders.eu.1"[..], &b""[..]);
+    let (stream, seq, payload) = (StreamId(7), Seq(78), &b"packed"[..]);
+    Record::Message(Message { stream, seq, time: 9, subject, headers, payload, saved: 300 })
 }
 
 fn encoded(record: &Record<'_>) -> Vec<u8> {
@@ -37,6 +45,14 @@ fn every_kind_comes_back() {
     for record in one_of_each() {
         let bytes = encoded(&record);
         assert_eq!(Record::decode(&bytes, 4176), Ok((record, bytes.len() as u32)));
+    }
+}
+
+#[test]
+fn lengths_are_known_before() {
+    for record in one_of_each() {
+        let Record::Message(message) = &record else { continue };
+        assert_eq!(encoded(&record).len(), message.record_len());
     }
 }
 

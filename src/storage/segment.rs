@@ -7,7 +7,7 @@ use super::bytes::Fields;
 use super::checksum;
 use super::footer::{Footer, PartLimits};
 use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId};
-use super::record::{ManifestEntry, Record};
+use super::record::{Form, ManifestEntry, Message, Record};
 use crate::types::Mono;
 
 /// The first block of the file; batches begin behind it.
@@ -197,8 +197,8 @@ impl Segment {
     /// A record was put here: counts its bytes and lists it in the footer to be.
     pub fn list(&mut self, record: &Record<'_>, lsn: Lsn, place: Place, bytes: &[u8]) {
         if let Record::Message(message) = record {
-            let has_headers = !message.headers.is_empty();
-            self.list_message(message.stream, message.seq, place, message.subject, has_headers);
+            let Message { stream, seq, subject, .. } = *message;
+            self.list_message(stream, seq, place, subject, message.form());
             return;
         }
         self.record_bytes += u64::from(place.len);
@@ -217,12 +217,12 @@ impl Segment {
         seq: Seq,
         place: Place,
         subject: &[u8],
-        has_headers: bool,
+        form: Form,
     ) {
         self.record_bytes += u64::from(place.len);
         self.mention(stream, seq);
         if let Some(footer) = &mut self.footer {
-            footer.message(stream, seq, place, subject, has_headers);
+            footer.message(stream, seq, place, subject, form);
         }
         self.limit_footer();
     }

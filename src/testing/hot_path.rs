@@ -9,7 +9,9 @@ use rkyv::util::AlignedVec;
 use crate::protocol::encode::{Kind, msg_with_tail};
 use crate::protocol::{Command, ParserLimits, Step, parser};
 use crate::routing::{NewSubscription, Router, RouterSettings};
-use crate::storage::{Message, Place, Record, SegmentNo, Seq, StreamId, StreamIndex, checksum_of};
+use crate::storage::{
+    Form, Message, Place, Record, SegmentNo, Seq, StreamId, StreamIndex, checksum_of,
+};
 use crate::types::{AccountId, Pattern, ShardId, Subject};
 
 /// Bytes of the payloads.
@@ -163,6 +165,7 @@ fn record(times: u32) -> u64 {
             subject: black_box(b"orders.eu.7"),
             headers: b"",
             payload: &payload,
+            saved: 0,
         });
         let position = out.len() as u64;
         sum += u64::from(record.encode(&mut out, position));
@@ -177,7 +180,7 @@ fn index(times: u32) -> u64 {
     for nth in 0..times {
         let place = Place { segment: SegmentNo(nth / BATCH), offset: nth % BATCH * 256, len: 200 };
         let seq = Seq(u64::from(nth) + 1);
-        index.append(seq, place, subject_bytes(&subjects, nth), false);
+        index.append(seq, place, subject_bytes(&subjects, nth), Form::default());
         sum += index.get(black_box(seq)).map_or(0, |entry| u64::from(entry.place.offset));
     }
     sum

@@ -227,6 +227,12 @@ pub const READ_PAGES_REMEMBERED: usize = 8;
 /// oldest goes.
 pub const READ_RUNS_KEPT: usize = 128;
 pub const READ_RUN_BYTES_KEPT: usize = 4 * 1024 * 1024;
+/// Payloads of a stream with `compression: s2` that are packed, in bytes, and the share (one in so
+/// many) of its bytes that each must save.
+pub const PACKING_PAYLOAD_MIN: usize = 64;
+pub const PACKED_SHARE_MIN: usize = 16;
+/// A larger room for an unpacked payload is given back with the next smaller one.
+pub const PACKING_BYTES_KEPT: usize = 1024 * 1024;
 /// A stream nobody read from the disk for so long gives that memory back.
 pub const READ_RUNS_IDLE_NS: u64 = 10 * SECOND;
 /// Times of messages that searches by time remember; the lowest sequence is forgotten.

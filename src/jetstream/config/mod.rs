@@ -31,8 +31,8 @@ pub use source::SourceConsumer;
 pub use source::{External, StreamSource, SubjectTransform};
 pub use stream::{StreamConfig, StreamRequest};
 pub use values::{
-    AckPolicy, Action, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy, ReplayPolicy,
-    Retention, Storage,
+    AckPolicy, Action, Compression, DeliverPolicy, Discard, Nanos, PersistMode, PriorityPolicy,
+    ReplayPolicy, Retention, Storage,
 };
 pub(in crate::jetstream) use wire::object;
 pub use wire::{Mode, Wire, parse};

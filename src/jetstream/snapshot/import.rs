@@ -14,7 +14,9 @@ use super::consumer::{ConsumerProgress, ConsumerSnapshot};
 use super::frame::FrameReader;
 use super::tar::{Part, TarReader};
 use crate::jetstream::api::RESTORING_KEY;
-use crate::jetstream::config::{ConsumerConfig, Mode, Moment, Storage, StreamConfig, parse};
+use crate::jetstream::config::{
+    Compression, ConsumerConfig, Mode, Moment, Storage, StreamConfig, parse,
+};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::ground::LogIndex;
@@ -190,10 +192,11 @@ impl Import {
     ) -> Self {
         // It was read before, by all the rules.
         let claim: Claim = serde_json::from_slice(&request.body).unwrap_or_default();
-        let store = match config.storage {
+        let mut store = match config.storage {
             Storage::File => Store::file(id),
             Storage::Memory => Store::memory_only(id.0 ^ ctx.now.wall.0),
         };
+        store.pack(config.compression == Compression::S2);
         Self {
             account,
             id,

@@ -184,6 +184,7 @@ fn bench_store_keys() {
                     rig.run();
                 }
             }
+            rig.run();
         });
         println!("{kind}: index {:.1} B per key", rig.index_memory() as f64 / N as f64);
         let few = 2000;

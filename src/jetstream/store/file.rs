@@ -15,6 +15,7 @@ use crate::types::limits::{
 };
 use crate::types::{Mono, Pattern};
 
+use super::packing::{self, Packed, Packer};
 use super::{Fetch, Moment, NewMessage, SeekTime, Stored, seek};
 
 /// What a message counts for beside its subject and payload.
@@ -29,8 +30,8 @@ pub fn cost(subject: usize, headers: usize, payload: usize) -> u64 {
 
 /// The [`cost`] of a stored message.
 pub fn cost_of(entry: &Entry) -> u64 {
-    let headers = if entry.has_headers { HEADERS_OVERHEAD } else { 0 };
-    u64::from(entry.place.len) + headers - (Message::OVERHEAD as u64 - OVERHEAD)
+    let headers = if entry.form.has_headers { HEADERS_OVERHEAD } else { 0 };
+    entry.plain_len() + headers - (Message::OVERHEAD as u64 - OVERHEAD)
 }
 
 /// The messages of a stream, as if each had been counted by [`cost`].
@@ -88,6 +89,10 @@ pub struct FileStore {
     /// Times that searches have met. Messages do not change, so they stay true.
     times: BTreeMap<Seq, u64>,
     removal_epoch: u64,
+    /// Of a stream whose payloads are to be packed.
+    packer: Option<Box<Packer>>,
+    /// The last payload that was unpacked.
+    unpacked: Vec<u8>,
 }
 
 impl FileStore {
@@ -100,6 +105,8 @@ impl FileStore {
             broken: Vec::new(),
             times: BTreeMap::new(),
             removal_epoch: 0,
+            packer: None,
+            unpacked: Vec::new(),
         }
     }
 
@@ -115,6 +122,10 @@ impl FileStore {
     pub fn rest(&mut self) {
         self.runs = VecDeque::new();
         self.pages = VecDeque::new();
+        self.unpacked = Vec::new();
+        if let Some(packer) = &mut self.packer {
+            **packer = Packer::default();
+        }
     }
 
     fn run_bytes(&self) -> usize {
@@ -126,6 +137,11 @@ impl FileStore {
             + self.times.len() * 16
             + self.reading.capacity() * size_of::<Reading>()
             + self.pages.capacity() * size_of::<Page>()
+            + self.unpacked.capacity()
+    }
+
+    pub fn pack(&mut self, is_packing: bool) {
+        self.packer = is_packing.then(|| self.packer.take().unwrap_or_default());
     }
 
     pub fn append(
@@ -136,9 +152,17 @@ impl FileStore {
         now: Mono,
     ) -> Result<Lsn, Refusal> {
         let stream = self.stream;
-        let records = messages.iter().map(|message| {
+        let packed: Vec<Option<Packed>> = match &mut self.packer {
+            Some(packer) => messages.iter().map(|message| packer.pack(message.payload)).collect(),
+            None => Vec::new(),
+        };
+        let records = messages.iter().enumerate().map(|(at, message)| {
             let NewMessage { seq, time, subject, headers, payload } = *message;
-            Message { stream, seq, time, subject, headers, payload }
+            let (payload, saved) = match packed.get(at) {
+                Some(Some(packed)) => (&packed.bytes[..], packed.saved),
+                _ => (payload, 0),
+            };
+            Message { stream, seq, time, subject, headers, payload, saved }
         });
         log.ok_or(Refusal::NotFound)?.append_each(records, urgency, now)
     }
@@ -147,11 +171,11 @@ impl FileStore {
         let Some(log) = log else { return Fetch::Gone };
         let Some((entry, is_in_memory)) = log.locate(self.stream, seq) else { return Fetch::Gone };
         if is_in_memory {
-            return told(log.in_memory(&entry));
+            return told(log.in_memory(&entry), &mut self.unpacked);
         }
         let Some((at, entry)) = self.run_with(seq) else { return self.start(log, &entry) };
         self.read_ahead(log, at, seq);
-        told(self.runs.get(at).map(|run| run.messages.message(&entry)))
+        told(self.runs.get(at).map(|run| run.messages.message(&entry)), &mut self.unpacked)
     }
 
     /// The run that brought a live message, and where it was then: its bytes never change.
@@ -434,13 +458,12 @@ fn moment(time: Result<u64, Unknown>) -> Moment {
     }
 }
 
-fn told<'a>(message: Option<Result<Message<'a>, ReadError>>) -> Fetch<'a> {
-    match message {
-        Some(Ok(message)) => {
-            let Message { seq, time, subject, headers, payload, .. } = message;
+fn told<'a>(message: Option<Result<Message<'a>, ReadError>>, room: &'a mut Vec<u8>) -> Fetch<'a> {
+    let Some(message) = message else { return Fetch::Gone };
+    match message.and_then(|message| Ok((message, packing::payload(&message, room)?))) {
+        Ok((Message { seq, time, subject, headers, .. }, payload)) => {
             Fetch::Here(Stored { seq, time, subject, headers, payload })
         }
-        Some(Err(error)) => Fetch::Broken(error),
-        None => Fetch::Gone,
+        Err(error) => Fetch::Broken(error),
     }
 }

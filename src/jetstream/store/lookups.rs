@@ -108,7 +108,7 @@ impl Store {
                 return ControlFlow::Break(());
             }
             *budget -= 1;
-            if entry.has_headers {
+            if entry.form.has_headers {
                 end = Scan::Found(entry.seq);
                 return ControlFlow::Break(());
             }

@@ -1,6 +1,6 @@
 //! A stream in memory.
 
-use crate::storage::{Entry, Seq, StreamIndex};
+use crate::storage::{Entry, Form, Seq, StreamIndex};
 use crate::types::Pattern;
 
 use super::arena::{Arena, Kept, records};
@@ -60,7 +60,8 @@ impl MemoryStore {
             let NewMessage { seq, time, subject, headers, payload } = *message;
             assert!(seq > self.index.last_seq(), "a sequence is given out once");
             let place = self.arena.push(&Kept { seq, time, headers, payload });
-            self.index.append(seq, place, subject, !headers.is_empty());
+            let form = Form { has_headers: !headers.is_empty(), saved: 0 };
+            self.index.append(seq, place, subject, form);
             self.index.learn_last_time(time);
         }
     }

@@ -10,6 +10,7 @@ mod arena;
 mod file;
 mod lookups;
 mod memory;
+mod packing;
 mod queries;
 mod seek;
 
@@ -105,6 +106,13 @@ impl Store {
     /// What the log holds of the stream, which may be nothing.
     pub fn file(stream: StreamId) -> Self {
         Self::File(FileStore::new(stream))
+    }
+
+    /// Whether payloads that come from now on are packed. In memory none are.
+    pub fn pack(&mut self, is_packing: bool) {
+        if let Self::File(file) = self {
+            file.pack(is_packing);
+        }
     }
 
     fn index<'a>(&'a self, log: Option<&'a Log>) -> Option<&'a StreamIndex> {

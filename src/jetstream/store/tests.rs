@@ -179,6 +179,8 @@ enum Act {
     Trim(u64),
     Purge(Option<usize>, Option<u64>, usize),
     Skip(u64),
+    /// Whether payloads are packed from now on.
+    Pack(bool),
     Reopen,
 }
 
@@ -197,6 +199,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             .prop_map(|(filter, below, keep)| Act::Purge(filter, below, keep)),
         1 => (0u64..30).prop_map(Act::Skip),
         2 => Just(Act::Reopen),
+        1 => any::<bool>().prop_map(Act::Pack),
     ];
     proptest::collection::vec(act, 1..60)
 }
@@ -254,6 +257,7 @@ impl Trial {
                 let (store, log, now) = self.parts();
                 store.skip(log, Seq(last), now).unwrap();
             }
+            Act::Pack(is_packing) => self.store.pack(*is_packing),
             Act::Reopen => {
                 self.run();
                 if let Some(bench) = &mut self.bench {

@@ -3,7 +3,7 @@
 use super::Stream;
 use super::intake::Rules;
 use super::republish::Republish;
-use crate::jetstream::config::StreamConfig;
+use crate::jetstream::config::{Compression, StreamConfig};
 use crate::jetstream::context::Context;
 use crate::storage::Refusal;
 use crate::types::Transform;
@@ -29,6 +29,7 @@ impl Stream {
     /// What is kept ready of the configuration.
     pub(super) fn apply_config(&mut self) {
         self.rules = Rules::of(&self.config);
+        self.store.pack(self.config.compression == Compression::S2);
         self.dedup.set_window(self.config.duplicate_window.ns());
         self.sourcing.configure(&self.config, self.seen.mono);
         self.republish = Republish::of(&self.config);

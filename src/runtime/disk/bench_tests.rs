@@ -108,7 +108,7 @@ impl Bench {
 
     pub fn append(&mut self, stream: StreamId, subject: &[u8], payload: &[u8]) -> Lsn {
         let seq = self.log.stream(stream).map_or(Seq(0), |index| index.last_seq()).next();
-        let message = Message { stream, seq, time: 1, subject, headers: b"", payload };
+        let message = Message { stream, seq, time: 1, subject, headers: b"", payload, saved: 0 };
         loop {
             let now = self.now();
             match self.log.append(&message, Urgency::Now, now) {

@@ -67,6 +67,7 @@ fn child() {
                 subject: b"crash.test",
                 headers: b"",
                 payload: &payload,
+                saved: 0,
             };
             match log.append(&message, Urgency::Now, now) {
                 Ok(lsn) => waiting.push_back((lsn, stream, seq)),

@@ -90,6 +90,7 @@ impl Bench {
             subject: b"fault",
             headers: b"",
             payload: &payload,
+            saved: 0,
         };
         let now = self.now();
         let lsn = self.log.append(&message, Urgency::Now, now)?;

@@ -7,6 +7,7 @@
 use crate::storage::batch::{BATCH_HEADER, round_up};
 use crate::storage::bytes::{Fields, put_varint};
 use crate::storage::ids::{Place, SegmentNo, Seq};
+use crate::storage::record::Form;
 
 use super::columns::{self, COLUMN_MAX, Column};
 use super::entries::Entry;
@@ -38,6 +39,14 @@ fn after_step(end: u32, step: u64) -> u32 {
         NEXT_BATCH => next_batch(end),
         step => end.wrapping_add(step.wrapping_sub(1) as u32),
     }
+}
+
+fn number_of(form: Form) -> u64 {
+    u64::from(form.saved) << 1 | u64::from(form.has_headers)
+}
+
+fn form_of(number: u64) -> Form {
+    Form { has_headers: number & 1 == 1, saved: (number >> 1) as u32 }
 }
 
 fn low_of(seq: Seq) -> u8 {
@@ -73,7 +82,7 @@ pub fn pack(entries: &[Entry]) -> Box<[u8]> {
     put(entries, &|_, entry| u64::from(entry.place.len));
     put(&entries[1..], &|at, entry| step_to(entry.place.offset, end_of(&entries[at])));
     put(entries, &|_, entry| u64::from(entry.subject.0));
-    put(entries, &|_, entry| u64::from(entry.has_headers));
+    put(entries, &|_, entry| number_of(entry.form));
     out.into_boxed_slice()
 }
 
@@ -99,7 +108,7 @@ pub struct Chunk<'a> {
     len: Column<'a>,
     step: Column<'a>,
     subject: Column<'a>,
-    has_headers: Column<'a>,
+    form: Column<'a>,
 }
 
 impl<'a> Chunk<'a> {
@@ -121,7 +130,7 @@ impl<'a> Chunk<'a> {
             len: Column::take(&mut fields, count)?,
             step: Column::take(&mut fields, count - 1)?,
             subject: Column::take(&mut fields, count)?,
-            has_headers: Column::take(&mut fields, count)?,
+            form: Column::take(&mut fields, count)?,
         })
     }
 
@@ -143,7 +152,7 @@ impl<'a> Chunk<'a> {
             seq,
             place: Place { segment, offset, len },
             subject: SubjectId(self.subject.nth(before) as u32),
-            has_headers: self.has_headers.nth(before) == 1,
+            form: form_of(self.form.nth(before)),
         })
     }
 
@@ -184,7 +193,7 @@ impl Iterator for Chunk<'_> {
             seq,
             place: Place { segment, offset, len },
             subject: SubjectId(self.subject.read() as u32),
-            has_headers: self.has_headers.read() == 1,
+            form: form_of(self.form.read()),
         })
     }
 }
@@ -200,7 +209,12 @@ mod tests {
 
     fn entry(n: u64, offset: u64, len: u64, subject: u64) -> Entry {
         let place = Place { segment: SegmentNo(3), offset: offset as u32, len: len as u32 };
-        Entry { seq: Seq(512 + n), place, subject: SubjectId(subject as u32), has_headers: false }
+        Entry {
+            seq: Seq(512 + n),
+            place,
+            subject: SubjectId(subject as u32),
+            form: Form::default(),
+        }
     }
 
     #[test]
@@ -235,13 +249,13 @@ mod tests {
         fn chunks_come_back(
             raw in proptest::collection::btree_map(
                 0u64..CHUNK,
-                (0u32..3, any::<u32>(), 0u32..5000, 0u32..2000, any::<bool>(), 0u8..4),
+                (0u32..3, any::<u32>(), 0u32..5000, 0u32..2000, any::<bool>(), 0u8..4, 0u32..3),
                 1..=COLUMN_MAX,
             ),
         ) {
             let mut end = 4176u32;
             let entries: Vec<Entry> = raw.into_iter().map(|(low, fields)| {
-                let (segment, anywhere, len, subject, has_headers, follows) = fields;
+                let (segment, anywhere, len, subject, has_headers, follows, saved) = fields;
                 let offset = match follows {
                     0 => end,
                     1 => next_batch(end),
@@ -251,7 +265,8 @@ mod tests {
                 end = offset.wrapping_add(len);
                 let place = Place { segment: SegmentNo(segment), offset, len };
                 let seq = Seq(7 * CHUNK + low);
-                Entry { seq, place, subject: SubjectId(subject), has_headers }
+                let form = Form { has_headers, saved: saved * u32::MAX / 2 };
+                Entry { seq, place, subject: SubjectId(subject), form }
             }).collect();
             let bytes = pack(&entries);
             let chunk = Chunk::new(&bytes, 7).unwrap();

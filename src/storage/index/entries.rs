@@ -2,6 +2,7 @@
 
 use crate::storage::bytes::{Fields, put_signed, put_varint};
 use crate::storage::ids::{Place, SegmentNo, Seq};
+use crate::storage::record::Form;
 
 use super::subjects::SubjectId;
 
@@ -11,10 +12,15 @@ pub struct Entry {
     pub seq: Seq,
     pub place: Place,
     pub subject: SubjectId,
-    pub has_headers: bool,
+    pub form: Form,
 }
 
 impl Entry {
+    /// Bytes its record would have with its payload as it came.
+    pub fn plain_len(&self) -> u64 {
+        u64::from(self.place.len) + u64::from(self.form.saved)
+    }
+
     /// The entry so many places on, where all are as expected.
     pub fn after(self, count: u32) -> Self {
         let Place { segment, offset, len } = self.place;
@@ -30,6 +36,7 @@ const FOLLOWS: u8 = 4;
 const SAME_LEN: u8 = 8;
 const SAME_SUBJECT: u8 = 16;
 const HEADERS: u8 = 32;
+const SAVED: u8 = 64;
 /// Everything as expected; the low bits count how often.
 const REPEAT: u8 = 0x80;
 const EXPECTED: u8 = NEXT_SEQ | SAME_SEGMENT | FOLLOWS | SAME_LEN | SAME_SUBJECT;
@@ -38,7 +45,7 @@ const NOTHING: Entry = Entry {
     seq: Seq(0),
     place: Place { segment: SegmentNo(0), offset: 0, len: 0 },
     subject: SubjectId(0),
-    has_headers: false,
+    form: Form { has_headers: false, saved: 0 },
 };
 
 /// Packs entries, each as its difference from the one before.
@@ -59,7 +66,7 @@ impl Packer {
         let last = self.last;
         let tag = tag_of(&last, &entry);
         self.last = entry;
-        if tag & EXPECTED == EXPECTED && entry.has_headers == last.has_headers {
+        if tag & EXPECTED == EXPECTED && entry.form == last.form {
             match self.out.last_mut() {
                 Some(byte) if *byte >= REPEAT && *byte < u8::MAX => *byte += 1,
                 _ => self.out.push(REPEAT),
@@ -84,6 +91,9 @@ impl Packer {
         if tag & SAME_SUBJECT == 0 {
             put_varint(&mut self.out, u64::from(entry.subject.0));
         }
+        if tag & SAVED != 0 {
+            put_varint(&mut self.out, u64::from(entry.form.saved));
+        }
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -103,7 +113,8 @@ fn tag_of(last: &Entry, entry: &Entry) -> u8 {
     set(FOLLOWS, entry.place.offset == last.place.end());
     set(SAME_LEN, entry.place.len == last.place.len);
     set(SAME_SUBJECT, entry.subject == last.subject);
-    set(HEADERS, entry.has_headers);
+    set(HEADERS, entry.form.has_headers);
+    set(SAVED, entry.form.saved > 0);
     tag
 }
 
@@ -177,8 +188,13 @@ impl<'a> Unpacker<'a> {
             true => last.subject,
             false => SubjectId(u32::try_from(fields.varint()?).ok()?),
         };
+        let saved = match has(SAVED) {
+            true => u32::try_from(fields.varint()?).ok()?,
+            false => 0,
+        };
         let place = Place { segment, offset, len };
-        Some(Entry { seq, place, subject, has_headers: has(HEADERS) })
+        let form = Form { has_headers: has(HEADERS), saved };
+        Some(Entry { seq, place, subject, form })
     }
 }
 
@@ -197,12 +213,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn entry(seq: u64, segment: u32, offset: u32, len: u32, subject: u32, headers: bool) -> Entry {
+    fn entry(seq: u64, segment: u32, offset: u32, len: u32, subject: u32, form: Form) -> Entry {
         Entry {
             seq: Seq(seq),
             place: Place { segment: SegmentNo(segment), offset, len },
             subject: SubjectId(subject),
-            has_headers: headers,
+            form,
         }
     }
 
@@ -210,7 +226,7 @@ mod tests {
     fn a_lone_stream_costs_next_to_nothing() {
         let mut packer = Packer::default();
         for n in 0..256 {
-            packer.push(entry(7 + u64::from(n), 3, 4176 + n * 180, 180, 5, false));
+            packer.push(entry(7 + u64::from(n), 3, 4176 + n * 180, 180, 5, Form::default()));
         }
         assert!(packer.bytes().len() < 16, "{}", packer.bytes().len());
         assert_eq!(Unpacker::new(packer.bytes()).count(), 256);
@@ -220,14 +236,15 @@ mod tests {
         #[test]
         fn packed_entries_come_back(
             raw in proptest::collection::vec(
-                (0u64..9, 0u32..3, 0u32..5000, 0u32..3, 0u32..3, any::<bool>(), any::<bool>()),
+                (0u64..9, 0u32..3, 0u32..5000, 0u32..3, 0u32..3, any::<bool>(), any::<bool>(), 0u32..3),
                 0..300,
             ),
         ) {
             let mut last = NOTHING;
             let mut entries = Vec::new();
-            for (step, segment, offset, len, subject, headers, follow) in raw {
-                let mut next = entry(last.seq.0 + step, segment, offset, len, subject, headers);
+            for (step, segment, offset, len, subject, has_headers, follow, saved) in raw {
+                let form = Form { has_headers, saved };
+                let mut next = entry(last.seq.0 + step, segment, offset, len, subject, form);
                 if follow {
                     next.place.segment = last.place.segment;
                     next.place.offset = last.place.end();

@@ -415,6 +415,7 @@ mod tests {
     use super::*;
     use crate::storage::ids::{Place, SegmentNo};
     use crate::storage::index::SubjectId;
+    use crate::storage::record::Form;
     use proptest::prelude::*;
 
     fn entry(seq: u64) -> Entry {
@@ -422,7 +423,7 @@ mod tests {
             seq: Seq(seq),
             place: Place { segment: SegmentNo(1), offset: seq as u32 * 7, len: 7 },
             subject: SubjectId(seq as u32 % 3),
-            has_headers: seq.is_multiple_of(5),
+            form: Form { has_headers: seq.is_multiple_of(5), saved: seq as u32 % 2 },
         }
     }
 
@@ -430,7 +431,7 @@ mod tests {
     fn a_run_is_as_its_entries() {
         let (mut one_by_one, mut at_once) = (Sequences::default(), Sequences::default());
         for first in [3, 255, 4000] {
-            let first = Entry { subject: SubjectId(1), has_headers: false, ..entry(first) };
+            let first = Entry { subject: SubjectId(1), form: Form::default(), ..entry(first) };
             let count = 700 - first.seq.0 as u32 % 256;
             let above = one_by_one.previous(Seq(u64::MAX / 2)).map_or(Seq(0), |last| last.seq);
             let first = Entry { seq: first.seq.max(above.next()), ..first };

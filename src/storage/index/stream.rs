@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::storage::ids::{Place, Seq};
+use crate::storage::record::Form;
 use crate::types::Pattern;
 
 use super::debris::Debris;
@@ -21,7 +22,7 @@ pub struct StreamIndex {
     last_seq: Seq,
     /// The last message a reader may see.
     visible_seq: Seq,
-    /// Bytes of live message records.
+    /// Bytes of live message records, as if none were packed.
     bytes: u64,
     /// Of the live messages: how many have headers, and the sum of their subjects' lengths.
     with_headers: u64,
@@ -64,6 +65,7 @@ impl StreamIndex {
         self.sequences.len()
     }
 
+    /// Bytes of the live messages' records, as if none were packed.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -129,23 +131,17 @@ impl StreamIndex {
     }
 
     /// A new message. An empty stream begins with it.
-    pub fn append(&mut self, seq: Seq, place: Place, subject: &[u8], has_headers: bool) {
+    pub fn append(&mut self, seq: Seq, place: Place, subject: &[u8], form: Form) {
         if self.messages() == 0 {
             self.first_seq = self.first_seq.max(seq);
         }
-        self.add(seq, place, subject, has_headers);
+        self.add(seq, place, subject, form);
     }
 
     /// A message, new or found at recovery. If its sequence stands there already, this copy of it
     /// counts from now on, and the place of the other is returned.
-    pub fn add(
-        &mut self,
-        seq: Seq,
-        place: Place,
-        subject: &[u8],
-        has_headers: bool,
-    ) -> Option<Place> {
-        let entry = Entry { seq, place, subject: SubjectId(0), has_headers };
+    pub fn add(&mut self, seq: Seq, place: Place, subject: &[u8], form: Form) -> Option<Place> {
+        let entry = Entry { seq, place, subject: SubjectId(0), form };
         self.adopt(entry, subject, &mut None)
     }
 
@@ -173,8 +169,8 @@ impl StreamIndex {
         };
         *known = Some(id);
         self.sequences.insert(Entry { subject: id, ..entry });
-        self.bytes += u64::from(entry.place.len);
-        self.with_headers += u64::from(entry.has_headers);
+        self.bytes += entry.plain_len();
+        self.with_headers += u64::from(entry.form.has_headers);
         self.subject_bytes += subject.len() as u64;
         None
     }
@@ -199,8 +195,8 @@ impl StreamIndex {
             self.sequences.extend(next, more);
             self.last_seq = entry.after(more).seq;
             let more = u64::from(more);
-            self.bytes += u64::from(entry.place.len) * more;
-            self.with_headers += u64::from(entry.has_headers) * more;
+            self.bytes += entry.plain_len() * more;
+            self.with_headers += u64::from(entry.form.has_headers) * more;
             self.subject_bytes += subject.len() as u64 * more;
         }
         true
@@ -219,8 +215,8 @@ impl StreamIndex {
 
     pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
         let entry = self.sequences.remove(seq)?;
-        self.bytes -= u64::from(entry.place.len);
-        self.with_headers -= u64::from(entry.has_headers);
+        self.bytes -= entry.plain_len();
+        self.with_headers -= u64::from(entry.form.has_headers);
         self.subject_bytes -= self.subjects.name_len(entry.subject);
         self.subjects.remove(entry.subject, seq);
         Some(entry)
@@ -230,8 +226,8 @@ impl StreamIndex {
     pub fn trim(&mut self, first_seq: Seq, mut removed: impl FnMut(Entry)) {
         let Self { sequences, subjects, bytes, with_headers, subject_bytes, .. } = self;
         sequences.trim(first_seq, |entry| {
-            *bytes -= u64::from(entry.place.len);
-            *with_headers -= u64::from(entry.has_headers);
+            *bytes -= entry.plain_len();
+            *with_headers -= u64::from(entry.form.has_headers);
             *subject_bytes -= subjects.name_len(entry.subject);
             subjects.remove(entry.subject, entry.seq);
             removed(entry);

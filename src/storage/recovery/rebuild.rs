@@ -117,8 +117,8 @@ fn adopt(judged: &JudgedSegment, settings: &LogSettings) -> Segment {
 
 fn list(segment: &mut Segment, item: &Item) {
     match item {
-        Item::Message { stream, seq, place, subject, has_headers } => {
-            segment.list_message(*stream, *seq, *place, subject, *has_headers);
+        Item::Message { stream, seq, place, subject, form } => {
+            segment.list_message(*stream, *seq, *place, subject, *form);
         }
         Item::Other { lsn, place, bytes } => {
             if let Ok((record, _)) = Record::decode(bytes, place.position()) {
@@ -169,8 +169,8 @@ impl Log {
         for item in items {
             let place = place_of(&item);
             match item {
-                Item::Message { stream, seq, subject, has_headers, .. } => {
-                    let old = self.stream_entry(stream).add(seq, place, &subject, has_headers);
+                Item::Message { stream, seq, subject, form, .. } => {
+                    let old = self.stream_entry(stream).add(seq, place, &subject, form);
                     self.count_in(place);
                     if let Some(old) = old {
                         self.count_out(old);

@@ -6,12 +6,12 @@ use crate::storage::batch::{BATCH_HEADER, BLOCK, BatchError, BatchHeader};
 use crate::storage::bytes::Fields;
 use crate::storage::footer::{ArchivedPart, subjects_of};
 use crate::storage::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, SlotId, StreamId, position};
-use crate::storage::record::{Record, peek_len};
+use crate::storage::record::{Form, Record, peek_len};
 
 /// A record that was found. Messages are known by what the index needs of them.
 #[derive(Clone, Debug)]
 pub(super) enum Item {
-    Message { stream: StreamId, seq: Seq, place: Place, subject: Rc<[u8]>, has_headers: bool },
+    Message { stream: StreamId, seq: Seq, place: Place, subject: Rc<[u8]>, form: Form },
     Other { lsn: Lsn, place: Place, bytes: Box<[u8]> },
 }
 
@@ -276,7 +276,7 @@ impl Scanner {
             seq: message.seq,
             place,
             subject: Rc::clone(&self.last_subject),
-            has_headers: !message.headers.is_empty(),
+            form: message.form(),
         }
     }
 

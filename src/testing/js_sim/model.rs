@@ -53,7 +53,9 @@ pub enum Answer {
 impl Attempt {
     pub fn payload(&self, number: u32) -> Vec<u8> {
         let mut bytes = vec![0; self.payload_len];
-        Rng::new(u64::from(number)).fill(&mut bytes);
+        // Half of them can be packed.
+        let random = if number.is_multiple_of(2) { bytes.len() / 3 } else { bytes.len() };
+        Rng::new(u64::from(number)).fill(&mut bytes[..random]);
         let head = number.to_le_bytes();
         bytes[..4].copy_from_slice(&head);
         bytes

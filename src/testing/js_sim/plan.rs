@@ -124,6 +124,7 @@ impl StreamPlan {
             "subjects": self.subjects,
             "retention": retention,
             "storage": if self.in_memory { "memory" } else { "file" },
+            "compression": if self.mark.is_multiple_of(3) { "s2" } else { "none" },
             "max_msgs": limit(self.max_msgs),
             "max_bytes": limit(self.max_bytes),
             "max_msgs_per_subject": limit(self.per_subject),

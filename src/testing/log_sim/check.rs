@@ -16,6 +16,7 @@ pub(super) struct Seen {
     subject: Vec<u8>,
     headers: Vec<u8>,
     payload: Vec<u8>,
+    saved: u32,
 }
 
 pub(super) fn owned(message: &Message<'_>) -> Seen {
@@ -23,6 +24,7 @@ pub(super) fn owned(message: &Message<'_>) -> Seen {
         subject: message.subject.to_vec(),
         headers: message.headers.to_vec(),
         payload: message.payload.to_vec(),
+        saved: message.saved,
     }
 }
 
@@ -37,7 +39,8 @@ impl World {
         };
         let same = known.subject == message.subject
             && known.headers == message.headers
-            && known.payload == message.payload;
+            && known.payload == message.payload
+            && known.saved() == message.saved;
         assert!(same, "seed {seed}: {stream:?} {seq:?} is not what was published");
         known.is_known = true;
     }
@@ -181,7 +184,13 @@ impl World {
                 entry.1 = *seq;
                 entry.2 += 1;
             }
+            let plain_len = |(seq, message): (&Seq, &ModelMessage)| {
+                let stored = message.as_stored(id, *seq, 0);
+                stored.record_len() as u64 + u64::from(stored.saved)
+            };
+            let bytes: u64 = model.messages.iter().map(plain_len).sum();
             let Some(index) = self.log.stream_mut(id) else { continue };
+            assert_eq!(index.bytes(), bytes, "seed {seed}: {id:?}");
             assert_eq!(index.messages(), model.messages.len() as u64, "seed {seed}: {id:?}");
             assert_eq!(index.subjects().len(), subjects.len(), "seed {seed}: {id:?}");
             for (name, expected) in subjects {
@@ -206,7 +215,8 @@ fn check_messages(
         };
         let same = known.subject == seen.subject
             && known.headers == seen.headers
-            && known.payload == seen.payload;
+            && known.payload == seen.payload
+            && known.saved() == seen.saved;
         assert!(same, "seed {seed}: {id:?} {seq:?} is not what was published");
         let is_removed = known.removal.is_some_and(|lsn| lsn <= settled);
         assert!(!is_removed, "seed {seed}: {id:?} {seq:?} was deleted and is back");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::storage::{Lsn, Seq, StreamId};
+use crate::storage::{Lsn, Message, Seq, StreamId};
 
 /// A message that was handed to the log.
 #[derive(Clone, Debug)]
@@ -18,6 +18,29 @@ pub struct ModelMessage {
     pub removal: Option<Lsn>,
     /// Messages with the same number count together or not at all.
     pub group: Option<u64>,
+}
+
+impl ModelMessage {
+    /// Every fourth message is one that was packed by whoever appends, as the log is told.
+    pub fn saved(&self) -> u32 {
+        match self.payload[..] {
+            [first, second, ..] if first % 4 == 0 => 1 + u32::from(second),
+            _ => 0,
+        }
+    }
+
+    /// As handed to the log.
+    pub fn as_stored(&self, stream: StreamId, seq: Seq, time: u64) -> Message<'_> {
+        Message {
+            stream,
+            seq,
+            time,
+            subject: &self.subject,
+            headers: &self.headers,
+            payload: &self.payload,
+            saved: self.saved(),
+        }
+    }
 }
 
 /// What happened to a key, in order.

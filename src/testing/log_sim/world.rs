@@ -243,14 +243,7 @@ impl World {
         let messages: Vec<Message<'_>> = made
             .iter()
             .zip(last.0 + 1 + gap..)
-            .map(|(message, seq)| Message {
-                stream,
-                seq: Seq(seq),
-                time: self.now.0,
-                subject: &message.subject,
-                headers: &message.headers,
-                payload: &message.payload,
-            })
+            .map(|(message, seq)| message.as_stored(stream, Seq(seq), self.now.0))
             .collect();
         let urgency = if self.rng.one_in(8) { Urgency::RideAlong } else { Urgency::Now };
         let Ok(lsn) = self.log.append_all(&messages, urgency, self.now) else { return };

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from nats.js.api import StoreCompression
 
 CONFIG = """
 http: "127.0.0.1:-1"
@@ -21,12 +22,16 @@ jetstream {
 """
 
 
-@pytest.fixture
-def jetstream(start, tmp_path):
-    server = start(config=CONFIG % (tmp_path / "store"))
+def monitored(start, tmp_path, config=CONFIG):
+    server = start(config=config % (tmp_path / "store"))
     found = re.search(r"Starting http monitor on (\S+:\d+)", server.log.read_text())
     server.http = f"http://{found.group(1)}"
     return server
+
+
+@pytest.fixture
+def jetstream(start, tmp_path):
+    return monitored(start, tmp_path)
 
 
 async def get(server, page):
@@ -340,3 +345,49 @@ async def test_requests_by_message(jetstream, connect):
         [answer] = await ask(nc, f"$SYS.REQ.{subject}")
         assert answer.headers["Status"] == "503", subject
     await sub.unsubscribe()
+
+
+async def live_bytes(server):
+    """What the logs hold on disk."""
+    varz = await page(server, "/varz")
+    if "weft" not in varz:
+        pytest.skip("only weft tells")
+    return sum(log["live_bytes"] for log in varz["weft"]["jetstream"]["logs"])
+
+
+async def test_compression_saves_disk_and_changes_nothing_else(start, connect, tmp_path):
+    server = monitored(start, tmp_path, CONFIG.replace("max_file: 200000", "max_file: 10MB"))
+    client = await connect(server.url)
+    js = client.jetstream()
+    bodies = [b"x", *(b'{"order":%d,"state":"accepted"},' % number * 60 for number in range(200))]
+    live, sizes = [await live_bytes(server)], []
+    for name, compression in [("P", StoreCompression.NONE), ("C", StoreCompression.S2)]:
+        await js.add_stream(name=name, subjects=[f"{name}.*"], compression=compression)
+        for number, body in enumerate(bodies):
+            headers = {"number": str(number)} if number % 2 else None
+            await js.publish(f"{name}.{number % 3}", body, headers=headers)
+        live.append(await live_bytes(server))
+        sizes.append((await js.stream_info(name)).state.bytes)
+    assert sizes[0] == sizes[1], "what a stream holds is counted as it was published"
+    assert live[2] - live[1] < (live[1] - live[0]) / 4
+
+    await client.close()
+    server.kill()
+    server.start()
+    js = (await connect(server.url)).jetstream()
+    assert (await js.stream_info("C")).state.bytes == sizes[1]
+    assert (await js.get_msg("C", 100)).data == bodies[99]
+    ordered = await js.subscribe("C.*", ordered_consumer=True)
+    for number, body in enumerate(bodies):
+        message = await ordered.next_msg(timeout=5)
+        assert (message.data, message.subject) == (body, f"C.{number % 3}")
+        assert message.headers == ({"number": str(number)} if number % 2 else None)
+
+    # What comes is as the configuration says now; what is there stays readable.
+    config = (await js.stream_info("C")).config
+    config.compression = StoreCompression.NONE
+    await js.update_stream(config)
+    await js.publish("C.1", bodies[7])
+    assert (await js.get_msg("C", 8)).data == (await js.get_last_msg("C", "C.1")).data == bodies[7]
+    assert await js.purge_stream("C")
+    assert (await js.stream_info("C")).state.bytes == 0
