@@ -86,11 +86,15 @@ fio() { # appends and reads in turns with fio, on one CPU each time
     echo "fio is missing: install it (apt-get install -y fio), then run this step again"
     return 1
   }
-  local last=$(($(nproc) - 1))
-  cargo test --quiet --release --features testing,log-bench --lib --no-run || return
-  taskset -c "$last" cargo test --quiet --release --features testing,log-bench --lib -- --nocapture \
-    --test-threads=1 bench_fio
+  [ -n "${WEFT_LOG_TESTS:-}" ] ||
+    cargo test --quiet --release --features testing,log-bench --lib --no-run || return
+  on_last_cpu log_tests log-bench --test-threads=1 bench_fio
 }
+
+on_last_cpu() { # COMMAND…: and whatever it starts
+  (taskset -cp "$(($(nproc) - 1))" "$BASHPID" >/dev/null && "$@")
+}
+
 streams() { log_tests log-bench bench_streams; }
 recovery() { log_tests log-bench --test-threads=1 bench_recovery bench_empty; }
 memory() { log_tests log-bench --test-threads=1 bench_subjects bench_cold; }
