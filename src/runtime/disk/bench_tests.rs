@@ -77,6 +77,10 @@ impl Bench {
     }
 
     pub fn turn(&mut self) {
+        self.turn_with(Standalone::turn);
+    }
+
+    fn turn_with(&mut self, enter: fn(&mut Standalone) -> std::io::Result<()>) {
         let appended = thread_cpu();
         let (now, thinking) = (self.now(), Instant::now());
         self.log.on_turn_end(now);
@@ -87,7 +91,7 @@ impl Bench {
         }
         let handed_over = thread_cpu();
         let thought = thinking.elapsed();
-        self.disk.turn().unwrap();
+        enter(&mut self.disk).unwrap();
         let (thinking, landed) = (Instant::now(), thread_cpu());
         while let Some(done) = self.disk.disk().take_done() {
             done.tell(&mut self.log, now);
@@ -196,6 +200,7 @@ fn bare(path: &Path, bytes: usize, seconds: f64) -> String {
 /// What a number of publishers that wait for their acks come to.
 pub(super) struct Loop {
     outstanding: usize,
+    len: usize,
     per_second: f64,
     batches_per_second: f64,
     bytes_per_record: u64,
@@ -210,8 +215,9 @@ impl std::fmt::Display for Loop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} outstanding: {:.0} records/s, {:.0} flushes/s, {} B written per record, {:.0} \
+            "{} B, {} outstanding: {:.0} records/s, {:.0} flushes/s, {} B written per record, {:.0} \
              MB/s, {:.2} CPU seconds per million, {}",
+            self.len,
             self.outstanding,
             self.per_second,
             self.batches_per_second,
@@ -236,9 +242,12 @@ fn cpu() -> f64 {
     seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
-pub(super) fn closed_loop(path: &Path, outstanding: usize, seconds: f64) -> Loop {
+/// No more, so that a write that has ended is followed by the next: about what a core's turn brings.
+const APPENDS_PER_TURN: usize = 256;
+
+pub(super) fn closed_loop(path: &Path, outstanding: usize, len: usize, seconds: f64) -> Loop {
     let (mut bench, _) = Bench::open(path, LogSettings::default());
-    let payload = [7u8; 128];
+    let payload = vec![7u8; len];
     // The first segments are small and are made while we write; the figures begin behind them.
     let warm = Instant::now();
     let mut waiting: VecDeque<(Lsn, Instant)> = VecDeque::new();
@@ -254,11 +263,16 @@ pub(super) fn closed_loop(path: &Path, outstanding: usize, seconds: f64) -> Loop
         if is_warm && began.elapsed().as_secs_f64() > seconds {
             break;
         }
-        while waiting.len() < outstanding {
+        let room = outstanding.saturating_sub(waiting.len());
+        for _ in 0..room.min(APPENDS_PER_TURN) {
             let lsn = bench.append(StreamId(1), b"bench.subject", &payload);
             waiting.push_back((lsn, Instant::now()));
         }
-        bench.turn();
+        // Whoever has more to append does not sleep.
+        match waiting.len() < outstanding {
+            true => bench.turn_with(Standalone::poll),
+            false => bench.turn(),
+        }
         while waiting.front().is_some_and(|(lsn, _)| *lsn <= bench.log.settled()) {
             if let Some((_, sent)) = waiting.pop_front() {
                 times.push(sent.elapsed().as_nanos() as u64);
@@ -273,6 +287,7 @@ pub(super) fn closed_loop(path: &Path, outstanding: usize, seconds: f64) -> Loop
     let percentiles = percentiles(&mut times);
     Loop {
         outstanding,
+        len,
         per_second: done as f64 / elapsed,
         batches_per_second: batches as f64 / elapsed,
         bytes_per_record: bytes / done.max(1),
@@ -292,7 +307,7 @@ fn bench_append() {
         }
         for outstanding in [1, 64, 1000, 20_000] {
             let directory = tempfile::tempdir_in(parent()).unwrap();
-            println!("{}", closed_loop(directory.path(), outstanding, 2.0));
+            println!("{}", closed_loop(directory.path(), outstanding, 128, 2.0));
         }
     }
 }

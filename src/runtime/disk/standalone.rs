@@ -49,6 +49,17 @@ impl Standalone {
 
     /// Hands everything to the kernel; waits for one completion if anything is under way.
     pub fn turn(&mut self) -> io::Result<()> {
+        self.enter(1)
+    }
+
+    /// As [`Self::turn`], without waiting.
+    #[cfg(test)]
+    pub(super) fn poll(&mut self) -> io::Result<()> {
+        self.enter(0)
+    }
+
+    /// Waits for so many completions if anything is under way.
+    fn enter(&mut self, wanted: usize) -> io::Result<()> {
         let mut submission = self.ring.submission();
         self.disk.queue(|entry| {
             // SAFETY: `Disk` keeps what the entry points to until `complete`, and forgets rather
@@ -57,7 +68,7 @@ impl Standalone {
         });
         drop(submission);
         if self.disk.in_ring > 0 {
-            self.ring.submit_and_wait(1)?;
+            self.ring.submit_and_wait(wanted)?;
         }
         for completion in self.ring.completion() {
             let (data, result) = (completion.user_data(), completion.result());
