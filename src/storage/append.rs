@@ -122,10 +122,11 @@ impl Log {
         stream: StreamId,
         seqs: &[Seq],
         erase: bool,
+        urgency: Urgency,
         now: Mono,
     ) -> Result<Lsn, Refusal> {
         if let &[seq] = seqs {
-            return self.delete_one(stream, seq, erase, now);
+            return self.delete_one(stream, seq, erase, urgency, now);
         }
         let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
         let mut seqs: Vec<Seq> =
@@ -135,7 +136,7 @@ impl Log {
         let front = self.front_of(stream, &seqs);
         let was_last = seqs[front..].last() == Some(&index.last_seq());
         for chunk in seqs[front..].chunks(DELETE_SEQS_MAX) {
-            self.delete_inside(stream, chunk, erase, now)?;
+            self.delete_inside(stream, chunk, erase, urgency, now)?;
         }
         if was_last {
             self.admit(64, Class::Essential, now)?;
@@ -147,7 +148,7 @@ impl Log {
             if erase {
                 self.mark_for_erasure(stream, &seqs[..front]);
             }
-            return self.trim(stream, next, now);
+            return self.trim(stream, next, urgency, now);
         }
         Ok(self.appended())
     }
@@ -158,6 +159,7 @@ impl Log {
         stream: StreamId,
         seq: Seq,
         erase: bool,
+        urgency: Urgency,
         now: Mono,
     ) -> Result<Lsn, Refusal> {
         let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
@@ -169,10 +171,10 @@ impl Log {
         if seq == first {
             let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
             let next = index.next(seq.next()).map_or(last.next(), |entry| entry.seq);
-            return self.trim(stream, next, now);
+            return self.trim(stream, next, urgency, now);
         }
         let victims = self.victims(stream, &entry);
-        self.delete_in(stream, victims, &[seq], now)?;
+        self.delete_in(stream, victims, &[seq], urgency, now)?;
         if seq == last {
             self.admit(64, Class::Essential, now)?;
             self.put_bounds(stream, Urgency::RideAlong);
@@ -214,6 +216,7 @@ impl Log {
         stream: StreamId,
         seqs: &[Seq],
         erase: bool,
+        urgency: Urgency,
         now: Mono,
     ) -> Result<(), Refusal> {
         let mut by_segment: BTreeMap<SegmentNo, Vec<Seq>> = BTreeMap::new();
@@ -227,7 +230,7 @@ impl Log {
             self.mark_for_erasure(stream, seqs);
         }
         for (victims, seqs) in by_segment {
-            self.delete_in(stream, victims, &seqs, now)?;
+            self.delete_in(stream, victims, &seqs, urgency, now)?;
         }
         Ok(())
     }
@@ -238,12 +241,13 @@ impl Log {
         stream: StreamId,
         victims: SegmentNo,
         seqs: &[Seq],
+        urgency: Urgency,
         now: Mono,
     ) -> Result<(), Refusal> {
         let len = RECORD_HEADER + 12 + seqs.len() * 10;
         self.admit(len, Class::Essential, now)?;
         let record = Record::Delete { stream, victims, seqs: SeqList::Plain(seqs) };
-        let place = self.put(&record, Urgency::Now);
+        let place = self.put(&record, urgency);
         self.bury(place, victims);
         for &seq in seqs {
             let removed = self.stream_entry(stream).remove(seq);
@@ -268,7 +272,13 @@ impl Log {
 
     /// Removes everything before `first_seq`, for good. It never goes back. A stream that is not
     /// there yet will begin with it.
-    pub fn trim(&mut self, stream: StreamId, first_seq: Seq, now: Mono) -> Result<Lsn, Refusal> {
+    pub fn trim(
+        &mut self,
+        stream: StreamId,
+        first_seq: Seq,
+        urgency: Urgency,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
         if self.gone_streams.contains_key(&stream) {
             return Err(Refusal::NotFound);
         }
@@ -286,7 +296,7 @@ impl Log {
         self.count_out_all(&removed);
         self.debris.extend(debris);
         if !mutation::is(Mutation::TrimNotLogged) {
-            self.put_bounds(stream, Urgency::Now);
+            self.put_bounds(stream, urgency);
         }
         Ok(self.appended())
     }
@@ -316,7 +326,7 @@ impl Log {
     ) -> Result<(u64, Lsn), Refusal> {
         let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
         let seqs = index.purge_list(pattern, below, keep);
-        let lsn = self.delete(stream, &seqs, false, now)?;
+        let lsn = self.delete(stream, &seqs, false, Urgency::Now, now)?;
         Ok((seqs.len() as u64, lsn))
     }
 

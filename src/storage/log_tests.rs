@@ -223,7 +223,7 @@ fn a_failed_flush_poisons_until_a_restart() {
     assert_eq!(bench.log.health(), Health::Poisoned(poison));
     bench.run();
     assert_eq!(bench.append(b"y"), Err(Refusal::Poisoned));
-    assert_eq!(bench.log.trim(STREAM, Seq(2), NOW), Err(Refusal::Poisoned));
+    assert_eq!(bench.log.trim(STREAM, Seq(2), Urgency::Now, NOW), Err(Refusal::Poisoned));
     assert_eq!(bench.log.settled(), settled, "never acknowledged");
     assert_eq!(bench.writes(), 0, "never tried again");
     assert!(matches!(bench.log.find(STREAM, Seq(1)), Ok(Found::InMemory(_))), "reads go on");
@@ -241,7 +241,7 @@ fn a_full_disk_refuses_publishes_takes_deletes_and_clears_by_itself() {
     assert_eq!(refusal, Refusal::NoSpace);
     assert_eq!(bench.log.health(), Health::Running);
     let last = bench.log.stream(STREAM).unwrap().last_seq();
-    let lsn = bench.log.delete(STREAM, &[last.previous()], false, NOW).unwrap();
+    let lsn = bench.log.delete(STREAM, &[last.previous()], false, Urgency::Now, NOW).unwrap();
     bench.run_with(fails_prepare);
     assert!(bench.log.durable() >= lsn);
     bench.log.on_tick(NOW.plus(limits::NO_SPACE_RETRY_NS));
@@ -316,7 +316,7 @@ fn what_is_drained_gives_the_disk_back() {
         }
         bench.run();
         let last = bench.log.stream(STREAM).unwrap().last_seq();
-        bench.log.delete(STREAM, &[last], false, now).unwrap();
+        bench.log.delete(STREAM, &[last], false, Urgency::Now, now).unwrap();
         bench.run();
         now = now.plus(limits::TIDY_INTERVAL_NS);
         bench.log.on_tick(now);
@@ -332,7 +332,7 @@ fn what_is_drained_gives_the_disk_back() {
 #[test]
 fn a_file_is_not_free_while_a_footer_is_written_there() {
     let mut bench = Bench::ready(SyncMode::Always);
-    bench.log.delete(STREAM, &[Seq(1)], false, NOW).unwrap();
+    bench.log.delete(STREAM, &[Seq(1)], false, Urgency::Now, NOW).unwrap();
     let mut now = NOW;
     let mut held = Vec::new();
     let mut of = None;
@@ -346,7 +346,7 @@ fn a_file_is_not_free_while_a_footer_is_written_there() {
             of = of.or(own.map(|segment| segment.no));
         }
         let last = bench.log.stream(STREAM).unwrap().last_seq();
-        bench.log.delete(STREAM, &[last], false, now).unwrap();
+        bench.log.delete(STREAM, &[last], false, Urgency::Now, now).unwrap();
         held.append(&mut bench.run_without_footers());
         now = now.plus(limits::TIDY_INTERVAL_NS);
         bench.log.on_tick(now);
@@ -424,7 +424,7 @@ fn a_recycled_file_has_no_old_pages() {
     let first = bench.on_disk(1).place.segment;
     bench.read_page(1);
     let slot = bench.log.segments[&first].slot;
-    bench.log.trim(STREAM, Seq(40), NOW).unwrap();
+    bench.log.trim(STREAM, Seq(40), Urgency::Now, NOW).unwrap();
     let mut now = NOW;
     while bench.log.segments.contains_key(&first) {
         now = now.plus(limits::TIDY_INTERVAL_NS);

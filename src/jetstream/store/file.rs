@@ -400,6 +400,7 @@ impl FileStore {
         log: Option<&mut Log>,
         seqs: &[Seq],
         erase: bool,
+        urgency: Urgency,
         now: Mono,
     ) -> Result<Lsn, Refusal> {
         let log = log.ok_or(Refusal::NotFound)?;
@@ -407,11 +408,17 @@ impl FileStore {
         if seqs.iter().any(|&seq| Some(seq) != first) {
             self.removal_epoch += 1;
         }
-        log.delete(self.stream, seqs, erase, now)
+        log.delete(self.stream, seqs, erase, urgency, now)
     }
 
-    pub fn trim(&mut self, log: Option<&mut Log>, first: Seq, now: Mono) -> Result<Lsn, Refusal> {
-        log.ok_or(Refusal::NotFound)?.trim(self.stream, first, now)
+    pub fn trim(
+        &mut self,
+        log: Option<&mut Log>,
+        first: Seq,
+        urgency: Urgency,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        log.ok_or(Refusal::NotFound)?.trim(self.stream, first, urgency, now)
     }
 
     pub fn skip(&mut self, log: Option<&mut Log>, last: Seq, now: Mono) -> Result<Lsn, Refusal> {
@@ -431,7 +438,7 @@ impl FileStore {
         let messages = |log: &Log| log.stream(self.stream).map_or(0, StreamIndex::messages);
         let before = messages(log);
         let lsn = match pattern.is_none() && keep == 0 {
-            true => log.trim(self.stream, below, now)?,
+            true => log.trim(self.stream, below, Urgency::Now, now)?,
             false => log.purge(self.stream, pattern, below, keep, now)?.1,
         };
         Ok((before - messages(log), lsn))

@@ -327,7 +327,34 @@ impl Store {
                 memory.delete(seqs, erase);
                 Ok(Lsn(0))
             }
-            Self::File(file) => file.delete(log, seqs, erase, now),
+            Self::File(file) => file.delete(log, seqs, erase, Urgency::Now, now),
+        }
+    }
+
+    /// Deletes messages that gave way to others, which are on disk. Nobody waits for it: should the
+    /// deletion be lost with a crash, the limits find the messages again before anyone sees them.
+    pub fn give_way(
+        &mut self,
+        log: Option<&mut Log>,
+        seqs: &[Seq],
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        match self {
+            Self::Memory(_) => self.delete(log, seqs, false, now),
+            Self::File(file) => file.delete(log, seqs, false, Urgency::RideAlong, now),
+        }
+    }
+
+    /// As [`Self::give_way`], for all messages before `first`.
+    pub fn give_way_below(
+        &mut self,
+        log: Option<&mut Log>,
+        first: Seq,
+        now: Mono,
+    ) -> Result<Lsn, Refusal> {
+        match self {
+            Self::Memory(_) => self.trim(log, first, now),
+            Self::File(file) => file.trim(log, first, Urgency::RideAlong, now),
         }
     }
 
@@ -338,7 +365,7 @@ impl Store {
                 memory.trim(first);
                 Ok(Lsn(0))
             }
-            Self::File(file) => file.trim(log, first, now),
+            Self::File(file) => file.trim(log, first, Urgency::Now, now),
         }
     }
 

@@ -97,7 +97,9 @@ impl Stream {
         self.collect_deadlines(ctx, &mut budget, &mut ended);
         self.collect_aged(ctx, &mut budget, &mut ended);
         if !ended.is_empty() {
-            self.remove(ctx, &ended);
+            let log = ctx.log.as_deref_mut();
+            let removed = self.store.delete(log, &ended, false, ctx.now.mono);
+            self.note(removed);
         }
     }
 

@@ -212,10 +212,9 @@ impl Stream {
             bytes += self.store.cost_of(log, seq);
             end = seq.next();
         }
-        if end > first
-            && let Ok(at) = self.store.trim(ctx.log.as_deref_mut(), end, ctx.now.mono)
-        {
-            self.appended = at;
+        if end > first {
+            // Refused, it is tried again with the next message.
+            let _ = self.store.give_way_below(ctx.log.as_deref_mut(), end, ctx.now.mono);
         }
     }
 
@@ -242,7 +241,7 @@ impl Stream {
                     self.note(removed.map(|(_, at)| at));
                 }
                 Victim::All => {
-                    let removed = self.store.trim(log, at, now);
+                    let removed = self.store.give_way_below(log, at, now);
                     self.note(removed);
                 }
             }
@@ -254,17 +253,15 @@ impl Stream {
         self.removals.scratch = seqs;
     }
 
-    pub(super) fn remove(&mut self, ctx: &mut Context<'_>, seqs: &[Seq]) {
-        let removed = self.store.delete(ctx.log.as_deref_mut(), seqs, false, ctx.now.mono);
+    /// Removes what gave way. No answer waits until that is on disk.
+    fn remove(&mut self, ctx: &mut Context<'_>, seqs: &[Seq]) {
+        let removed = self.store.give_way(ctx.log.as_deref_mut(), seqs, ctx.now.mono);
         self.note(removed);
     }
 
     /// A removal that the log refuses is made up for when the limits are next applied in full.
     pub(super) fn note(&mut self, removed: Result<Lsn, Refusal>) {
-        match removed {
-            Ok(at) => self.appended = at,
-            Err(_) => self.removals.is_overdue = true,
-        }
+        self.removals.is_overdue |= removed.is_err();
     }
 }
 

@@ -126,7 +126,7 @@ impl Bench {
     fn delete(&mut self, seq: Seq) {
         loop {
             let now = self.now();
-            if self.log.delete(StreamId(1), &[seq], false, now).is_ok() {
+            if self.log.delete(StreamId(1), &[seq], false, Urgency::Now, now).is_ok() {
                 return;
             }
             self.turn();
@@ -519,7 +519,7 @@ fn bench_lone() {
         }
         if published > 10_000 {
             let now = bench.now();
-            let _ = bench.log.trim(StreamId(1), Seq(published - 10_000), now);
+            let _ = bench.log.trim(StreamId(1), Seq(published - 10_000), Urgency::Now, now);
         }
         disk_max = disk_max.max(bench.log.disk_bytes());
     }
@@ -540,7 +540,8 @@ fn bench_eternal() {
         }
         bench.turn();
         let now = bench.now();
-        let _ = bench.log.trim(StreamId(1), Seq(published.saturating_sub(10_000)), now);
+        let _ =
+            bench.log.trim(StreamId(1), Seq(published.saturating_sub(10_000)), Urgency::Now, now);
         disk_max = disk_max.max(bench.log.disk_bytes());
     }
     report(bench, "an eternal record per MiB", disk_max, published * RECORD_BYTES);

@@ -78,7 +78,7 @@ fn child() {
             }
             // Some deletes, so that segments die and are used again.
             if seq.0.is_multiple_of(2000) && seq.0 > 4000 {
-                let _ = log.trim(stream, Seq(seq.0 - 3000), now);
+                let _ = log.trim(stream, Seq(seq.0 - 3000), Urgency::Now, now);
             }
         }
         log.on_turn_end(now);

@@ -147,7 +147,7 @@ impl Bench {
     /// Removes what is below `first`, and waits until that is settled.
     pub fn trim(&mut self, first: Seq) {
         let now = self.now();
-        let lsn = self.log.trim(STREAM, first, now).unwrap();
+        let lsn = self.log.trim(STREAM, first, Urgency::Now, now).unwrap();
         self.until("the trim", |bench| bench.log.settled() >= lsn);
     }
 

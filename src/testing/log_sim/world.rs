@@ -296,7 +296,8 @@ impl World {
         let seqs: Vec<Seq> =
             (0..len).map(|_| all[self.rng.below(all.len() as u64) as usize]).collect();
         let erase = self.rng.one_in(60);
-        self.remove(stream, &seqs, |log, now| log.delete(stream, &seqs, erase, now));
+        let urgency = if seqs.len() % 3 == 2 { Urgency::RideAlong } else { Urgency::Now };
+        self.remove(stream, &seqs, |log, now| log.delete(stream, &seqs, erase, urgency, now));
     }
 
     fn purge(&mut self) {
@@ -340,7 +341,8 @@ impl World {
             0 => Seq(index.first_seq().0 + self.rng.below(span)),
             _ => Seq(index.first_seq().0 + self.rng.below(span.min(8))),
         };
-        let Ok(lsn) = self.log.trim(stream, first, self.now) else { return };
+        let urgency = if first.0.is_multiple_of(3) { Urgency::RideAlong } else { Urgency::Now };
+        let Ok(lsn) = self.log.trim(stream, first, urgency, self.now) else { return };
         let model = self.model.streams.get_mut(&stream).expect("it was picked from the model");
         for (_, message) in model.messages.range_mut(..first) {
             message.removal = Some(message.removal.map_or(lsn, |old| old.min(lsn)));

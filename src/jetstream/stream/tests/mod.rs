@@ -90,6 +90,10 @@ impl Desk {
         let record =
             StreamRecord { created: self.stream.created(), account, config, drawn: Vec::new() };
         let bench = self.bench.as_mut().expect("a file");
+        // Removals ride along with what comes next; nothing comes any more.
+        while !bench.log.settle(self.now.mono) {
+            bench.run(&mut self.stream.store);
+        }
         bench.reopen();
         let drawn = bench.value(StreamId(1), POSITIONS_KEY).unwrap_or_default();
         let record = StreamRecord { drawn, ..record };
