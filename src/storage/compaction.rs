@@ -151,7 +151,6 @@ impl Log {
         if self.is_stopping {
             return;
         }
-        self.read_on(now);
         let Some(job) = &mut self.compaction.job else { return };
         if !job.has_copies() || self.commit.gather.is_some() {
             return;
@@ -170,8 +169,12 @@ impl Log {
         has_copies && self.compaction.live_writes > LIVE_WRITES_PER_COPY
     }
 
-    /// Reads the next slice of the window, or of the next one when all of this is copied.
-    fn read_on(&mut self, now: Mono) {
+    /// Reads the next slice of the window, or of the next one when all of this is copied. Whatever
+    /// publishers do: where they never pause, what is dead must go all the same.
+    pub(super) fn read_on(&mut self, now: Mono) {
+        if self.is_stopping {
+            return;
+        }
         let Some(job) = &mut self.compaction.job else { return };
         if job.is_reading || job.has_copies() {
             return;

@@ -90,6 +90,7 @@ impl Log {
         self.prepare_ahead();
         self.sweep();
         self.flush_if_due(now);
+        self.read_on(now);
         let is_due = self.commit.gather.as_ref().is_some_and(|g| g.is_due(now, RIDE_ALONG_NS));
         if self.commit.flight.is_none() && !self.commit.has_queue() {
             if is_due {

@@ -476,3 +476,29 @@ fn a_page_that_cannot_be_read_is_told() {
     assert_eq!(failed, Some(Some(ReadError::Fault(IoFault::Failed(5)))));
     assert_eq!(bench.log.health(), Health::Running);
 }
+
+#[test]
+fn what_is_dead_goes_though_publishers_never_pause() {
+    let mut bench = Bench::ready(SyncMode::Always);
+    let mut appended = Seq(1);
+    for turn in 1..6000 {
+        for _ in 0..2 {
+            // When a write lands, the next has always been waiting.
+            if bench.append(&[7; 400]).is_ok() {
+                appended = appended.next();
+                if !appended.0.is_multiple_of(30) {
+                    let _ = bench.log.delete(STREAM, &[appended], false, Urgency::Now, NOW);
+                }
+            }
+            bench.log.on_tick(NOW.plus(turn * crate::types::time::SECOND));
+        }
+        bench.effects();
+        if let Some(effect) = bench.wanted.pop_front() {
+            bench.carry_out(effect, None);
+        }
+    }
+    let retired = bench.log.counters().segments_retired;
+    assert!(retired > 0, "{} segments", bench.log.figures().segments);
+    let (live, disk) = (bench.log.live_bytes(), bench.log.disk_bytes());
+    assert!(disk < 2 * live + 10 * 64 * 1024, "{disk} B for {live} B");
+}
