@@ -53,7 +53,7 @@ impl Standalone {
     }
 
     /// As [`Self::turn`], without waiting.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "log-bench"))]
     pub(super) fn poll(&mut self) -> io::Result<()> {
         self.enter(0)
     }
