@@ -249,7 +249,7 @@ mod tests {
         fn chunks_come_back(
             raw in proptest::collection::btree_map(
                 0u64..CHUNK,
-                (0u32..3, any::<u32>(), 0u32..5000, 0u32..2000, any::<bool>(), 0u8..4, 0u32..3),
+                (0u32..3, any::<u32>(), 0u32..5000, 0u32..2000, any::<bool>(), 0u8..4, 0usize..3),
                 1..=COLUMN_MAX,
             ),
         ) {
@@ -265,7 +265,7 @@ mod tests {
                 end = offset.wrapping_add(len);
                 let place = Place { segment: SegmentNo(segment), offset, len };
                 let seq = Seq(7 * CHUNK + low);
-                let form = Form { has_headers, saved: saved * u32::MAX / 2 };
+                let form = Form { has_headers, saved: [0, 1, u32::MAX][saved] };
                 Entry { seq, place, subject: SubjectId(subject), form }
             }).collect();
             let bytes = pack(&entries);
