@@ -118,7 +118,7 @@ impl FileStore {
         self.removal_epoch
     }
 
-    /// Forgets what was read: there is no reader behind the tail.
+    /// Forgets what was read: there is no reader behind the tail. The packer gives its table back.
     pub fn rest(&mut self) {
         self.runs = VecDeque::new();
         self.pages = VecDeque::new();
@@ -140,6 +140,7 @@ impl FileStore {
             + self.unpacked.capacity()
     }
 
+    /// Whether payloads that come from now on are packed.
     pub fn pack(&mut self, is_packing: bool) {
         self.packer = is_packing.then(|| self.packer.take().unwrap_or_default());
     }
