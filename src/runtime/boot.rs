@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::clock::Clock;
 use super::control::cores::CoreHandle;
 use super::control::{Clerk, Cores, Load, Prover};
-use super::core::{self, Core};
+use super::core::{self, Core, Request};
 use super::disk::Disk;
 use super::jetstream;
 use super::ring::Ladder;
@@ -137,6 +137,12 @@ impl Running {
 
     pub fn has_jetstream(&self) -> bool {
         self.jetstream.is_some()
+    }
+
+    /// Waits until a client of any core reaches the streams of all, and the API: what they listen to
+    /// is in the lanes, which each core empties before it looks at what a client sent.
+    pub async fn announced(&self) {
+        self.cores.hear_all(Request::Announce).await;
     }
 
     /// Waits until all cores have ended.

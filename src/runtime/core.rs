@@ -48,6 +48,8 @@ pub enum Request {
     Answered(Box<(SystemRequest, SystemAnswer)>),
     /// Close so many connections, for this reason.
     Shed(usize, CloseReason),
+    /// Answer when the other cores can know what this one listens to.
+    Announce(oneshot::Sender<()>),
     /// Read no more; answer when a turn has ended with nothing left to settle.
     Settle(oneshot::Sender<()>),
     /// Close all, send what is owed for a moment, close the logs, and end.
@@ -99,6 +101,8 @@ struct Driver {
     timeout_at: Mono,
     /// Questions under way, and who asked; as many as pages are made at once, or little more.
     surveys: VecDeque<(Survey, oneshot::Sender<Answer>)>,
+    /// Waiting until the other cores can know what this one listens to.
+    heralds: Vec<oneshot::Sender<()>>,
     /// Waiting for the logs.
     settlers: Vec<oneshot::Sender<()>>,
     /// Since when the core is stopping.
@@ -112,8 +116,8 @@ impl Driver {
         let sockets = Sockets::new(ring, Arc::clone(&core.load), wakers, core.shard.id());
         let devices = Devices::new(sockets, std::mem::take(&mut core.disks));
         let timeout_at = Mono(0);
-        let (surveys, settlers) = (VecDeque::new(), Vec::new());
-        Ok(Self { core, devices, timeout_at, surveys, settlers, stopping: None })
+        let (surveys, heralds, settlers) = (VecDeque::new(), Vec::new(), Vec::new());
+        Ok(Self { core, devices, timeout_at, surveys, heralds, settlers, stopping: None })
     }
 
     async fn run(mut self) {
@@ -129,6 +133,7 @@ impl Driver {
             let Core { shard, port, .. } = &mut self.core;
             self.devices.begin_turn(now.mono);
             let wish = turn(shard, port, &mut self.devices, now);
+            self.answer_heralds();
             self.answer_settlers();
             let is_stopped = self.is_stopped(now.mono);
             let wish = wish.min(self.devices.finish_turn(&mut self.core.shard));
@@ -208,6 +213,7 @@ impl Driver {
                 Request::Shed(count, reason) => {
                     shard.shed(count, reason);
                 }
+                Request::Announce(reply) => self.heralds.push(reply),
                 Request::Settle(reply) => {
                     shard.stop_moving();
                     self.devices.stop_reading();
@@ -220,6 +226,16 @@ impl Driver {
                     shard.shed(usize::MAX, CloseReason::ServerShutdown);
                     self.stopping = Some(self.core.clock.mono());
                 }
+            }
+        }
+    }
+
+    /// Answers those who wait for it, if the turn has left no interest untold.
+    fn answer_heralds(&mut self) {
+        if self.core.shard.is_announced() {
+            for herald in self.heralds.drain(..) {
+                // Nobody waits any more: then nobody needs it.
+                let _ = herald.send(());
             }
         }
     }

@@ -41,11 +41,11 @@ fn append(part: &mut Part, now: Mono) {
     }
 }
 
-/// What remains of a core's life after its start.
-fn run_core(part: Part, clock: Clock, inbox: mpsc::Receiver<Request>) {
+/// What remains of a core's life after its start; it is the first of its mesh.
+fn run_core(part: Part, clock: Clock, inbox: mpsc::Receiver<Request>, port: Port, shards: usize) {
     let seed = ShardSeed {
         id: ShardId(0),
-        shards: 1,
+        shards,
         random: 1,
         hash: 1,
         cache_enabled: true,
@@ -58,17 +58,47 @@ fn run_core(part: Part, clock: Clock, inbox: mpsc::Receiver<Request>) {
     let core = Core {
         shard,
         disks: part.disks,
-        port: mesh(1, MeshSettings { lane_slots: LANE_SLOTS }).pop().unwrap(),
+        port,
         requests: inbox,
         prover: prover::queue().0,
         clerk: clerk::queue().0,
-        wakers: Arc::from([EventFd::new().unwrap()]),
+        wakers: (0..shards).map(|_| EventFd::new().unwrap()).collect(),
         load: Arc::default(),
         clock,
         ladder: Ladder::V6_1,
         spin: Spin::For(Duration::ZERO),
     };
     LocalExecutor::default().run(run(core));
+}
+
+fn ports(shards: usize) -> Vec<Port> {
+    mesh(shards, MeshSettings { lane_slots: LANE_SLOTS })
+}
+
+/// A client that is let in then finds the API, whatever core it comes to.
+#[test]
+fn who_is_told_of_an_announcement_finds_it_in_the_lanes() {
+    let directory = tempfile::tempdir_in("target").unwrap();
+    let clock = Clock::new();
+    let wanted = Wanted { store_dir: Some(directory.path().into()), ..Wanted::default() };
+    let kept = Plan::new(&wanted, 2, Site::default(), clock).unwrap();
+    let mut ports = ports(2);
+    let (own, mut peer) = (ports.remove(0), ports.remove(0));
+    let (sender, inbox) = mpsc::channel(8);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let part = kept.start(ShardId(0), 2, clock).unwrap();
+            run_core(part, clock, inbox, own, 2);
+        });
+        let (reply, answer) = oneshot::channel();
+        sender.try_send(Request::Announce(reply)).ok().unwrap();
+        answer.blocking_recv().unwrap();
+        peer.look();
+        let mut batch = Vec::new();
+        assert_eq!(peer.pop_interest(&mut batch), Some(ShardId(0)));
+        assert!(memchr::memmem::find(&batch, b"$JS.API.").is_some());
+        sender.try_send(Request::Stop).ok().unwrap();
+    });
 }
 
 #[test]
@@ -83,7 +113,7 @@ fn what_is_appended_settles_and_a_stopped_log_is_closed() {
     sender.try_send(Request::Settle(reply)).ok().unwrap();
     sender.try_send(Request::Stop).ok().unwrap();
     let began = clock.mono();
-    run_core(part, clock, inbox);
+    run_core(part, clock, inbox, ports(1).remove(0), 1);
     settled.try_recv().unwrap();
     assert!(clock.mono().since(began) < SECOND, "completions wake a sleeping core");
 

@@ -10,7 +10,7 @@ use nkeys::{KeyPair, XKey};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -163,6 +163,7 @@ impl Server {
         let (prover, logins) = prover::queue();
         let (clerk, requests) = clerk::queue();
         let running = boot::start(&plan, &prover, &clerk).map_err(|fault| fault.to_string())?;
+        running.announced().await;
         if plan.jetstream.is_some() {
             let took = Duration::from_nanos(clock.mono().since(began));
             info!("Took {took:?} to start JetStream");
@@ -381,17 +382,7 @@ impl Server {
     /// another in a round is done in the next.
     async fn settle(&self) {
         for _ in 0..SETTLE_ROUNDS {
-            let mut replies = Vec::new();
-            let ask = || {
-                let (reply, answer) = oneshot::channel();
-                replies.push(answer);
-                Request::Settle(reply)
-            };
-            self.running.cores.send_all(ask).await;
-            for reply in replies {
-                // A core that has ended has nothing to settle.
-                let _ = reply.await;
-            }
+            self.running.cores.hear_all(Request::Settle).await;
         }
     }
 }

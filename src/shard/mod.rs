@@ -214,6 +214,12 @@ impl Shard {
         self.behind = behind;
     }
 
+    /// Whether all that this core listens to is in its lanes: JetStream's streams, too.
+    pub fn is_announced(&self) -> bool {
+        let wishes = self.jetstream.as_ref().is_some_and(|jetstream| jetstream.has_wishes());
+        !wishes && !self.interest_blocked
+    }
+
     pub fn is_interest_blocked(&self) -> bool {
         self.interest_blocked
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::ask::{ShardHandle, ShardHandles};
 use crate::mesh::Bell;
@@ -79,6 +79,20 @@ impl Cores {
     pub async fn send_all(&self, mut request: impl FnMut() -> Request) {
         for index in 0..self.count() {
             self.send(ShardId(index as u16), request()).await;
+        }
+    }
+
+    /// Sends all cores a request and waits for the answers. One that has ended gives none.
+    pub async fn hear_all(&self, request: impl Fn(oneshot::Sender<()>) -> Request) {
+        let mut answers = Vec::new();
+        let ask = || {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            request(reply)
+        };
+        self.send_all(ask).await;
+        for answer in answers {
+            let _ = answer.await;
         }
     }
 
