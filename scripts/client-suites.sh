@@ -2,16 +2,18 @@
 # The official clients' own test suites against a server binary: a developer's tool, not part of CI.
 #   scripts/client-suites.sh python CHECKOUT-OF-NATS.PY [SERVER]
 #   scripts/client-suites.sh rust   CHECKOUT-OF-NATS.RS [SERVER]
+#   scripts/client-suites.sh go     CHECKOUT-OF-NATS.GO [SERVER]
 # SERVER is target/release/weft unless given; the suites find it as `nats-server`, first on PATH.
 # Writes one line per test (`pass NAME`, `fail NAME`, `skip NAME`) into $WEFT_SUITES_OUT (by default
-# target/suites/BINARY), one file per project; compare two runs with `diff` or `comm`.
+# target/suites/BINARY), one file per project; compare two runs with `diff` or `comm`. With weft it fails
+# where a test fails that is not in tests/compat/suites-failing.txt.
 # The suites use fixed ports (4222 and others): they run in a network namespace of their own where
 # this user may make one, else the ports must be free. tests/compat/suites.md says what must pass.
 #   WEFT_SUITES_ONLY=nats-core   one project      WEFT_SUITES_FILTER=…   pytest -k / test name filter
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-usage() { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 (($# >= 2)) || usage
 suite=${1,,} checkout=$(cd "$2" && pwd)
 server=$(readlink -f "${3:-$here/target/release/weft}")
@@ -21,6 +23,8 @@ out=${WEFT_SUITES_OUT:-$here/target/suites/$(basename "$server")}
 only=${WEFT_SUITES_ONLY:-}
 mkdir -p "$out" "$here/.cache/suites/bin"
 out=$(cd "$out" && pwd)
+expected=$here/tests/compat/suites-failing.txt
+status=0
 path=$(mktemp -d)
 trap 'rm -rf "$path"' EXIT
 ln -s "$server" "$path/nats-server"
@@ -43,6 +47,12 @@ wanted() { [[ -z $only || $only == "$1" ]]; }
 count() { # PROJECT
   printf '%s: %s passed, %s failed, %s skipped (%s)\n' "$1" "$(grep -c '^pass ' "$out/$1.txt")" \
     "$(grep -c '^fail ' "$out/$1.txt")" "$(grep -c '^skip ' "$out/$1.txt")" "$out/$1.txt"
+  # Of weft, what fails is written down with its reason; anything else is news.
+  if [[ $(basename "$server") == weft ]]; then
+    grep '^fail ' "$out/$1.txt" | cut -c6- | grep -vxFf <(sed -n "s/^$1 //p" "$expected") | sed 's/^/not expected to fail: /' |
+      tee "$path/news"
+    if [[ -s $path/news ]]; then status=1; fi
+  fi
 }
 
 environment() { # NAME PACKAGES…: a venv; the newer projects need Python 3.13
@@ -98,8 +108,36 @@ rust_suite() {
   count nats.rs
 }
 
+# The packages whose tests want a server get each as a process of its own (go-suite-servers.py); the
+# service itself is reached through the reference.
+go_suite() {
+  local package name
+  cd "$checkout"
+  for package in jetstream test micro; do
+    name=go-$package
+    wanted "$name" || continue
+    [[ $package == test ]] || package=$package/test
+    go test -modfile=go_test.mod -tags=internal_testing -vet=off -c -o "$path/$name.test" "./$package"
+    cat >"$path/run.sh" <<'R'
+"$REFERENCE" -a 127.0.0.1 -p 14999 2>/dev/null & broker=$!
+sleep 1
+"$PYTHON" "$SERVERS" nats://127.0.0.1:14999 >/dev/null & servers=$!
+sleep 1
+cd "$FOLDER" && TESTER_NATS_URL=nats://127.0.0.1:14999 "$TESTS" -test.v -test.timeout 40m ${FILTER:+-test.run "$FILTER"}
+kill $servers && wait $servers
+kill $broker
+R
+    REFERENCE=$here/.cache/venv/bin/nats-server PYTHON=$here/.cache/venv/bin/python SERVERS=$here/scripts/go-suite-servers.py \
+      FOLDER=$checkout/$package TESTS=$path/$name.test FILTER=${WEFT_SUITES_FILTER:-} alone bash "$path/run.sh" >"$out/$name.log" 2>&1 || true
+    awk '/^--- (PASS|FAIL|SKIP): / { print tolower(substr($2, 1, 4)), $3 }' "$out/$name.log" | sort >"$out/$name.txt"
+    count "$name"
+  done
+}
+
 case $suite in
   python) python_suites ;;
+  go) go_suite ;;
   rust) rust_suite ;;
   *) usage ;;
 esac
+exit $status
