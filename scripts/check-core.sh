@@ -20,6 +20,7 @@ seeds=${WEFT_SIM_SEEDS:-10000}
 soak_minutes=${WEFT_SOAK_MINUTES:-20}
 fuzz_seconds=${WEFT_FUZZ_SECONDS:-600}
 . scripts/record.sh
+. scripts/profile.sh
 
 server_pid=
 start() { # FLAGS…: a server on port 14222, monitoring on 18222
@@ -181,44 +182,15 @@ sizes() {
   return $status
 }
 
-# Where the CPU goes in what is nearest to nats-server: shares of the kernel and of the server.
-# `perf` is wanted.
+# Where the CPU goes in what is nearest to nats-server.
 profile() {
-  local shape name server load status=0
+  local shape status=0
   for shape in "publish --size 128" "publish --size 1024" "pair --size 1024" \
     "fanout --size 1024" "pairs --size 1024" "queue --size 1024" "request" "request --requesters 64"; do
-    for name in nats weft; do
-      server=$reference
-      if [[ $name == weft ]]; then server=$weft; fi
-      "$server" -a 127.0.0.1 -p 14222 2>/dev/null &
-      server_pid=$!
-      sleep 0.5
-      # shellcheck disable=SC2086 # words
-      "$harness" $shape --seconds 6 --server "$name=@127.0.0.1:14222" >"$results/load.log" &
-      load=$!
-      sleep 2
-      perf record -q -g -p "$server_pid" -o "$results/perf.data" -- sleep 4 2>/dev/null || status=1
-      wait "$load" || status=1
-      stop
-      if ((status != 0)); then break 2; fi
-      echo "== $shape, $name"
-      grep "$name" "$results/load.log" | tail -1
-      shares --no-children --sort dso | head -4
-      echo "system calls, with all that they cause:"
-      shares --children --sort symbol | grep -E '\] (__x64_sys_|__do_sys_|ksys_)' | head -6
-      if [[ $name == weft ]]; then
-        echo "in the server:"
-        shares --no-children --sort symbol --dsos weft | head -8
-      fi
-    done
+    profiled "$shape" nats "$reference" || status=1
+    profiled "$shape" weft "$weft" || status=1
   done
-  rm -f "$results"/perf.data* "$results/load.log"
   return $status
-}
-
-shares() { # OPTIONS…: of perf report
-  perf report -i "$results/perf.data" --stdio -g none --percent-limit 1 "$@" 2>/dev/null |
-    sed -nE 's/ +- +- *$//; s/^( +[0-9].*[^ ]) *$/\1/p'
 }
 
 for step in ${*:-visibility sim fuzz mutated bench slow memory ladder old_kernel idle soak compare sizes profile}; do

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Reruns what JetStream has to show, and writes it down with the date and the commit.
 #   scripts/check-jetstream.sh [STEP…]
-# Steps: suites cli bench slow_reader sim mutations kills compare memory fuzz. All by default, which
+# Steps: suites cli bench slow_reader sim mutations kills compare profile memory fuzz. All by default, which
 # takes about two and a half hours on two quiet cores. Each step writes its own file in
 # bench-harness/results/jetstream/; a step's file stays good while the code it covers is unchanged.
-#   WEFT_SUITES_PYTHON_CHECKOUT, WEFT_SUITES_RUST_CHECKOUT   where nats.py and nats.rs lie; `suites`
-#                      fails without them
+#   WEFT_SUITES_PYTHON_CHECKOUT, WEFT_SUITES_RUST_CHECKOUT, WEFT_SUITES_GO_CHECKOUT   where nats.py,
+#                      nats.rs and nats.go lie; `suites` fails without them
 #   WEFT_BINARIES      a folder with weft and bench-harness, instead of building them
 #   WEFT_STORES        where servers keep their streams: on the disk to be judged
 set -uo pipefail
@@ -25,6 +25,7 @@ kills=${WEFT_KILLS:-100}
 fuzz_seconds=${WEFT_FUZZ_SECONDS:-600}
 rounds=${WEFT_ROUNDS:-3}
 . scripts/record.sh
+. scripts/profile.sh
 
 ours() { # WORKLOAD OPTIONS…: on weft alone
   "$harness" "$@" --stores "$stores" --server "weft=$weft"
@@ -39,12 +40,14 @@ defaults() { # WORKLOAD OPTIONS…: where nothing is synced
   "$harness" "$@" --rounds "$rounds" --stores "$stores" --server "nats=$reference" --server "weft=$weft"
 }
 
-# The official clients' suites; what must pass is listed in tests/compat/suites.md.
+# The official clients' suites; what may fail is listed in tests/compat/suites-failing.txt.
 suites() {
   local status=0
   : "${WEFT_SUITES_PYTHON_CHECKOUT:?names no checkout of nats.py}" "${WEFT_SUITES_RUST_CHECKOUT:?names no checkout of nats.rs}"
+  : "${WEFT_SUITES_GO_CHECKOUT:?names no checkout of nats.go}"
   scripts/client-suites.sh python "$WEFT_SUITES_PYTHON_CHECKOUT" "$weft" || status=1
   scripts/client-suites.sh rust "$WEFT_SUITES_RUST_CHECKOUT" "$weft" || status=1
+  scripts/client-suites.sh go "$WEFT_SUITES_GO_CHECKOUT" "$weft" || status=1
   return $status
 }
 
@@ -122,6 +125,27 @@ compare() {
   return $status
 }
 
+# Where the CPU goes in the lines of `compare` that miss their goal.
+profile() {
+  local shape status=0
+  for shape in "js-publish --unacked 1" "js-publish --unacked 1 --storage memory" "js-publish --unacked 256" \
+    "js-publish --unacked 1000" "js-publish --unacked 1000 --size 1024" "js-get" "js-get --outstanding 64" \
+    "js-consume --how pull --pull-batch 1" "kv --op update" "kv --op update --outstanding 64"; do
+    with_store "$shape" nats "$reference" || status=1
+    with_store "$shape" weft "$weft" || status=1
+  done
+  return $status
+}
+
+with_store() { # SHAPE NAME SERVER
+  local store status
+  store=$(mktemp -d -p "$stores")
+  profiled "$@" -js -sd "$store"
+  status=$?
+  rm -rf "$store"
+  return $status
+}
+
 # A million keys at no more than 150 bytes, a hundred thousand idle consumers at no more than 1 KB.
 memory() {
   local shards status=0
@@ -135,7 +159,7 @@ memory() {
 
 fuzz() { scripts/fuzz.sh "$fuzz_seconds" jetstream; }
 
-for step in ${*:-suites cli bench slow_reader sim mutations kills compare memory fuzz}; do
+for step in ${*:-suites cli bench slow_reader sim mutations kills compare profile memory fuzz}; do
   record "$step" "$step"
 done
 echo "steps failed: $failed"
