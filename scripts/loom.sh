@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
-  cargo test --no-default-features --profile fast --lib mesh::loom
+  cargo test --manifest-path tests/loom/Cargo.toml --lib mesh::loom

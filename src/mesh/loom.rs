@@ -1,9 +1,6 @@
 //! The mesh under every interleaving and every memory ordering C11 allows.
 //!
-//! ```sh
-//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
-//!     cargo test --no-default-features --profile fast mesh::loom
-//! ```
+//! `scripts/loom.sh` runs the models, in a package of their own (`tests/loom`).
 //!
 //! Each model holds with all guards, and fails with any of the guards left out that it is about:
 //! so the models are shown to see what they are there to see.

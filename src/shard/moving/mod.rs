@@ -43,7 +43,7 @@
 mod arriving;
 mod leaving;
 mod parcel;
-#[cfg(all(test, feature = "testing", not(loom)))]
+#[cfg(all(test, feature = "testing"))]
 mod tests;
 
 use std::collections::BTreeMap;
