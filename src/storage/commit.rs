@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use super::batch::{self, BATCH_HEADER, BatchHeader, Buffer};
+use super::batch::{self, BATCH_HEADER, BLOCK, BatchHeader, Buffer};
 use super::ids::{Epoch, LogId, Lsn, Place, SegmentNo, Seq, StreamId, position};
 use super::record::Record;
 use crate::types::Mono;
+use crate::types::limits::BATCH_BYTES_MAX;
 
 /// A copy on its way: once durable, the index points to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,8 +46,8 @@ pub struct Gather {
 }
 
 impl Gather {
-    pub fn new(segment: SegmentNo, offset: u32, lsn: Lsn, began: Mono) -> Self {
-        let mut bytes = Buffer::new();
+    /// In a buffer with nothing in it.
+    fn new(segment: SegmentNo, offset: u32, lsn: Lsn, began: Mono, mut bytes: Buffer) -> Self {
         bytes.resize(BATCH_HEADER, 0);
         Self {
             segment,
@@ -131,6 +132,9 @@ pub struct Commit {
     pub flight: Option<Flight>,
     /// Bytes in the queue and in flight.
     waiting_bytes: usize,
+    /// What the last batch took in memory: the next one gets as much at once, and does not grow.
+    last_len: usize,
+    spare: Option<Buffer>,
 }
 
 impl Commit {
@@ -147,6 +151,8 @@ impl Commit {
             queue: VecDeque::new(),
             flight: None,
             waiting_bytes: 0,
+            last_len: 0,
+            spare: None,
         }
     }
 
@@ -176,7 +182,25 @@ impl Commit {
     pub fn begin(&mut self, segment: SegmentNo, offset: u32, now: Mono) -> &mut Gather {
         debug_assert!(self.gather.is_none());
         self.appended = self.appended.next();
-        self.gather.insert(Gather::new(segment, offset, self.appended, now))
+        let bytes = self.buffer();
+        self.gather.insert(Gather::new(segment, offset, self.appended, now, bytes))
+    }
+
+    /// An empty buffer for a batch like the last one: one that was used before, if it suits.
+    fn buffer(&mut self) -> Buffer {
+        let wanted = self.last_len.next_multiple_of(BLOCK).clamp(BLOCK, BATCH_BYTES_MAX);
+        match self.spare.take() {
+            Some(mut spare) if (wanted..=2 * wanted).contains(&spare.capacity()) => {
+                spare.clear();
+                spare
+            }
+            _ => Buffer::with_capacity(wanted),
+        }
+    }
+
+    /// Takes a buffer that nobody reads any more, for the next batch.
+    pub fn reuse(&mut self, buffer: Buffer) {
+        self.spare = Some(buffer);
     }
 
     /// The gathering batch is complete.
@@ -220,6 +244,7 @@ impl Commit {
         };
         self.waiting_bytes -= gather.bytes.len();
         batch::seal(&mut gather.bytes, header);
+        self.last_len = gather.bytes.len();
         self.waiting_bytes += gather.bytes.len();
         Some(self.flight.insert(Flight {
             lsn: gather.lsn,
@@ -288,5 +313,33 @@ impl Commit {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gets_the_room_of_the_last_one() {
+        let mut commit = Commit::new(LogId(0), Epoch(1), Lsn(0));
+        let mut send = |len: usize, spare: Option<Buffer>| {
+            spare.into_iter().for_each(|spare| commit.reuse(spare));
+            let gather = commit.begin(SegmentNo(0), 4096, Mono(0));
+            let room = gather.bytes.capacity();
+            gather.bytes.resize(len, 7);
+            commit.close();
+            commit.launch(true, Mono(0));
+            (room, commit.land().map(|flight| flight.bytes))
+        };
+        assert_eq!(send(40_000, None).0, BLOCK);
+        let (room, bytes) = send(5000, None);
+        assert_eq!(room, 40_960);
+        // One that is too large is not used, one that suits is, and is empty.
+        assert_eq!(send(5000, bytes.and_then(Rc::into_inner)).0, 2 * BLOCK);
+        let (room, bytes) = send(100, Some(Buffer::with_capacity(3 * BLOCK)));
+        assert_eq!((room, bytes.map(|bytes| bytes.len())), (3 * BLOCK, Some(BLOCK)));
+        assert!(send(9 << 20, None).0 <= BATCH_BYTES_MAX);
+        assert_eq!(send(100, None).0, BATCH_BYTES_MAX);
     }
 }

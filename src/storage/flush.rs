@@ -276,7 +276,9 @@ impl Log {
         let Some(flight) = self.commit.land() else { return };
         let Flight { segment, offset, bytes, shown, copies, is_flushed, launched, .. } = flight;
         self.counters.count_write(now.since(launched));
-        self.tail.push(position(segment, offset), bytes);
+        if let Some(dropped) = self.tail.push(position(segment, offset), bytes) {
+            self.commit.reuse(dropped);
+        }
         for (stream, seq) in shown {
             if let Some(index) = self.streams.get_mut(&stream) {
                 index.show(seq);

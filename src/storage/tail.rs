@@ -13,6 +13,7 @@ pub struct TailCache {
     batches: VecDeque<(u64, Rc<Buffer>)>,
     /// Oldest first.
     order: VecDeque<u64>,
+    /// What the batches take in memory.
     bytes: usize,
     bytes_max: usize,
     /// The batch that was read last, of which a reader wants more.
@@ -29,18 +30,23 @@ impl TailCache {
         self.bytes
     }
 
-    /// Keeps a batch, and drops the oldest ones for it. No place is written twice.
-    pub fn push(&mut self, start: u64, bytes: Rc<Buffer>) {
-        self.bytes += bytes.len();
+    /// Keeps a batch, and drops the oldest ones for it; the last of those is returned, if nobody else
+    /// has it. No place is written twice.
+    pub fn push(&mut self, start: u64, bytes: Rc<Buffer>) -> Option<Buffer> {
+        self.bytes += bytes.capacity();
         let at = self.batches.partition_point(|(other, _)| *other < start);
         self.batches.insert(at, (start, bytes));
         self.order.push_back(start);
+        let mut last = None;
         while self.bytes > self.bytes_max {
-            let Some(oldest) = self.order.pop_front() else { return };
+            let Some(oldest) = self.order.pop_front() else { break };
             let at = self.batches.partition_point(|(other, _)| *other < oldest);
-            let dropped = self.batches.remove(at);
-            self.bytes -= dropped.map_or(0, |(_, bytes)| bytes.len());
+            if let Some((_, dropped)) = self.batches.remove(at) {
+                self.bytes -= dropped.capacity();
+                last = Rc::into_inner(dropped);
+            }
         }
+        last
     }
 
     pub fn get(&self, place: Place) -> Option<&[u8]> {
@@ -74,7 +80,8 @@ mod tests {
         for n in 1..=3u32 {
             let mut bytes = Buffer::new();
             bytes.resize(4096, n as u8);
-            tail.push(position(SegmentNo(1), n * 4096), Rc::new(bytes));
+            let dropped = tail.push(position(SegmentNo(1), n * 4096), Rc::new(bytes));
+            assert_eq!(dropped.map(|bytes| bytes[0]), (n == 3).then_some(1));
         }
         let at = |offset| Place { segment: SegmentNo(1), offset, len: 8 };
         assert!(tail.get(at(4096)).is_none());
