@@ -16,6 +16,7 @@ const SHOWN: &[&str] = &[
     "connect_error_reports",
     "cores",
     "debug",
+    "default_max_consumers",
     "deny",
     "disable_sublist_cache",
     "domain",

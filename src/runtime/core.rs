@@ -127,9 +127,11 @@ impl Driver {
         // wall clock is read at each reactor pass, and told from the other in between.
         let mut ended = None;
         loop {
+            let now = ended.take().unwrap_or_else(|| self.core.clock.now());
+            // The last turn can be long ago.
+            self.core.shard.tell_time(now);
             self.take_requests();
             self.survey();
-            let now = ended.take().unwrap_or_else(|| self.core.clock.now());
             let Core { shard, port, .. } = &mut self.core;
             self.devices.begin_turn(now.mono);
             let wish = turn(shard, port, &mut self.devices, now);

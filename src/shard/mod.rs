@@ -161,6 +161,11 @@ impl Shard {
         }
     }
 
+    /// What happens from now on happens at this time, though no turn has begun.
+    pub fn tell_time(&mut self, now: Now) {
+        self.now = now;
+    }
+
     pub fn begin_turn(&mut self, now: Now) {
         self.now = now;
         self.totals.turns += 1;

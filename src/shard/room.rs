@@ -2,7 +2,8 @@
 //!
 //! A connection of this core has room while it is owed less than [`CREDIT_BYTES`]. For one of
 //! another core we count what was sent there; from half of the credit on a probe follows the
-//! messages, and comes back when the receiving connections have room again.
+//! messages, and comes back when the receiving connections have room again. What was sent behind a
+//! probe needs another: nobody is told to wait while none is under way.
 
 use ahash::{AHashMap, RandomState};
 
@@ -96,7 +97,10 @@ impl Gate for ShardGate<'_> {
             let new = || Window { sent: 0, probed: 0, probes: 0, used: now };
             let window = shard.room.windows.entry(id).or_insert_with(new);
             window.used = now;
-            crowded |= window.sent > credit(shard.settings.max_pending);
+            if window.sent > credit(shard.settings.max_pending) {
+                crowded = true;
+                shard.probe(id, account, route, &fanout);
+            }
         }
         if crowded { GateState::Crowded } else { GateState::Open }
     }
@@ -144,14 +148,22 @@ impl Shard {
         let credit = credit(self.settings.max_pending);
         let Some(window) = self.room.windows.get_mut(&id) else { return };
         window.sent += posted.body.len() as u64 + MESSAGE_BYTES;
-        if window.probes > 0 || window.sent < credit / 2 {
+        if window.sent >= credit / 2 {
+            self.probe(id, posted.account, posted.route, fanout);
+        }
+    }
+
+    /// Sends a probe behind all that was sent, unless one is under way.
+    fn probe(&mut self, id: u64, account: AccountId, route: &[u8], fanout: &Fanout) {
+        let Some(window) = self.room.windows.get_mut(&id) else { return };
+        if window.probes > 0 {
             return;
         }
         window.probed = window.sent;
         for shard in self.peers.others() {
             if fanout.reaches(shard) {
                 window.probes += 1;
-                frame::push_probe(&mut self.peers.of(shard).data, id, posted.account, posted.route);
+                frame::push_probe(&mut self.peers.of(shard).data, id, account, route);
             }
         }
     }

@@ -47,6 +47,9 @@ pub struct JetStreamLimits {
     /// Messages of one pull.
     pub max_request_batch: Option<i64>,
     pub duplicate_window: Option<Duration>,
+    /// Consumers of a stream that sets no limit of its own. Not limited where nothing is said, unlike
+    /// the reference's: there it is 1000.
+    pub default_max_consumers: Option<i64>,
     pub batch: BatchLimits,
 }
 
@@ -179,6 +182,10 @@ const LIMITS: &[Key<JetStreamLimits>] = &[
             let window = f.duration()?;
             set(&mut l.duplicate_window, Some(window).filter(|window| !window.is_zero()))
         },
+    },
+    Key {
+        names: &["default_max_consumers"],
+        read: |l, f| set(&mut l.default_max_consumers, f.limit()?),
     },
     Key { names: &["batch"], read: |l, f| read_batch(&mut l.batch, f) },
 ];

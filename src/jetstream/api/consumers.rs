@@ -126,8 +126,12 @@ impl JetStream {
                 return self.update_consumer(slot, &name.unwrap_or_default(), &config, now, gate);
             }
         };
-        let most = stream.max_consumers;
-        if most > 0 && hosted.seats.visible_len() as i64 >= most && !config.direct {
+        let default = context.site.options.limits.default_max_consumers;
+        let most = Some(stream.max_consumers).filter(|&most| most > 0).or(default);
+        if let Some(most) = most
+            && hosted.seats.visible_len() as i64 >= most
+            && !config.direct
+        {
             return Err(ApiError::maximum_consumers_limit());
         }
         let name = name.unwrap_or_else(|| new_name(now, hosted.seats.len()));

@@ -212,9 +212,10 @@ impl Stream {
     }
 
     /// Headers in which a message lives as long as the marker that will tell of its end, if they ask
-    /// for less.
+    /// for less. Not where a subject has one message only: the marker then takes its place.
     pub(super) fn raised_ttl(&self, headers: &[u8], asks: &Directives<'_>) -> Option<Vec<u8>> {
-        let asked = asks.ttl.filter(|_| self.marks())?;
+        let is_raised = self.marks() && self.config.max_msgs_per_subject != 1;
+        let asked = asks.ttl.filter(|_| is_raised)?;
         let least = self.config.subject_delete_marker_ttl.ns() / SECOND;
         let Ok(Ttl::Seconds(seconds)) = Ttl::parse(asked) else { return None };
         if seconds >= least {

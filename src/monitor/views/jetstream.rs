@@ -64,11 +64,9 @@ pub struct Limits {
     max_batch_size: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_batch_timeout: Option<u64>,
-    default_max_consumers: u64,
+    /// -1: not limited.
+    default_max_consumers: i64,
 }
-
-/// The reference shows it and never lets it be set.
-const DEFAULT_MAX_CONSUMERS: u64 = 1000;
 
 impl Limits {
     pub fn of(options: &JetStream) -> Self {
@@ -85,7 +83,7 @@ impl Limits {
             max_batch_timeout: Some(batch.timeout)
                 .filter(|&timeout| timeout != usual.timeout)
                 .map(|timeout| timeout.as_nanos() as u64),
-            default_max_consumers: DEFAULT_MAX_CONSUMERS,
+            default_max_consumers: limits.default_max_consumers.unwrap_or(-1),
         }
     }
 }

@@ -3,6 +3,8 @@
 import asyncio
 import collections
 import signal
+import socket
+import time
 from pathlib import Path
 
 import nats
@@ -299,3 +301,17 @@ async def test_a_reload_to_fewer_connections_closes_those_that_are_too_many(star
     writer.close()
     [left] = [end for end in ends if not end.done()]
     assert await asyncio.wait_for(left, PATIENCE) == b"PONG\r\n"
+
+
+def test_a_login_has_all_of_its_time_on_a_core_that_slept(start):
+    """Measured from before the connection; no bound above."""
+    server = start(config="authorization { token: t, timeout: 0.3 }")
+    for _ in range(4):
+        time.sleep(0.25)
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            heard = b""
+            while b"-ERR" not in heard:
+                heard += client.recv(4096)
+        assert b"Authentication Timeout" in heard
+        assert time.monotonic() - began >= 0.3

@@ -152,3 +152,18 @@ async def test_servers_that_name_no_store_run_side_by_side(start, connect):
         client = await connect(server.url)
         info = json.loads((await client.request("$JS.API.INFO", b"")).data)
         assert "error" not in info
+
+
+async def test_streams_without_a_limit_of_consumers_get_the_servers(start, connect, tmp_path):
+    limits = "limits { default_max_consumers: 2 }"
+    server = start(config=f'jetstream {{ store_dir: "{tmp_path}/store", {limits} }}')
+    js = (await connect(server.url)).jetstream()
+    await js.add_stream(name="S", subjects=["s"])
+    await js.add_stream(name="M", subjects=["m"], max_consumers=3)
+    for stream, most in ("S", 2), ("M", 3):
+        for number in range(most):
+            await js.add_consumer(stream, ConsumerConfig(durable_name=f"c{number}"))
+        await js.add_consumer(stream, ConsumerConfig(durable_name="c0"))
+        with pytest.raises(APIError) as refused:
+            await js.add_consumer(stream, ConsumerConfig(durable_name="more"))
+        assert refused.value.err_code == 10026

@@ -185,3 +185,16 @@ async def test_a_slow_reader_is_neither_cut_nor_buffered(jetstream, connect, man
     assert numbers[: MESSAGES - 1] == list(range(MESSAGES))[: len(numbers[: MESSAGES - 1])]
     assert len(numbers) >= MESSAGES - 1  # The last may be on its way.
     assert peak - before < GROWS_MAX, f"{(peak - before) >> 20} MiB more"
+
+
+async def test_a_backlog_of_large_messages_reaches_every_core(jetstream, connect):
+    count, size, readers = 300, 100_000, 4
+    js = (await connect(jetstream.url)).jetstream()
+    await js.add_stream(name="S", subjects=["s"], storage="memory")
+    for _ in range(count):
+        await js.publish("s", b"x" * size)
+    for reader in range(readers):  # Connections go to the cores in turn.
+        client = await connect(jetstream.url)
+        pull = await client.jetstream().pull_subscribe("s", stream="S")
+        got = await pull.fetch(count, timeout=20)
+        assert len(got) == count, f"reader {reader}"

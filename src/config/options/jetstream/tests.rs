@@ -38,7 +38,7 @@ fn every_key_of_the_block() {
         "jetstream { store_dir: /data, max_mem: 1GB, max_file: 64M, domain: hub, strict: false
            sync_interval: '5s', max_buffered_msgs: 7, max_buffered_size: '2K'
            request_queue_limit: 9
-           limits { max_ack_pending: 500, max_request_batch: 50, duplicate_window: '1m'
+           limits { max_ack_pending: 500, max_request_batch: 50, default_max_consumers: 7, duplicate_window: '1m'
              batch { max_inflight_per_stream: 5, max_msgs: 7, timeout: 3s } } }",
     )
     .unwrap();
@@ -52,6 +52,7 @@ fn every_key_of_the_block() {
         limits: JetStreamLimits {
             max_ack_pending: Some(500),
             max_request_batch: Some(50),
+            default_max_consumers: Some(7),
             duplicate_window: Some(Duration::from_mins(1)),
             batch: BatchLimits {
                 max_inflight_per_stream: 5,

@@ -122,6 +122,19 @@ fn a_message_lives_no_shorter_than_its_marker() {
 }
 
 #[test]
+fn a_message_that_is_alone_under_its_subject_lives_as_long_as_it_asks() {
+    let config = r#"{"allow_msg_ttl":true,"allow_rollup_hdrs":true,"max_msgs_per_subject":1,
+        "subject_delete_marker_ttl":3000000000}"#;
+    let mut desk = Desk::new(config);
+    desk.ask("s.1", &[("Nats-TTL", "1s")], "");
+    let found = desk.stream.store.fetch(None, crate::storage::Seq(1));
+    let crate::jetstream::store::Fetch::Here(stored) = found else { panic!("it is there") };
+    assert_eq!(stored.headers, b"NATS/1.0\r\nNats-TTL: 1s\r\n\r\n");
+    desk.pass(1_100 * MILLISECOND);
+    assert_eq!(seqs(&mut desk), [2], "its marker is there instead");
+}
+
+#[test]
 fn a_shorter_age_takes_effect_at_once() {
     let mut desk = Desk::new("{}");
     desk.ask("s.1", &[], "");
