@@ -100,7 +100,8 @@ rust_suite() {
   cd "$checkout"
   # Built outside the namespace, which reaches no registry.
   nice cargo test --workspace --tests --lib --features slow_tests,websockets --no-run 2>&1 | tail -1
-  CARGO_NET_OFFLINE=true alone cargo test --no-fail-fast --workspace --tests --lib --features slow_tests,websockets \
+  # `websockets::core` tries for ever to reach a server that does not start.
+  CARGO_NET_OFFLINE=true alone timeout 20m cargo test --no-fail-fast --workspace --tests --lib --features slow_tests,websockets \
     -- --test-threads=3 ${WEFT_SUITES_FILTER:-} >"$out/nats.rs.log" 2>&1 || true
   awk '/^ +Running / { match($0, /deps\/[a-z0-9_]+-/); target = substr($0, RSTART + 5, RLENGTH - 6) }
        /^test .* \.\.\. / { word = $NF == "ok" ? "pass" : $NF == "FAILED" ? "fail" : "skip"
