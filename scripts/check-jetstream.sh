@@ -7,6 +7,7 @@
 #   WEFT_SUITES_PYTHON_CHECKOUT, WEFT_SUITES_RUST_CHECKOUT, WEFT_SUITES_GO_CHECKOUT   where nats.py,
 #                      nats.rs and nats.go lie; `suites` fails without them
 #   WEFT_BINARIES      a folder with weft and bench-harness, instead of building them
+#   WEFT_LOG_TESTS     the library's test program, as for check-log.sh, instead of building it
 #   WEFT_STORES        where servers keep their streams: on the disk to be judged
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -72,7 +73,8 @@ sim() {
   local jobs share pids=() pid status=0 job
   jobs=$(nproc)
   share=$(((seeds + jobs - 1) / jobs))
-  cargo test --quiet --release --no-default-features --features testing --lib --no-run || return
+  [ -n "${WEFT_LOG_TESTS:-}" ] ||
+    cargo test --quiet --release --no-default-features --features testing --lib --no-run || return
   for job in $(seq 0 $((jobs - 1))); do
     JS_SIM_SEEDS=$((job * share))..$(((job + 1) * share)) thinking js_sim::tests::long_run &
     pids+=($!)
@@ -86,7 +88,11 @@ mutations() { thinking js_sim::tests::mutations_are_caught; }
 
 thinking() { # FILTER…: release tests of the part without I/O; none found is a failure
   local output
-  output=$(cargo test --quiet --release --no-default-features --features testing --lib -- --nocapture "$@" 2>&1)
+  if [ -n "${WEFT_LOG_TESTS:-}" ]; then
+    output=$("$WEFT_LOG_TESTS" --nocapture "$@" 2>&1)
+  else
+    output=$(cargo test --quiet --release --no-default-features --features testing --lib -- --nocapture "$@" 2>&1)
+  fi
   local status=$?
   echo "$output"
   grep -q '^test result: ok. [1-9]' <<<"$output" && return $status

@@ -4,6 +4,7 @@
 # do on the compiler: keep them again with it.
 #   scripts/instructions.sh          fails where a hop takes over 3 % more than was kept
 #   scripts/instructions.sh --keep   keeps what was counted
+#   scripts/instructions.sh --build  only builds what is counted
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +19,7 @@ command -v valgrind >/dev/null || {
 # One codegen unit: with several, a change anywhere moves what is inlined.
 cargo build --quiet --profile fast --config profile.fast.codegen-units=1 --no-default-features \
   --features testing --bench hot_path
+if [ "${1:-}" = --build ]; then exit; fi
 binary=$(ls -t target/fast/deps/hot_path-* | grep -v '\.d$' | head -1)
 few=2000 many=10000
 
