@@ -9,7 +9,7 @@ record() { # STEP COMMAND…
   {
     echo "# $step"
     echo
-    echo "$(date -u +%FT%TZ), commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo ' (changed)'), $(nproc) CPUs, Linux $(uname -r)"
+    echo "$(date -u +%FT%TZ), commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ':!bench-harness/results' || echo ' (changed)'), $(nproc) CPUs, Linux $(uname -r)"
     echo
     echo '```'
     "$@" 2>&1

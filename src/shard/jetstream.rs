@@ -72,8 +72,9 @@ impl Shard {
             jetstream.on_room();
         }
         self.pool.stamp = Stamp { at: now.mono, source: Source::Server };
-        let used = self.effects.outbound_bytes;
-        let budget = self.tuning.turn_outbound_bytes.saturating_sub(used);
+        // Who gets it all must not be cut for it.
+        let most = self.tuning.turn_outbound_bytes.min(self.settings.max_pending as usize / 4);
+        let budget = most.saturating_sub(self.effects.outbound_bytes);
         jetstream.run(now, &mut ShardGate(self), budget);
         for released in jetstream.released() {
             self.latencies.on_released(released);

@@ -11,7 +11,7 @@ use super::batch::{BATCH_HEADER, BatchHeader, round_up};
 use super::commit::Copied;
 use super::effects::{Effect, Event};
 use super::fault::{Certainty, Damage};
-use super::ids::{Place, SegmentNo, Seq, StreamId, position};
+use super::ids::{Lsn, Place, SegmentNo, Seq, StreamId, position};
 use super::index::keys::KeyRecord;
 use super::log::{Errand, Log};
 use super::mutation::{self, Mutation};
@@ -23,11 +23,20 @@ use crate::types::limits::STREAMS_COOLED_AT_ONCE;
 /// Writes of publishers between two writes of copies, when both wait.
 const LIVE_WRITES_PER_COPY: u32 = 4;
 
+/// A slice is at most so many times as long as usual.
+const COMPACTION_READ_GROWS: u32 = 8;
+
 /// The segment being emptied.
 #[derive(Default, Debug)]
 pub struct Compaction {
     job: Option<Job>,
+    /// Segments of which everything is copied, and the batch with the last copy: until that has
+    /// landed something in them counts.
+    emptied: Vec<(SegmentNo, Lsn)>,
+    /// Writes of publishers since the last one of copies.
     live_writes: u32,
+    /// What was written by all when the last slice was asked for.
+    read_at_bytes: u64,
     /// Nothing was to be done: not looked at again before.
     look_at: Mono,
 }
@@ -76,6 +85,10 @@ fn next_copy(messages: &mut Copies) -> Option<(StreamId, Seq, Place)> {
 }
 
 impl Compaction {
+    pub fn count_live_write(&mut self) {
+        self.live_writes = self.live_writes.saturating_add(1);
+    }
+
     pub fn is_at(&self, segment: SegmentNo) -> bool {
         self.job.as_ref().is_some_and(|job| job.segment == segment)
     }
@@ -84,6 +97,7 @@ impl Compaction {
 impl Log {
     /// After something became durable: retire what is dead, look for a segment to empty.
     pub(super) fn tidy(&mut self, now: Mono) {
+        self.check_emptied();
         if self.is_stopping || self.compaction.job.is_some() || now < self.compaction.look_at {
             return;
         }
@@ -128,6 +142,7 @@ impl Log {
             segment.stage == Stage::Sealed
                 && !segment.is_damaged
                 && segment.live_bytes > 0
+                && !self.compaction.emptied.iter().any(|&(no, _)| no == segment.no)
                 && segment.last_lsn() <= durable
                 && !segment.sources.iter().any(|no| self.segments.contains_key(no))
         };
@@ -151,8 +166,9 @@ impl Log {
         if self.is_stopping {
             return;
         }
+        let may_close = self.copies_are_due();
         let Some(job) = &mut self.compaction.job else { return };
-        if !job.has_copies() || self.commit.gather.is_some() {
+        if !job.has_copies() || (self.commit.gather.is_some() && !may_close) {
             return;
         }
         let mut messages = std::mem::take(&mut job.messages);
@@ -163,14 +179,14 @@ impl Log {
     }
 
     /// Whether copies have waited for long enough to go before publishers.
-    pub(super) fn copies_are_due(&mut self) -> bool {
+    pub(super) fn copies_are_due(&self) -> bool {
         let has_copies = self.compaction.job.as_ref().is_some_and(Job::has_copies);
-        self.compaction.live_writes += 1;
-        has_copies && self.compaction.live_writes > LIVE_WRITES_PER_COPY
+        has_copies && self.compaction.live_writes >= LIVE_WRITES_PER_COPY
     }
 
     /// Reads the next slice of the window, or of the next one when all of this is copied. Whatever
-    /// publishers do: where they never pause, what is dead must go all the same.
+    /// publishers do: where they never pause, what is dead must go all the same. A slice is twice as long as
+    /// what was written since the last one, within bounds, so that large turns do not outrun it.
     pub(super) fn read_on(&mut self, now: Mono) {
         if self.is_stopping {
             return;
@@ -195,25 +211,38 @@ impl Log {
         }
         job.is_reading = true;
         let slot = segment.slot;
-        let len = self.settings.compaction_read_bytes.min(segment.end - offset);
+        let written = self.counters.batch_bytes;
+        let since = u32::try_from(written - self.compaction.read_at_bytes).unwrap_or(u32::MAX);
+        self.compaction.read_at_bytes = written;
+        let least = self.settings.compaction_read_bytes;
+        let len = (since.saturating_mul(2))
+            .clamp(least, least.saturating_mul(COMPACTION_READ_GROWS))
+            .min(segment.end - offset);
         let op = self.op(Errand::CompactionRead);
         self.effects.push(Effect::Read { op, slot, offset, len });
     }
 
-    /// All of it was copied, unless copies are still on their way.
+    /// All of it was copied; copies may still be on their way.
     fn finish_job(&mut self, no: SegmentNo, now: Mono) {
-        let live = self.segments.get(&no).map_or(0, |segment| segment.live_bytes);
-        let is_busy = self.commit.flight.is_some() || self.commit.has_queue();
-        if live > 0 && (is_busy || !self.debris.is_empty()) {
-            return;
-        }
         self.compaction.job = None;
-        if live > 0 {
-            // Something counts that was not found: never the cause of deletion.
-            self.compaction_damaged(no, SEGMENT_HEADER);
-        }
+        self.compaction.emptied.push((no, self.commit.appended()));
         self.compaction.look_at = now;
         self.tidy(now);
+    }
+
+    /// Looks whether nothing counts any more in what was emptied.
+    fn check_emptied(&mut self) {
+        let mut emptied = std::mem::take(&mut self.compaction.emptied);
+        emptied.retain(|&(no, last)| {
+            let live = self.segments.get(&no).map_or(0, |segment| segment.live_bytes);
+            let is_certain = self.commit.submitted() >= last && self.debris.is_empty();
+            if live > 0 && is_certain {
+                // Something counts that was not found: never the cause of deletion.
+                self.segment_damaged(no, SEGMENT_HEADER);
+            }
+            live > 0 && !is_certain
+        });
+        self.compaction.emptied = emptied;
     }
 
     pub(super) fn compaction_failed(&mut self) {
@@ -224,6 +253,10 @@ impl Log {
 
     fn compaction_damaged(&mut self, no: SegmentNo, from: u32) {
         self.compaction.job = None;
+        self.segment_damaged(no, from);
+    }
+
+    fn segment_damaged(&mut self, no: SegmentNo, from: u32) {
         let Some(segment) = self.segments.get_mut(&no) else { return };
         segment.is_damaged = true;
         let damage = Damage {
@@ -422,6 +455,7 @@ impl Log {
             return;
         }
         let Ok((segment, offset)) = self.sorted_for(round_up(len)) else { return };
+        self.close_gather();
         self.compaction.live_writes = 0;
         self.commit.begin(segment, offset, now).hurry();
         let Some(job) = self.compaction.job.take() else { return };

@@ -92,13 +92,13 @@ impl Log {
         self.flush_if_due(now);
         self.read_on(now);
         let is_due = self.commit.gather.as_ref().is_some_and(|g| g.is_due(now, RIDE_ALONG_NS));
-        if self.commit.flight.is_none() && !self.commit.has_queue() {
-            if is_due {
-                self.close_gather();
-            }
-            if !is_due || self.copies_are_due() {
-                self.gather_copies(now);
-            }
+        let is_free = self.commit.flight.is_none() && !self.commit.has_queue();
+        if is_free && is_due {
+            self.close_gather();
+        }
+        // Where publishers fill the queue faster than the disk empties it, copies have their turn too.
+        if (is_free && !is_due) || self.copies_are_due() {
+            self.gather_copies(now);
         }
         self.launch(now);
     }
@@ -120,6 +120,9 @@ impl Log {
         let flush = self.settings.sync == SyncMode::Always;
         let op = self.op(Errand::Batch);
         let Some(flight) = self.commit.launch(flush, now) else { return };
+        if flight.copies.is_empty() {
+            self.compaction.count_live_write();
+        }
         let (offset, bytes) = (flight.offset, Rc::clone(&flight.bytes));
         self.counters.batches += 1;
         self.counters.batch_bytes += bytes.len() as u64;

@@ -309,6 +309,9 @@ pub const GET_BATCH_MESSAGES: usize = 256;
 pub const PURGE_SLICE_MESSAGES: usize = 1024;
 /// Messages one consumer looks at before another has its turn.
 pub const JETSTREAM_POLL_MESSAGES: usize = 256;
+/// Bytes one consumer hands out, and a message more, before they are routed: only then is it seen
+/// what their receivers are owed.
+pub const JETSTREAM_POLL_BYTES: usize = 512 * 1024;
 /// Progress of consumers that nobody waits for is gathered for so long before it is written.
 pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
 /// Slots of pending deliveries that an idle consumer keeps room for; above it gives the memory

@@ -19,6 +19,7 @@ use super::priority::Load;
 use super::pull::Choice;
 use super::start::acks_by_flow;
 use super::*;
+use crate::types::limits::JETSTREAM_POLL_BYTES;
 use crate::types::time::MILLISECOND;
 
 /// Where a poll ended.
@@ -85,11 +86,12 @@ impl Consumer {
         }
         let mut tools =
             Tools { subjects: AckSubjects::new(&self.stream, &self.name), headers: Vec::new() };
+        let bytes_max = ctx.out.ready_bytes() + JETSTREAM_POLL_BYTES;
         loop {
             if !self.has_taker() {
                 return Poll::Idle;
             }
-            if *budget == 0 {
+            if *budget == 0 || ctx.out.ready_bytes() >= bytes_max {
                 return Poll::Again;
             }
             *budget -= 1;

@@ -198,3 +198,16 @@ async def test_a_backlog_of_large_messages_reaches_every_core(jetstream, connect
         pull = await client.jetstream().pull_subscribe("s", stream="S")
         got = await pull.fetch(count, timeout=20)
         assert len(got) == count, f"reader {reader}"
+
+
+async def test_a_pull_of_more_than_a_client_may_owe_does_not_cut_it(jetstream, connect):
+    count, size = 100, 1_000_000  # max_pending is 64 MiB.
+    js = (await connect(jetstream.url)).jetstream()
+    await js.add_stream(name="S", subjects=["s"], storage="memory")
+    for _ in range(count):
+        await js.publish("s", b"x" * size)
+    for _ in range(2):
+        client = await connect(jetstream.url)
+        pull = await client.jetstream().pull_subscribe("s", stream="S")
+        assert len(await pull.fetch(count, timeout=20)) == count
+        assert client.stats["reconnects"] == 0
