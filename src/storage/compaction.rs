@@ -35,8 +35,8 @@ pub struct Compaction {
     emptied: Vec<(SegmentNo, Lsn)>,
     /// Writes of publishers since the last one of copies.
     live_writes: u32,
-    /// What was written by all when the last slice was asked for.
-    read_at_bytes: u64,
+    /// What publishers had written when the last slice was asked for.
+    published: u64,
     /// Nothing was to be done: not looked at again before.
     look_at: Mono,
 }
@@ -104,6 +104,7 @@ impl Log {
         self.retire_dead(now);
         match self.pick(now) {
             Some(segment) => {
+                self.compaction.published = self.published_bytes();
                 self.compaction.job = Some(Job {
                     segment,
                     is_reading: false,
@@ -119,6 +120,10 @@ impl Log {
                 self.compaction.look_at = now.plus(self.settings.tidy_interval_ns);
             }
         }
+    }
+
+    fn published_bytes(&self) -> u64 {
+        self.counters.batch_bytes.saturating_sub(self.counters.copied_bytes)
     }
 
     /// Some streams in turn give back what only those in use need.
@@ -186,7 +191,7 @@ impl Log {
 
     /// Reads the next slice of the window, or of the next one when all of this is copied. Whatever
     /// publishers do: where they never pause, what is dead must go all the same. A slice is twice as long as
-    /// what was written since the last one, within bounds, so that large turns do not outrun it.
+    /// what publishers wrote since the last one, within bounds, so that large turns do not outrun it.
     pub(super) fn read_on(&mut self, now: Mono) {
         if self.is_stopping {
             return;
@@ -211,9 +216,10 @@ impl Log {
         }
         job.is_reading = true;
         let slot = segment.slot;
-        let written = self.counters.batch_bytes;
-        let since = u32::try_from(written - self.compaction.read_at_bytes).unwrap_or(u32::MAX);
-        self.compaction.read_at_bytes = written;
+        let published = self.published_bytes();
+        let since = published.saturating_sub(self.compaction.published);
+        let since = u32::try_from(since).unwrap_or(u32::MAX);
+        self.compaction.published = published;
         let least = self.settings.compaction_read_bytes;
         let len = (since.saturating_mul(2))
             .clamp(least, least.saturating_mul(COMPACTION_READ_GROWS))
