@@ -198,9 +198,9 @@ impl Commit {
         }
     }
 
-    /// Takes a buffer that nobody reads any more, for the next batch.
+    /// Takes a buffer that nobody reads any more, for the next batch; none that is too large for any.
     pub fn reuse(&mut self, buffer: Buffer) {
-        self.spare = Some(buffer);
+        self.spare = Some(buffer).filter(|buffer| buffer.capacity() <= 2 * BATCH_BYTES_MAX);
     }
 
     /// The gathering batch is complete.
