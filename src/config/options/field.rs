@@ -66,6 +66,14 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A block of what we lack may stand there with nothing in it.
+    pub fn refuse_unless_empty(&self) -> Result<(), ConfigError> {
+        match &self.value.data {
+            Data::Map(map) if map.is_empty() => Ok(()),
+            _ => self.refuse_unless_off(),
+        }
+    }
+
     pub fn text(&self) -> Result<&'a str, ConfigError> {
         text_of(self.value)
     }

@@ -392,6 +392,20 @@ fn no_key_of_the_reference_is_ignored() {
 }
 
 #[test]
+fn a_block_of_what_is_not_there_yet_may_be_empty() {
+    let blocks = ["accounts", "mappings", "maps", "cluster", "gateway", "leafnodes", "leaf"];
+    for key in blocks.into_iter().chain(["websocket", "ws", "mqtt"]) {
+        for value in ["true", "{a: b}", "{port: 0}", "[x]", "x", "5s"] {
+            let error = read(&format!("\n {key}: {value}")).expect_err(key).to_string();
+            assert_eq!(error, format!("F:2:2: \"{key}\" is not supported yet"));
+        }
+        options(&format!("{key}: false"));
+        options(&format!("{key} {{}}"));
+    }
+    assert_eq!(read("\n tls {}").unwrap_err().to_string(), "F:2:2: \"tls\" is not supported yet");
+}
+
+#[test]
 fn no_spelling_stands_for_two_keys() {
     let spellings =
         || super::keys::KEYS.iter().flat_map(|key| key.names).chain(super::keys::REFUSED);
