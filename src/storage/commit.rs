@@ -108,6 +108,8 @@ pub struct Flight {
     pub segment: SegmentNo,
     pub offset: u32,
     pub bytes: Rc<Buffer>,
+    /// Of these without the padding.
+    pub len: usize,
     pub records: u32,
     pub shown: BTreeMap<StreamId, Seq>,
     pub copies: BTreeMap<(StreamId, Seq), Copied>,
@@ -242,7 +244,8 @@ impl Commit {
             records: gather.records,
             body_check: 0,
         };
-        self.waiting_bytes -= gather.bytes.len();
+        let len = gather.bytes.len();
+        self.waiting_bytes -= len;
         batch::seal(&mut gather.bytes, header);
         self.last_len = gather.bytes.len();
         self.waiting_bytes += gather.bytes.len();
@@ -251,6 +254,7 @@ impl Commit {
             segment: gather.segment,
             offset: gather.offset,
             bytes: Rc::new(gather.bytes),
+            len,
             records: gather.records,
             shown: gather.shown,
             copies: gather.copies,

@@ -142,9 +142,7 @@ impl Log {
             offset: offset - BLOCK as u32,
             len: BLOCK as u32,
         };
-        let Some(block) = self.tail.get(last) else { return (offset, bytes) };
-        let mut both = Buffer::new();
-        both.extend_from_slice(block);
+        let Some(mut both) = self.tail.block(last) else { return (offset, bytes) };
         both.extend_from_slice(&bytes);
         (last.offset, Rc::new(both))
     }
@@ -277,10 +275,11 @@ impl Log {
 
     fn landed(&mut self, now: Mono) {
         let Some(flight) = self.commit.land() else { return };
-        let Flight { segment, offset, bytes, shown, copies, is_flushed, launched, .. } = flight;
+        let Flight { segment, offset, bytes, len, shown, copies, is_flushed, launched, .. } =
+            flight;
         self.counters.count_write(now.since(launched));
-        if let Some(dropped) = self.tail.push(position(segment, offset), bytes) {
-            self.commit.reuse(dropped);
+        if let Some(free) = self.tail.push(position(segment, offset), bytes, len) {
+            self.commit.reuse(free);
         }
         for (stream, seq) in shown {
             if let Some(index) = self.streams.get_mut(&stream) {

@@ -213,6 +213,8 @@ pub const GATHER_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const ATOMIC_BYTES_MAX: usize = 72 * 1024 * 1024;
 /// Durable batches kept in memory for readers at the tail; the oldest is dropped.
 pub const TAIL_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// So many of them at most: those of lone publishers are small, and a place among them is looked for.
+pub const TAIL_BATCHES_MAX: usize = 65_536;
 /// A block of a stream in memory; it is given back as a whole. A larger message gets its own.
 pub const MEMORY_BLOCK_BYTES: usize = 128 * 1024;
 /// Subjects of which a filter with wildcards remembers its verdict; another takes the place.
