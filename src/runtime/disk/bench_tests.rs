@@ -13,6 +13,7 @@ use nix::sys::time::TimeVal;
 use nix::time::{ClockId, clock_gettime};
 
 use super::*;
+use crate::runtime::ring::Ladder;
 use crate::storage::{
     Buffer, Health, LogId, LogSettings, Lsn, Message, Recovery, Refusal, Seq, SlotId, StreamId,
     Urgency,
@@ -28,6 +29,8 @@ pub(super) struct Bench {
     disk: Standalone,
     pub log: Log,
     began: Instant,
+    /// Whether turns are measured, which takes time itself.
+    watches_turns: bool,
     /// Time in the log between two turns of the disk, nanoseconds each.
     turns: Vec<u64>,
     /// The turn that took most CPU time of this thread, by what was done in it.
@@ -62,10 +65,16 @@ impl Bench {
         let directory = Directory::open(path, false).unwrap();
         let files = directory.files();
         let (log, report) = directory.recover(Recovery::new(ID, settings, files));
-        let disk = Standalone::new(directory).unwrap();
-        let (turns, busiest) = (Vec::new(), Phases::default());
-        let turned = thread_cpu();
-        let mut bench = Self { disk, log, began: Instant::now(), turns, busiest, turned };
+        let disk = Standalone::new(directory, Ladder::V6_1).unwrap();
+        let mut bench = Self {
+            disk,
+            log,
+            began: Instant::now(),
+            watches_turns: true,
+            turns: Vec::new(),
+            busiest: Phases::default(),
+            turned: thread_cpu(),
+        };
         while bench.log.health() == Health::Starting {
             bench.turn();
         }
@@ -81,33 +90,37 @@ impl Bench {
     }
 
     fn turn_with(&mut self, enter: fn(&mut Standalone) -> std::io::Result<()>) {
-        let appended = thread_cpu();
+        let cpu = if self.watches_turns { thread_cpu } else { || 0 };
+        let appended = cpu();
         let (now, thinking) = (self.now(), Instant::now());
         self.log.on_turn_end(now);
         self.log.on_tick(now);
-        let decided = thread_cpu();
+        let decided = cpu();
         for effect in self.log.take_effects() {
             self.disk.disk().push(effect);
         }
-        let handed_over = thread_cpu();
+        let handed_over = cpu();
         let thought = thinking.elapsed();
         enter(&mut self.disk).unwrap();
-        let (thinking, landed) = (Instant::now(), thread_cpu());
+        let (thinking, landed) = (Instant::now(), cpu());
         while let Some(done) = self.disk.disk().take_done() {
             done.tell(&mut self.log, now);
         }
         while self.log.take_event().is_some() {}
+        if !self.watches_turns {
+            return;
+        }
         self.turns.push((thought + thinking.elapsed()).as_nanos() as u64);
         let phases = Phases([
             appended.saturating_sub(self.turned),
             decided - appended,
             handed_over - decided,
-            thread_cpu() - landed,
+            cpu() - landed,
         ]);
         if phases.total() > self.busiest.total() {
             self.busiest = phases;
         }
-        self.turned = thread_cpu();
+        self.turned = cpu();
     }
 
     pub fn append(&mut self, stream: StreamId, subject: &[u8], payload: &[u8]) -> Lsn {
@@ -167,7 +180,7 @@ pub(super) fn percentiles(times: &mut [u64]) -> String {
 
 /// The device alone: flushed writes of `bytes`, one at a time.
 fn bare(path: &Path, bytes: usize, seconds: f64) -> String {
-    let mut disk = Standalone::new(Directory::open(path, false).unwrap()).unwrap();
+    let mut disk = Standalone::new(Directory::open(path, false).unwrap(), Ladder::V6_1).unwrap();
     let (slot, len) = (SlotId(1), 64 * 1024 * 1024);
     let mut header = Buffer::new();
     header.resize(4096, 0);
@@ -247,6 +260,7 @@ const APPENDS_PER_TURN: usize = 256;
 
 pub(super) fn closed_loop(path: &Path, outstanding: usize, len: usize, seconds: f64) -> Loop {
     let (mut bench, _) = Bench::open(path, LogSettings::default());
+    bench.watches_turns = false;
     let payload = vec![7u8; len];
     // The first segments are small and are made while we write; the figures begin behind them.
     let warm = Instant::now();

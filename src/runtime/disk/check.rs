@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Access, Directory, Standalone, filesystem_of};
 use crate::runtime::clock::Clock;
+use crate::runtime::ring::Ladder;
 use crate::storage::{BLOCK, Buffer, Effect, OpId, SlotId};
 
 /// What writes of one size took.
@@ -129,7 +130,7 @@ struct TestFile {
 impl TestFile {
     fn new(path: &Path, buffered: bool, len: u32) -> io::Result<Self> {
         let directory = Directory::open(path, buffered).map_err(io::Error::other)?;
-        let mut standalone = Standalone::new(directory)?;
+        let mut standalone = Standalone::new(directory, Ladder::V5_10)?;
         let mut header = Buffer::new();
         header.resize(BLOCK, 0);
         let header = Rc::new(header);

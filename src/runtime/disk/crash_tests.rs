@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::runtime::ring::Ladder;
 use crate::storage::{
     Health, LogId, LogSettings, Message, Recovery, Refusal, Seq, StreamId, Urgency,
 };
@@ -39,7 +40,7 @@ fn start(path: &Path) -> (Standalone, Log, crate::storage::Report) {
     let directory = Directory::open(path, false).unwrap();
     let files = directory.files();
     let (mut log, report) = directory.recover(Recovery::new(ID, settings(), files));
-    let mut standalone = Standalone::new(directory).unwrap();
+    let mut standalone = Standalone::new(directory, Ladder::V6_1).unwrap();
     while log.health() == Health::Starting {
         standalone.drive(&mut log, Mono(1)).unwrap();
     }

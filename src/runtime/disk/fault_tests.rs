@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::work::StepKind;
 use super::*;
+use crate::runtime::ring::Ladder;
 use crate::storage::{
     Event, Found, Health, LogId, LogSettings, Lsn, Message, Operation, Poison, ReadError, Recovery,
     Refusal, Seq, StreamId, SyncMode, Urgency,
@@ -43,7 +44,7 @@ impl Bench {
         let files = directory.files();
         let (log, _) = directory.recover(Recovery::new(LogId(0), settings, files));
         let mut bench = Self {
-            disk: Standalone::new(directory).unwrap(),
+            disk: Standalone::new(directory, Ladder::V6_1).unwrap(),
             log,
             events: Vec::new(),
             acked: Seq(0),

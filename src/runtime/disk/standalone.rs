@@ -3,16 +3,15 @@
 
 use std::io;
 
-use io_uring::IoUring;
-
 use super::{Directory, Disk, Done};
+use crate::runtime::ring::{Ladder, Ring};
 use crate::storage::{Effect, Event, Log};
 use crate::types::Mono;
 
-const ENTRIES: u32 = 256;
-
 pub struct Standalone {
-    ring: IoUring,
+    ring: Ring,
+    /// For the completions of a turn.
+    completions: Vec<(u64, i32, u32)>,
     disk: Disk,
     /// Makes another result out of a step's.
     #[cfg(test)]
@@ -23,9 +22,12 @@ pub struct Standalone {
 pub(super) type Injection = Box<dyn FnMut(super::work::StepKind, i32) -> i32>;
 
 impl Standalone {
-    pub fn new(directory: Directory) -> io::Result<Self> {
+    /// On this thread, which is the only one that may use it. The simplest ring does where nobody
+    /// waits for its speed.
+    pub fn new(directory: Directory, ladder: Ladder) -> io::Result<Self> {
         Ok(Self {
-            ring: IoUring::new(ENTRIES)?,
+            ring: Ring::new(ladder)?,
+            completions: Vec::new(),
             disk: Disk::new(directory, 1 << 32),
             #[cfg(test)]
             inject: None,
@@ -47,31 +49,39 @@ impl Standalone {
         &mut self.disk
     }
 
-    /// Hands everything to the kernel; waits for one completion if anything is under way.
+    /// Hands everything to the kernel; waits for a completion if anything is under way.
     pub fn turn(&mut self) -> io::Result<()> {
-        self.enter(1)
+        self.queue()?;
+        if self.disk.in_ring > 0 {
+            self.ring.wait()?;
+        }
+        self.complete();
+        Ok(())
     }
 
     /// As [`Self::turn`], without waiting.
     #[cfg(all(test, feature = "log-bench"))]
     pub(super) fn poll(&mut self) -> io::Result<()> {
-        self.enter(0)
+        self.queue()?;
+        self.ring.enter()?;
+        self.complete();
+        Ok(())
     }
 
-    /// Waits for so many completions if anything is under way.
-    fn enter(&mut self, wanted: usize) -> io::Result<()> {
-        let mut submission = self.ring.submission();
+    fn queue(&mut self) -> io::Result<()> {
+        let mut queued = Ok(());
         self.disk.queue(|entry| {
             // SAFETY: `Disk` keeps what the entry points to until `complete`, and forgets rather
             // than frees it if it is dropped before.
-            unsafe { submission.push(entry) }.is_ok()
+            queued = unsafe { self.ring.push(entry) };
+            queued.is_ok()
         });
-        drop(submission);
-        if self.disk.in_ring > 0 {
-            self.ring.submit_and_wait(wanted)?;
-        }
-        for completion in self.ring.completion() {
-            let (data, result) = (completion.user_data(), completion.result());
+        queued
+    }
+
+    fn complete(&mut self) {
+        self.ring.reap(&mut self.completions);
+        for (data, result, _) in self.completions.drain(..) {
             #[cfg(test)]
             let result = match (&mut self.inject, self.disk.step_kind(data)) {
                 (Some(inject), Some(kind)) => inject(kind, result),
@@ -79,7 +89,6 @@ impl Standalone {
             };
             self.disk.complete(data, result);
         }
-        Ok(())
     }
 
     /// One turn of a log: effects out, completions in. Events are left for the caller.

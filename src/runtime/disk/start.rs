@@ -4,6 +4,7 @@ use std::path::Path;
 use std::{error, fmt, io};
 
 use super::{Directory, Disk, OpenError, Standalone};
+use crate::runtime::ring::Ladder;
 use crate::storage::{
     Certainty, Damage, Health, KeyValue, Log, LogId, LogSettings, Poison, Recovery, Report,
     load_values,
@@ -68,7 +69,7 @@ impl Started {
         let directory = Directory::open(path, buffered)?;
         let files = directory.files();
         let (mut log, report) = directory.recover(Recovery::new(id, settings, files));
-        let mut standalone = Standalone::new(directory)?;
+        let mut standalone = Standalone::new(directory, Ladder::V5_10)?;
         while log.health() == Health::Starting {
             standalone.drive(&mut log, now())?;
         }
