@@ -41,14 +41,17 @@ defaults() { # WORKLOAD OPTIONS…: where nothing is synced
   "$harness" "$@" --rounds "$rounds" --stores "$stores" --server "nats=$reference" --server "weft=$weft"
 }
 
-# The official clients' suites; what may fail is listed in tests/compat/suites-failing.txt.
+# The official clients' suites, beside each other; what may fail is listed in tests/compat/suites-failing.txt.
 suites() {
-  local status=0
+  local kind checkout pids=() pid status=0
   : "${WEFT_SUITES_PYTHON_CHECKOUT:?names no checkout of nats.py}" "${WEFT_SUITES_RUST_CHECKOUT:?names no checkout of nats.rs}"
   : "${WEFT_SUITES_GO_CHECKOUT:?names no checkout of nats.go}"
-  scripts/client-suites.sh python "$WEFT_SUITES_PYTHON_CHECKOUT" "$weft" || status=1
-  scripts/client-suites.sh rust "$WEFT_SUITES_RUST_CHECKOUT" "$weft" || status=1
-  scripts/client-suites.sh go "$WEFT_SUITES_GO_CHECKOUT" "$weft" || status=1
+  for kind in PYTHON RUST GO; do
+    checkout=WEFT_SUITES_${kind}_CHECKOUT
+    scripts/client-suites.sh "$kind" "${!checkout}" "$weft" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || status=1; done
   return $status
 }
 
