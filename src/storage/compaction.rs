@@ -221,7 +221,7 @@ impl Log {
         let since = u32::try_from(since).unwrap_or(u32::MAX);
         self.compaction.published = published;
         let least = self.settings.compaction_read_bytes;
-        let len = (since.saturating_mul(2))
+        let len = round_up(since.saturating_mul(2))
             .clamp(least, least.saturating_mul(COMPACTION_READ_GROWS))
             .min(segment.end - offset);
         let op = self.op(Errand::CompactionRead);

@@ -94,6 +94,7 @@ impl Bench {
                 self.log.on_prepared(op, NOW);
             }
             (Effect::Read { op, slot, offset, len }, None) => {
+                assert!(offset.is_multiple_of(4096) && len.is_multiple_of(4096), "direct I/O");
                 let at = offset as usize;
                 let mut bytes = Buffer::new();
                 bytes.extend_from_slice(&self.files[&slot][at..at + len as usize]);

@@ -158,6 +158,8 @@ impl SimDisk {
     }
 
     pub fn read(&self, slot: SlotId, offset: u32, len: u32) -> Result<Buffer, IoFault> {
+        let is_aligned = [offset, len].iter().all(|n| n.is_multiple_of(BLOCK as u32));
+        assert!(is_aligned, "direct I/O refuses {len} bytes at {offset}");
         let file = self.files.get(&slot).ok_or(EIO)?;
         let blocks = offset as usize / BLOCK..(offset + len) as usize / BLOCK;
         if blocks.end > file.stable.len() {

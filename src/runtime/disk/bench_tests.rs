@@ -15,8 +15,8 @@ use nix::time::{ClockId, clock_gettime};
 use super::*;
 use crate::runtime::ring::Ladder;
 use crate::storage::{
-    Buffer, Health, LogId, LogSettings, Lsn, Message, Recovery, Refusal, Seq, SlotId, StreamId,
-    Urgency,
+    Buffer, Event, Health, LogId, LogSettings, Lsn, Message, Recovery, Refusal, Seq, SlotId,
+    StreamId, Urgency,
 };
 
 const ID: LogId = LogId(3);
@@ -106,7 +106,10 @@ impl Bench {
         while let Some(done) = self.disk.disk().take_done() {
             done.tell(&mut self.log, now);
         }
-        while self.log.take_event().is_some() {}
+        while let Some(event) = self.log.take_event() {
+            let is_bad = matches!(event, Event::Damaged(_) | Event::Poisoned(_));
+            assert!(!is_bad, "on a healthy disk: {event:?}");
+        }
         if !self.watches_turns {
             return;
         }
