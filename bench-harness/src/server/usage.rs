@@ -108,6 +108,8 @@ fn field_of(status: &str, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use nix::unistd::gettid;
+
     use super::*;
 
     #[test]
@@ -115,9 +117,10 @@ mod tests {
         let own = Pid::this();
         let before = Usage::of(own).unwrap();
         assert!(before.rss_bytes > 100_000 && before.rss_peak_bytes >= 100_000);
-        let start = clock::now();
-        while start.elapsed() < Duration::from_millis(30) {}
-        let used = Usage::of(own).unwrap().since(&before);
-        assert!(used.cpu_seconds > 0.005, "{used:?}");
+        let used = || clock::thread_cpu(gettid()).unwrap();
+        let start = used();
+        while used() - start < Duration::from_millis(30) {}
+        let delta = Usage::of(own).unwrap().since(&before);
+        assert!(delta.cpu_seconds > 0.029, "{delta:?}");
     }
 }
