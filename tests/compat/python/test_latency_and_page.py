@@ -136,15 +136,16 @@ async def test_hdrhistogram_readers_open_the_log(monitored, tmp_path):
     found = {}
     while histogram := reader.get_next_interval_histogram():
         found[histogram.get_tag()] = histogram
-    delivered = sum(
-        found[name].get_total_count()
-        for name in ("receive_to_send", "receive_to_send_across")
-        if name in found
-    )
+    # Nothing is delivered between the two looks; turns are taken.
+    delivered = 0
+    for name in ("receive_to_send", "receive_to_send_across"):
+        figures = stage(document, name)
+        if figures["count"]:
+            assert found[name].get_total_count() == figures["count"]
+            assert found[name].get_value_at_percentile(50) == pytest.approx(figures["p50"], rel=0.02)
+            delivered += figures["count"]
     assert delivered == 500
-    turn, figures = found["turn"], stage(document, "turn")
-    assert turn.get_total_count() >= figures["count"]
-    assert turn.get_value_at_percentile(50) == pytest.approx(figures["p50"], rel=0.5)
+    assert found["turn"].get_total_count() >= stage(document, "turn")["count"]
     assert get(monitored, "/latencyz.hlog")[1].startswith("#weft ")
 
 
