@@ -140,7 +140,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// The entry of a sequence of this chunk; a fresh chunk is to be asked.
-    pub fn find(self, seq: Seq) -> Option<Entry> {
+    pub fn find(mut self, seq: Seq) -> Option<Entry> {
         let at = usize::from(low_of(seq).checked_sub(self.low)?);
         let before = (0..at).filter(|&before| self.is_present(before)).count();
         if before >= self.left || !self.is_present(at) {
@@ -157,13 +157,21 @@ impl<'a> Chunk<'a> {
     }
 
     /// Offset and length of an entry by its number.
-    fn place_of(&self, number: usize) -> (u32, u32) {
-        if let (Some(len), Some(RIGHT_BEHIND)) = (self.len.constant(), self.step.constant()) {
+    fn place_of(&mut self, number: usize) -> (u32, u32) {
+        let (lens, steps) = (&mut self.len, &mut self.step);
+        let mut offset = self.end;
+        if let (Some(len), Some(RIGHT_BEHIND)) = (lens.constant(), steps.usual()) {
+            // From one that does not lie right behind another to the next.
             let len = len as u32;
-            return (self.end.wrapping_add(len.wrapping_mul(number as u32)), len);
+            let (mut passed, mut unusual) = (0, steps.next_unusual());
+            while let Some((at, step)) = unusual.filter(|(at, _)| *at < number) {
+                let end = offset.wrapping_add(len.wrapping_mul((at + 1 - passed) as u32));
+                offset = after_step(end, step);
+                (passed, unusual) = (at + 1, steps.next_unusual());
+            }
+            return (offset.wrapping_add(len.wrapping_mul((number - passed) as u32)), len);
         }
-        let (mut lens, mut steps) = (self.len.clone(), self.step.clone());
-        let (mut offset, mut len) = (self.end, lens.read() as u32);
+        let mut len = lens.read() as u32;
         for _ in 0..number {
             offset = after_step(offset.wrapping_add(len), steps.read());
             len = lens.read() as u32;
@@ -252,10 +260,14 @@ mod tests {
                 (0u32..3, any::<u32>(), 0u32..5000, 0u32..2000, any::<bool>(), 0u8..4, 0usize..3),
                 1..=COLUMN_MAX,
             ),
+            alike: Option<u32>,
         ) {
             let mut end = 4176u32;
             let entries: Vec<Entry> = raw.into_iter().map(|(low, fields)| {
                 let (segment, anywhere, len, subject, has_headers, follows, saved) = fields;
+                // Of one length, and only here and there not right behind one another.
+                let len = alike.map_or(len, |alike| alike % 5000);
+                let follows = if alike.is_some() && anywhere % 30 != 0 { 0 } else { follows };
                 let offset = match follows {
                     0 => end,
                     1 => next_batch(end),

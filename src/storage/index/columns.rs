@@ -173,7 +173,10 @@ pub struct Column<'a> {
     exceptions: Fields<'a>,
     /// The next of them, and its distance.
     wide: Option<(usize, u64)>,
-    bits: &'a [u8],
+    /// The column and what stands behind it.
+    bytes: &'a [u8],
+    /// The bit of it at which the packed numbers begin.
+    from: usize,
     /// The number to be read next; of steps, the one behind the first.
     at: usize,
     last: u64,
@@ -183,6 +186,7 @@ pub struct Column<'a> {
 impl<'a> Column<'a> {
     /// Takes a column of `count` numbers from the front.
     pub fn take(fields: &mut Fields<'a>, count: usize) -> Option<Self> {
+        let bytes = fields.0;
         let head = if count > 0 { fields.u8()? } else { CONSTANT };
         let mut column = Self {
             kind: head & ((1 << KIND_BITS) - 1),
@@ -191,7 +195,8 @@ impl<'a> Column<'a> {
             listed: [0; FEW],
             exceptions: Fields(&[]),
             wide: None,
-            bits: &[],
+            bytes,
+            from: 0,
             at: 0,
             last: 0,
             is_first: true,
@@ -225,13 +230,26 @@ impl<'a> Column<'a> {
                 column.next_exception();
             }
         }
-        column.bits = fields.bytes((count * usize::from(column.width)).div_ceil(8))?;
+        column.from = (bytes.len() - fields.0.len()) * 8;
+        fields.bytes((count * usize::from(column.width)).div_ceil(8))?;
         Some(column)
     }
 
     /// The number that all of them are.
     pub fn constant(&self) -> Option<u64> {
         (self.kind == CONSTANT).then_some(self.base)
+    }
+
+    /// The number that all of them are but those [`Column::next_unusual`] tells, if few are.
+    pub fn usual(&self) -> Option<u64> {
+        (self.kind == CONSTANT || self.kind == PLAIN && self.width == 0).then_some(self.base)
+    }
+
+    /// The next number that stands out, with its place.
+    pub fn next_unusual(&mut self) -> Option<(usize, u64)> {
+        let (at, distance) = self.wide?;
+        self.next_exception();
+        Some((at, self.base.wrapping_add(distance)))
     }
 
     fn next_exception(&mut self) {
@@ -241,12 +259,14 @@ impl<'a> Column<'a> {
 
     #[inline]
     fn bits_at(&self, at: usize) -> u64 {
-        let bit = at * usize::from(self.width);
-        let mut raw = [0; 8];
-        let rest = self.bits.get(bit / 8..).unwrap_or(&[]);
-        let len = rest.len().min(raw.len());
-        raw[..len].copy_from_slice(&rest[..len]);
-        u64::from_le_bytes(raw) >> (bit % 8) & ((1 << self.width) - 1)
+        let bit = self.from + at * usize::from(self.width);
+        // Eight bytes at once, near the end the last eight.
+        let byte = (bit / 8).min(self.bytes.len().saturating_sub(8));
+        let raw = match self.bytes.get(byte..).and_then(<[u8]>::first_chunk) {
+            Some(raw) => u64::from_le_bytes(*raw),
+            None => self.bytes.iter().rev().fold(0, |raw, &byte| raw << 8 | u64::from(byte)),
+        };
+        raw.unbounded_shr((bit - byte * 8) as u32) & ((1 << self.width) - 1)
     }
 
     #[inline]
