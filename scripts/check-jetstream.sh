@@ -137,7 +137,8 @@ compare() {
 # Where the CPU goes in the lines of `compare` that miss their goal.
 profile() {
   local shape status=0
-  for shape in "js-publish --unacked 1" "js-publish --unacked 1 --storage memory" "js-publish --unacked 256" \
+  for shape in "js-publish --unacked 1" "js-publish --unacked 1 --streams 8" "js-publish --unacked 1 --storage memory" \
+    "js-publish --unacked 256" "js-publish --unacked 256 --storage memory --size 1024" \
     "js-publish --unacked 1000" "js-publish --unacked 1000 --size 1024" "js-get" "js-get --outstanding 64" \
     "js-consume --how pull --pull-batch 1" "kv --op update" "kv --op update --outstanding 64"; do
     with_store "$shape" nats "$reference" || status=1
