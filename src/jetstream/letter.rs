@@ -107,6 +107,12 @@ pub enum Letter {
         name: String,
         incarnation: u64,
     },
+    /// It could not be deleted: the log refused.
+    Stays {
+        account: u32,
+        name: String,
+        incarnation: u64,
+    },
     /// What a core found in its logs; its first letter.
     Report(Vec<StreamCard>),
     /// Another core has a younger stream of this name: delete yours.

@@ -8,7 +8,7 @@ use super::letter::{Request, StreamCard};
 use crate::types::{AccountId, ShardId, Wall};
 
 /// ```text
-/// Making, Restoring ─▶ Live ─▶ Leaving
+/// Making, Restoring ─▶ Live ⇄ Leaving
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {

@@ -277,6 +277,22 @@ fn a_log_that_failed_is_told() {
     );
 }
 
+/// It must not be lost between here and gone: a create of its name would wait for ever.
+#[test]
+fn a_stream_that_can_not_be_deleted_is_still_there() {
+    let log = Log::new(LogId(7), LogSettings::default());
+    let mut server = Server::new(1, limits(1 << 20, 1 << 20), vec![log]);
+    server.create("F", "file", -1);
+    server.fail_log();
+    server.settle();
+    server.answers.clear();
+    let refused = server.ask("$JS.API.STREAM.DELETE.F", b"");
+    assert!(refused.contains(REFUSED), "{refused}");
+    let names = server.ask("$JS.API.STREAM.NAMES", b"");
+    assert!(names.contains(r#""streams":["F"]"#), "{names}");
+    assert!(server.create("F", "memory", -1).contains("10058"));
+}
+
 /// Who waits is told, and who tries again must not hear that the message is there already.
 #[test]
 fn a_log_that_failed_refuses_what_it_lost_and_duplicates_of_it() {

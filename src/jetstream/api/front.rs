@@ -462,6 +462,14 @@ impl Front {
                 self.registry.forget(AccountId(account), &name, incarnation);
                 self.look_again(desk);
             }
+            Letter::Stays { account, name, incarnation } => {
+                if let Some(entry) = self.registry.get_mut(AccountId(account), &name)
+                    && entry.incarnation == incarnation
+                {
+                    entry.stage = Stage::Live;
+                }
+                self.look_again(desk);
+            }
             Letter::Report(cards) => {
                 let superseded = self.registry.on_report(from, cards.into_iter().filter_map(read));
                 for (owner, card) in superseded {

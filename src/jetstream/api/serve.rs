@@ -296,12 +296,24 @@ impl JetStream {
         let at = match self.delete_stream(slot, now, gate) {
             Ok(at) => at,
             Err(refusal) => {
+                self.stays(slot);
+                self.post(ShardId(0), Letter::Failed);
                 let error = error_of(refusal);
                 return self.reply(Some(slot), request, &Reply::now(call.refusal(&error)), now);
             }
         };
         let body = answer("stream_delete", &Success::YES);
         self.ground.answer(at.0, request, &Reply::when(at.1, body), now.wall);
+    }
+
+    /// The registry is told that a stream was not deleted.
+    fn stays(&mut self, slot: StreamSlot) {
+        let Some(hosted) = self.hosted.get(slot.index as usize).and_then(Option::as_deref) else {
+            return;
+        };
+        let (account, name) = (hosted.account().0, hosted.name().to_owned());
+        let incarnation = hosted.stream.id().0;
+        self.post(ShardId(0), Letter::Stays { account, name, incarnation });
     }
 }
 
