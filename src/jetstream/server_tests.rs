@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::context::{Gate, GateState, Site};
 use super::core::{JetStream, Received, Seed};
 use super::figures::{Consumers, Figures, FiguresQuery, Step, Walk};
+use super::letter::Request;
 use super::outbox::PostedQueue;
 use super::target::SubscriptionKey;
 use crate::config::JetStream as Options;
@@ -356,4 +357,35 @@ fn who_waits_for_a_purge_hears_of_the_end_of_the_stream() {
     let has = |text| server.answers.iter().any(|answer| answer.contains(text));
     assert!(has(r#"stream_delete_response","success":true"#), "{:?}", server.answers);
     assert!(has(r#""err_code":10059"#), "{:?}", server.answers);
+}
+
+#[test]
+fn a_message_that_was_asked_for_is_not_repeated_to_who_listens() {
+    let mut server = Server::new(1, limits(100_000, 0), Vec::new());
+    server.create("A", "memory", -1);
+    server.ask("A", b"x");
+    let rows =
+        [("MSG.GET.A", r#"{"seq":1}"#, 0), ("MSG.GET.A", r#"{"seq":9}"#, 1), ("INFO.A", "", 1)];
+    for (call, body, told) in rows {
+        let request = Request {
+            came_ns: 0,
+            account: 0,
+            subject: format!("$JS.API.STREAM.{call}").into_bytes(),
+            reply: b"reply".to_vec(),
+            headers: Vec::new(),
+            body: body.into(),
+            is_audited: true,
+            client: b"{}".to_vec(),
+        };
+        let core = &mut server.cores[0];
+        core.serve(&request, server.now, &mut Nobody);
+        let (mut posted, mut audits) = (PostedQueue::default(), 0);
+        while core.take_posted(&mut posted) {
+            while let Some(message) = posted.first() {
+                audits += usize::from(message.route == b"$JS.EVENT.ADVISORY.API");
+                posted.pop();
+            }
+        }
+        assert_eq!(audits, told, "{call} {body}");
+    }
 }

@@ -166,7 +166,9 @@ impl JetStream {
                 return Ok(None);
             }
         };
-        Ok(Some(Reply::now(answer("stream_msg_get", &Found { message }))))
+        let reply = Reply::now(answer("stream_msg_get", &Found { message }));
+        // The reference tells of refusals only: a message is not repeated to whoever listens.
+        Ok(Some(Reply { is_audited: false, ..reply }))
     }
 
     fn message_delete(
