@@ -397,3 +397,21 @@ fn an_update_that_breaks_consumers_changes_nothing() {
     });
     assert!(again["error"].is_null(), "the registry has what was before: {again}");
 }
+
+#[test]
+fn a_stream_that_turns_to_interest_drops_what_nobody_wants() {
+    for (consumer, expected) in [(None, (0, 3, 2)), (Some("o.2"), (1, 2, 2))] {
+        let mut world = World::new(2);
+        world.create(json!({"name": "O", "subjects": ["o.>"]}));
+        world.publish("o.1", "x");
+        world.publish("o.2", "x");
+        if let Some(filter) = consumer {
+            let consumer = json!({"stream_name": "O", "config": {"durable_name": "c",
+                "ack_policy": "explicit", "filter_subject": filter}});
+            world.call("CONSUMER.CREATE.O.c", &consumer);
+        }
+        let told = world.update(json!({"name": "O", "subjects": ["o.>"], "retention": "interest"}));
+        assert_eq!(told["state"]["messages"], expected.0, "{told}");
+        assert_eq!(world.state("O"), expected);
+    }
+}
