@@ -276,7 +276,7 @@ impl Stream {
             let before = self.before(ctx, subject, rollup);
             let before = staged.before(before, subject);
             if is_retained {
-                self.check_limits(ctx, &candidate, &staged)?;
+                self.check_limits(ctx, &candidate, rollup, &staged)?;
             }
             let cost = self.store.cost(subject.len(), headers.len(), payload.len());
             staged.add(&candidate, seq, cost);

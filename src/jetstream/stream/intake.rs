@@ -194,7 +194,7 @@ impl Stream {
             return self.skip(ctx, message);
         }
         self.check_server(ctx)?;
-        self.check_limits(ctx, message, &NOTHING)?;
+        self.check_limits(ctx, message, rollup, &NOTHING)?;
         if let Some(headers) = headers_of_schedule(message.asks, message.headers) {
             let schedule = Candidate { headers: &headers, ..*message };
             return self.append(ctx, &schedule, rollup).map(Outcome::Stored);
