@@ -16,6 +16,7 @@ use crate::config::BatchLimits;
 use crate::jetstream::advisory::{AboutStream, BatchFate, StreamAdvisory};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
+use crate::jetstream::headers;
 use crate::jetstream::store::NewMessage;
 use crate::storage::Seq;
 use crate::types::Mono;
@@ -222,8 +223,17 @@ impl Stream {
     ) -> Taken {
         let open = self.batches.take(id).unwrap_or_default();
         let mut messages: Vec<Incoming<'_>> = open.messages.iter().map(Kept::incoming).collect();
-        if commit == Commit::Here {
-            messages.push(*last);
+        let mut closing = Vec::new();
+        match commit {
+            Commit::Here => messages.push(*last),
+            // The last one that is stored tells that the batch ends with it.
+            Commit::Before => {
+                if let Some(message) = messages.last_mut() {
+                    closing.extend_from_slice(message.headers);
+                    headers::append(&mut closing, "Nats-Batch-Commit", b"1");
+                    message.headers = &closing;
+                }
+            }
         }
         let taken = self.store_all(ctx, &messages);
         let count = messages.len() as u64;

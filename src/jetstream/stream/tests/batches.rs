@@ -1,6 +1,8 @@
 //! Batches and counters, as the reference answers them.
 
 use super::{Desk, refused, stored};
+use crate::jetstream::store::Fetch;
+use crate::storage::Seq;
 use crate::types::time::SECOND;
 
 /// A message of a batch.
@@ -339,4 +341,18 @@ fn fast_batches() {
     assert_eq!(fast(&mut desk, "X.5.ok.1.0", &level), [unserved]);
     let disabled = refused(400, 10205, "batch publish is disabled");
     assert_eq!(fast(&mut Desk::new("{}"), "X.5.ok.1.0", &[]), [disabled]);
+}
+
+#[test]
+fn the_last_message_tells_the_end_of_its_batch() {
+    let mut desk = Desk::new(r#"{"allow_atomic":true}"#);
+    send(&mut desk, ("e", 1, ""), ("s.1", ""), &[]);
+    send(&mut desk, ("e", 2, "eob"), ("s.1", ""), &[]);
+    let headers =
+        desk.with(|stream, ctx| match stream.store().fetch(ctx.log.as_deref_mut(), Seq(1)) {
+            Fetch::Here(stored) => String::from_utf8_lossy(stored.headers).into_owned(),
+            other => panic!("{other:?}"),
+        });
+    let lines = "Nats-Batch-Id: e\r\nNats-Batch-Sequence: 1\r\nNats-Batch-Commit: 1";
+    assert_eq!(headers, format!("NATS/1.0\r\n{lines}\r\n\r\n"));
 }
