@@ -150,11 +150,9 @@ impl Stream {
         self.check_server(ctx)?;
         let place = asks.batch_sequence.and_then(number);
         let place = place.ok_or_else(ApiError::atomic_publish_missing_seq)?;
-        if !is_level_served(message.headers) {
-            self.abandon(ctx, id, BatchFate::Unsupported);
-            return Err(ApiError::required_api_level());
+        if place != 1 && !self.batches.open.contains_key(id) {
+            return Err(ApiError::atomic_publish_incomplete_batch());
         }
-        self.find_place(ctx, id, place)?;
         let commit = match asks.batch_commit {
             None => None,
             Some(b"1") => Some(Commit::Here),
@@ -164,6 +162,11 @@ impl Stream {
                 return Err(ApiError::atomic_publish_invalid_batch_commit());
             }
         };
+        if !is_level_served(message.headers) {
+            self.abandon(ctx, id, BatchFate::Unsupported);
+            return Err(ApiError::required_api_level());
+        }
+        self.find_place(ctx, id, place)?;
         if commit == Some(Commit::Before) && place == 1 {
             self.batches.open.entry(id.into()).or_default();
             self.abandon(ctx, id, BatchFate::Incomplete);
@@ -197,7 +200,6 @@ impl Stream {
                 self.abandon(ctx, id, BatchFate::Incomplete);
                 Err(ApiError::atomic_publish_incomplete_batch())
             }
-            None if place != 1 => Err(ApiError::atomic_publish_incomplete_batch()),
             None if self.batches.open.len() >= self.batches.limits.max_inflight_per_stream => {
                 Err(ApiError::atomic_publish_too_many_inflight())
             }

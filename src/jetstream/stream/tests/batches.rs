@@ -356,3 +356,19 @@ fn the_last_message_tells_the_end_of_its_batch() {
     let lines = "Nats-Batch-Id: e\r\nNats-Batch-Sequence: 1\r\nNats-Batch-Commit: 1";
     assert_eq!(headers, format!("NATS/1.0\r\n{lines}\r\n\r\n"));
 }
+
+#[test]
+fn a_commit_that_is_none_ends_a_batch_before_its_place_is_looked_at() {
+    let bad = refused(400, 10200, "atomic publish batch commit is invalid");
+    for (place, commit) in [("0", "0"), ("2", "no")] {
+        let mut desk = Desk::new(r#"{"allow_atomic":true}"#);
+        send(&mut desk, ("b", 1, ""), ("s.1", ""), &[]);
+        let headers =
+            [("Nats-Batch-Id", "b"), ("Nats-Batch-Sequence", place), ("Nats-Batch-Commit", commit)];
+        assert_eq!(desk.ask("s.1", &headers, ""), bad, "{place} {commit}");
+        assert_eq!(send(&mut desk, ("b", 2, ""), ("s.1", ""), &[]), incomplete());
+        assert_eq!(abandoned(&mut desk), [""; 0]);
+        // Where there is no batch its place comes first.
+        assert_eq!(send(&mut desk, ("b", 5, "0"), ("s.1", ""), &[]), incomplete());
+    }
+}
