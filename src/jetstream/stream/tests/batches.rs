@@ -360,7 +360,7 @@ fn the_last_message_tells_the_end_of_its_batch() {
 #[test]
 fn a_commit_that_is_none_ends_a_batch_before_its_place_is_looked_at() {
     let bad = refused(400, 10200, "atomic publish batch commit is invalid");
-    for (place, commit) in [("0", "0"), ("2", "no")] {
+    for (place, commit) in [("2", ""), ("0", "0"), ("2", "no")] {
         let mut desk = Desk::new(r#"{"allow_atomic":true}"#);
         send(&mut desk, ("b", 1, ""), ("s.1", ""), &[]);
         let headers =
