@@ -170,6 +170,7 @@ impl Stream {
             let text = match seq {
                 Seq(0) => Some("no message found"),
                 seq if seq > self.store.last_seq(log.as_deref()) => Some("stream store EOF"),
+                seq if !self.store.holds(log.as_deref(), seq) => Some("no message found"),
                 _ => None,
             };
             if let Some(text) = text {
