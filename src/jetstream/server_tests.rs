@@ -389,3 +389,14 @@ fn a_message_that_was_asked_for_is_not_repeated_to_who_listens() {
         assert_eq!(audits, told, "{call} {body}");
     }
 }
+
+#[test]
+fn a_name_that_is_taken_is_told_before_subjects_that_are() {
+    let mut server = Server::new(2, limits(100_000, 0), Vec::new());
+    server.create("A", "memory", -1);
+    server.create("B", "memory", -1);
+    let config = br#"{"name":"A","subjects":["B"],"storage":"memory"}"#;
+    assert!(server.ask("$JS.API.STREAM.CREATE.A", config).contains("10058"));
+    let config = br#"{"name":"C","subjects":["B"],"storage":"memory"}"#;
+    assert!(server.ask("$JS.API.STREAM.CREATE.C", config).contains("10065"));
+}
