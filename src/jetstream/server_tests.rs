@@ -400,3 +400,14 @@ fn a_name_that_is_taken_is_told_before_subjects_that_are() {
     let config = br#"{"name":"C","subjects":["B"],"storage":"memory"}"#;
     assert!(server.ask("$JS.API.STREAM.CREATE.C", config).contains("10065"));
 }
+
+#[test]
+fn a_purge_that_contradicts_itself_is_told_first() {
+    let mut server = Server::new(2, limits(100_000, 0), Vec::new());
+    let config = br#"{"name":"A","storage":"memory","deny_purge":true}"#;
+    server.ask("$JS.API.STREAM.CREATE.A", config);
+    for name in ["A", "missing"] {
+        let answer = server.ask(&format!("$JS.API.STREAM.PURGE.{name}"), br#"{"seq":1,"keep":3}"#);
+        assert!(answer.contains("10003"), "{answer}");
+    }
+}
