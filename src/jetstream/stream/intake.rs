@@ -297,6 +297,7 @@ impl Stream {
     ) -> Result<(), ApiError> {
         let skipped = self.store.skip(ctx.log.as_deref_mut(), seq, ctx.now.mono);
         self.appended = skipped.map_err(refused)?;
+        self.last_time = time;
         self.remember(message.subject, message.asks, seq, time);
         self.end_schedule(ctx, message.asks, seq);
         Ok(())

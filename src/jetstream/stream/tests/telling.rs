@@ -177,3 +177,13 @@ fn a_file_has_its_own_words_for_what_is_gone() {
         assert_eq!(delete(seq), gone(text), "{seq}");
     }
 }
+
+#[test]
+fn the_time_of_a_message_that_was_not_kept_is_told() {
+    let config = r#"{"retention":"interest"}"#;
+    for mut desk in [Desk::new(config), Desk::on_disk(config)] {
+        desk.ask("s.1", &[], "");
+        let state = desk.with(|stream, ctx| stream.state(ctx)).unwrap();
+        assert_eq!(state.last_ts, desk.now.wall);
+    }
+}
