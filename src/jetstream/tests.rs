@@ -241,6 +241,17 @@ fn a_mirror_follows_its_origin_on_any_core() {
 }
 
 #[test]
+fn a_mirror_does_not_tell_its_filter() {
+    let mut world = World::new(2);
+    world.create(json!({"name": "O", "subjects": ["o.>"]}));
+    world.create(json!({"name": "M", "mirror": {"name": "O", "filter_subject": "o.1"}}));
+    let info = world.info("M");
+    assert_eq!(info["mirror"]["name"], "O");
+    assert!(info["mirror"]["filter_subject"].is_null(), "{info}");
+    assert_eq!(info["config"]["mirror"]["filter_subject"], "o.1");
+}
+
+#[test]
 fn messages_that_get_lost_are_fetched_again() {
     for cores in CORES {
         let mut world = World::new(cores);
