@@ -174,6 +174,9 @@ impl Stream {
         let asks = message.asks;
         self.check_expected_last_msg_id(asks)?;
         let rollup = rollup_of(&self.config, asks)?;
+        if asks.increment.is_none() && self.config.allow_msg_counter {
+            return Err(ApiError::message_incr_missing());
+        }
         if asks.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_err()) {
             return Err(ApiError::message_ttl_invalid());
         }

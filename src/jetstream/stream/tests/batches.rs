@@ -372,3 +372,24 @@ fn a_commit_that_is_none_ends_a_batch_before_its_place_is_looked_at() {
         assert_eq!(send(&mut desk, ("b", 5, "0"), ("s.1", ""), &[]), incomplete());
     }
 }
+
+#[test]
+fn that_a_counter_misses_its_increment_is_told_last() {
+    let mut desk = Desk::new(r#"{"allow_msg_counter":true}"#);
+    let rows = [
+        ("Nats-Expected-Last-Msg-Id", "10070"),
+        ("Nats-Expected-Last-Sequence", "10071"),
+        ("Nats-Expected-Stream", "10060"),
+        ("Nats-Stream-Source", "10227"),
+        ("Nats-Rollup", "10111"),
+        ("Nats-Schedule", "10188"),
+        ("Nats-Expected-Last-Subject-Sequence-Subject", "10193"),
+        ("Nats-TTL", "10169"),
+        ("Other", "10169"),
+    ];
+    for (header, code) in rows {
+        let answer = desk.ask("s.1", &[(header, "q")], "");
+        assert!(answer.contains(code), "{header}: {answer}");
+    }
+    assert_eq!(desk.state().1, 0);
+}
