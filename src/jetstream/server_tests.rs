@@ -411,3 +411,17 @@ fn a_purge_that_contradicts_itself_is_told_first() {
         assert!(answer.contains("10003"), "{answer}");
     }
 }
+
+#[test]
+fn subjects_beside_a_sequence_are_passed_over() {
+    let mut server = Server::new(1, limits(100_000, 0), Vec::new());
+    server.create("A", "memory", -1);
+    server.ask("A", b"x");
+    let ask =
+        |server: &mut Server, body: &str| server.ask("$JS.API.STREAM.MSG.GET.A", body.as_bytes());
+    for with in [r#""seq":1,"#, r#""last_by_subj":"A","#] {
+        let answer = ask(&mut server, &format!(r#"{{{with}"multi_last":["A"]}}"#));
+        assert!(answer.contains(r#""seq":1"#), "{answer}");
+    }
+    assert!(ask(&mut server, r#"{"multi_last":["A"]}"#).contains("10003"));
+}
