@@ -20,6 +20,8 @@ pub struct Reply {
     pub headers: Vec<u8>,
     pub body: Vec<u8>,
     pub at: Lsn,
+    /// Who listens to the audit hears of it.
+    pub is_audited: bool,
 }
 
 impl Reply {
@@ -29,7 +31,7 @@ impl Reply {
     }
 
     pub fn when(at: Lsn, body: Vec<u8>) -> Self {
-        Self { headers: Vec::new(), body, at }
+        Self { headers: Vec::new(), body, at, is_audited: true }
     }
 }
 
@@ -75,7 +77,7 @@ impl Ground {
         &mut self.outboxes[index]
     }
 
-    /// Answers a call when `at` is settled, and tells of it if somebody listens.
+    /// Answers a call when `at` is settled, and tells of it if it is audited and somebody listens.
     pub fn answer(&mut self, log: LogIndex, request: &Request, reply: &Reply, now: Wall) {
         let index = log.map_or(self.logs.len(), usize::from);
         let out = &mut self.outboxes[index];
@@ -84,7 +86,9 @@ impl Ground {
             let message = Outgoing { headers: &reply.headers, ..plain };
             out.publish_timed(request.account(), reply.at, message, request.timed());
         }
-        audit(out, &self.site, now, request, &reply.body, reply.at);
+        if reply.is_audited {
+            audit(out, &self.site, now, request, &reply.body, reply.at);
+        }
     }
 
     /// What waits for a log goes out if the log has settled it. One that failed settles no more: who

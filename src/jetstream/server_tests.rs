@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::context::{Gate, GateState, Site};
 use super::core::{JetStream, Received, Seed};
 use super::figures::{Consumers, Figures, FiguresQuery, Step, Walk};
+use super::letter::Request;
 use super::outbox::PostedQueue;
 use super::target::SubscriptionKey;
 use crate::config::JetStream as Options;
@@ -372,4 +373,71 @@ fn who_waits_for_a_purge_hears_of_the_end_of_the_stream() {
     let has = |text| server.answers.iter().any(|answer| answer.contains(text));
     assert!(has(r#"stream_delete_response","success":true"#), "{:?}", server.answers);
     assert!(has(r#""err_code":10059"#), "{:?}", server.answers);
+}
+
+#[test]
+fn a_message_that_was_asked_for_is_not_repeated_to_who_listens() {
+    let mut server = Server::new(1, limits(100_000, 0), Vec::new());
+    server.create("A", "memory", -1);
+    server.ask("A", b"x");
+    let rows =
+        [("MSG.GET.A", r#"{"seq":1}"#, 0), ("MSG.GET.A", r#"{"seq":9}"#, 1), ("INFO.A", "", 1)];
+    for (call, body, told) in rows {
+        let request = Request {
+            came_ns: 0,
+            account: 0,
+            subject: format!("$JS.API.STREAM.{call}").into_bytes(),
+            reply: b"reply".to_vec(),
+            headers: Vec::new(),
+            body: body.into(),
+            is_audited: true,
+            client: b"{}".to_vec(),
+        };
+        let core = &mut server.cores[0];
+        core.serve(&request, server.now, &mut Nobody);
+        let (mut posted, mut audits) = (PostedQueue::default(), 0);
+        while core.take_posted(&mut posted) {
+            while let Some(message) = posted.first() {
+                audits += usize::from(message.route == b"$JS.EVENT.ADVISORY.API");
+                posted.pop();
+            }
+        }
+        assert_eq!(audits, told, "{call} {body}");
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_is_told_before_subjects_that_are() {
+    let mut server = Server::new(2, limits(100_000, 0), Vec::new());
+    server.create("A", "memory", -1);
+    server.create("B", "memory", -1);
+    let config = br#"{"name":"A","subjects":["B"],"storage":"memory"}"#;
+    assert!(server.ask("$JS.API.STREAM.CREATE.A", config).contains("10058"));
+    let config = br#"{"name":"C","subjects":["B"],"storage":"memory"}"#;
+    assert!(server.ask("$JS.API.STREAM.CREATE.C", config).contains("10065"));
+}
+
+#[test]
+fn a_purge_that_contradicts_itself_is_told_first() {
+    let mut server = Server::new(2, limits(100_000, 0), Vec::new());
+    let config = br#"{"name":"A","storage":"memory","deny_purge":true}"#;
+    server.ask("$JS.API.STREAM.CREATE.A", config);
+    for name in ["A", "missing"] {
+        let answer = server.ask(&format!("$JS.API.STREAM.PURGE.{name}"), br#"{"seq":1,"keep":3}"#);
+        assert!(answer.contains("10003"), "{answer}");
+    }
+}
+
+#[test]
+fn subjects_beside_a_sequence_are_passed_over() {
+    let mut server = Server::new(1, limits(100_000, 0), Vec::new());
+    server.create("A", "memory", -1);
+    server.ask("A", b"x");
+    let ask =
+        |server: &mut Server, body: &str| server.ask("$JS.API.STREAM.MSG.GET.A", body.as_bytes());
+    for with in [r#""seq":1,"#, r#""last_by_subj":"A","#] {
+        let answer = ask(&mut server, &format!(r#"{{{with}"multi_last":["A"]}}"#));
+        assert!(answer.contains(r#""seq":1"#), "{answer}");
+    }
+    assert!(ask(&mut server, r#"{"multi_last":["A"]}"#).contains("10003"));
 }

@@ -241,6 +241,17 @@ fn a_mirror_follows_its_origin_on_any_core() {
 }
 
 #[test]
+fn a_mirror_does_not_tell_its_filter() {
+    let mut world = World::new(2);
+    world.create(json!({"name": "O", "subjects": ["o.>"]}));
+    world.create(json!({"name": "M", "mirror": {"name": "O", "filter_subject": "o.1"}}));
+    let info = world.info("M");
+    assert_eq!(info["mirror"]["name"], "O");
+    assert!(info["mirror"]["filter_subject"].is_null(), "{info}");
+    assert_eq!(info["config"]["mirror"]["filter_subject"], "o.1");
+}
+
+#[test]
 fn messages_that_get_lost_are_fetched_again() {
     for cores in CORES {
         let mut world = World::new(cores);
@@ -396,4 +407,22 @@ fn an_update_that_breaks_consumers_changes_nothing() {
         same
     });
     assert!(again["error"].is_null(), "the registry has what was before: {again}");
+}
+
+#[test]
+fn a_stream_that_turns_to_interest_drops_what_nobody_wants() {
+    for (consumer, expected) in [(None, (0, 3, 2)), (Some("o.2"), (1, 2, 2))] {
+        let mut world = World::new(2);
+        world.create(json!({"name": "O", "subjects": ["o.>"]}));
+        world.publish("o.1", "x");
+        world.publish("o.2", "x");
+        if let Some(filter) = consumer {
+            let consumer = json!({"stream_name": "O", "config": {"durable_name": "c",
+                "ack_policy": "explicit", "filter_subject": filter}});
+            world.call("CONSUMER.CREATE.O.c", &consumer);
+        }
+        let told = world.update(json!({"name": "O", "subjects": ["o.>"], "retention": "interest"}));
+        assert_eq!(told["state"]["messages"], expected.0, "{told}");
+        assert_eq!(world.state("O"), expected);
+    }
 }

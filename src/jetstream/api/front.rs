@@ -265,22 +265,36 @@ impl Front {
             self.registry.wait(request);
             return;
         }
-        let config = match self.checked(&request, call, None, desk) {
+        let config = match self.creatable(&request, name, call, desk) {
             Ok(config) => config,
             Err(error) => return self.refuse(&request, call, &error, desk),
         };
         let (owner, incarnation) = match self.registry.get(account, name) {
-            Some(entry) if entry.config == config && entry.stage != Stage::Restoring => {
-                (entry.owner, entry.incarnation)
-            }
-            Some(_) => {
-                let error = ApiError::stream_name_exist();
-                return self.refuse(&request, call, &error, desk);
-            }
+            Some(entry) => (entry.owner, entry.incarnation),
             None => self.registry.reserve(account, config.clone(), Stage::Making, desk.now.wall),
         };
         let card = card(&request, &config, incarnation);
         desk.post(owner, Letter::Create { card, request });
+    }
+
+    /// The configuration of a stream that may be made, or is there already. What has the name is
+    /// looked at before there is room for it.
+    fn creatable(
+        &self,
+        request: &Request,
+        name: &str,
+        call: &Call<'_>,
+        desk: &Desk<'_>,
+    ) -> Result<StreamConfig, ApiError> {
+        let account = request.account();
+        let asked = StreamRequest::parse(&request.body, desk.ground.site.mode())?;
+        let config = self.judged(account, call, asked, None, desk)?;
+        match self.registry.get(account, name) {
+            Some(entry) if entry.config == config && entry.stage != Stage::Restoring => {}
+            Some(_) => return Err(ApiError::stream_name_exist()),
+            None => self.check_room(account, &config, desk)?,
+        }
+        Ok(config)
     }
 
     /// A stream that will come out of a snapshot: its name is reserved, its owner takes it in.

@@ -137,7 +137,7 @@ impl Call<'_> {
                 optional_body::<InfoRequest>(text, "JSApiStreamInfoRequest").map(drop)
             }
             Self::Stream(StreamCall::Purge, _) => {
-                optional_body::<PurgeRequest>(text, "JSApiStreamPurgeRequest").map(drop)
+                optional_body::<PurgeRequest>(text, "JSApiStreamPurgeRequest")?.check()
             }
             Self::Stream(StreamCall::MessageGet, _) => {
                 body::<MessageGetRequest>(text, "JSApiMsgGetRequest")?.single().map(drop)

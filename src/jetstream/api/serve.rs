@@ -166,7 +166,9 @@ impl JetStream {
                 return Ok(None);
             }
         };
-        Ok(Some(Reply::now(answer("stream_msg_get", &Found { message }))))
+        let reply = Reply::now(answer("stream_msg_get", &Found { message }));
+        // The reference tells of refusals only: a message is not repeated to whoever listens.
+        Ok(Some(Reply { is_audited: false, ..reply }))
     }
 
     fn message_delete(
@@ -263,6 +265,7 @@ impl JetStream {
         let domain = self.ground.site.domain.clone();
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let before = hosted.subscriptions(domain.as_deref());
+        let retention = hosted.stream.config().retention;
         let seats = hosted.seats.iter().map(|(_, seat)| &seat.consumer);
         let consumers: Vec<_> = seats
             .filter(|consumer| !consumer.is_direct())
@@ -279,6 +282,10 @@ impl JetStream {
             self.post(ShardId(0), Letter::Failed);
             let body = Call::StreamUpdate(&card.name).refusal(&error);
             return self.reply(Some(slot), request, &Reply::now(body), now);
+        }
+        hosted.tell_filters();
+        if hosted.stream.config().retention != retention {
+            self.release_unwanted(slot, now, gate);
         }
         self.resubscribe(&before, slot);
         self.advise_stream(slot, StreamAction::Modify, now, gate);

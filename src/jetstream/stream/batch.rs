@@ -16,6 +16,7 @@ use crate::config::BatchLimits;
 use crate::jetstream::advisory::{AboutStream, BatchFate, StreamAdvisory};
 use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
+use crate::jetstream::headers;
 use crate::jetstream::store::NewMessage;
 use crate::storage::Seq;
 use crate::types::Mono;
@@ -149,11 +150,9 @@ impl Stream {
         self.check_server(ctx)?;
         let place = asks.batch_sequence.and_then(number);
         let place = place.ok_or_else(ApiError::atomic_publish_missing_seq)?;
-        if !is_level_served(message.headers) {
-            self.abandon(ctx, id, BatchFate::Unsupported);
-            return Err(ApiError::required_api_level());
+        if place != 1 && !self.batches.open.contains_key(id) {
+            return Err(ApiError::atomic_publish_incomplete_batch());
         }
-        self.find_place(ctx, id, place)?;
         let commit = match asks.batch_commit {
             None => None,
             Some(b"1") => Some(Commit::Here),
@@ -163,6 +162,11 @@ impl Stream {
                 return Err(ApiError::atomic_publish_invalid_batch_commit());
             }
         };
+        if !is_level_served(message.headers) {
+            self.abandon(ctx, id, BatchFate::Unsupported);
+            return Err(ApiError::required_api_level());
+        }
+        self.find_place(ctx, id, place)?;
         if commit == Some(Commit::Before) && place == 1 {
             self.batches.open.entry(id.into()).or_default();
             self.abandon(ctx, id, BatchFate::Incomplete);
@@ -196,7 +200,6 @@ impl Stream {
                 self.abandon(ctx, id, BatchFate::Incomplete);
                 Err(ApiError::atomic_publish_incomplete_batch())
             }
-            None if place != 1 => Err(ApiError::atomic_publish_incomplete_batch()),
             None if self.batches.open.len() >= self.batches.limits.max_inflight_per_stream => {
                 Err(ApiError::atomic_publish_too_many_inflight())
             }
@@ -222,8 +225,17 @@ impl Stream {
     ) -> Taken {
         let open = self.batches.take(id).unwrap_or_default();
         let mut messages: Vec<Incoming<'_>> = open.messages.iter().map(Kept::incoming).collect();
-        if commit == Commit::Here {
-            messages.push(*last);
+        let mut closing = Vec::new();
+        match commit {
+            Commit::Here => messages.push(*last),
+            // The last one that is stored tells that the batch ends with it.
+            Commit::Before => {
+                if let Some(message) = messages.last_mut() {
+                    closing.extend_from_slice(message.headers);
+                    headers::append(&mut closing, "Nats-Batch-Commit", b"1");
+                    message.headers = &closing;
+                }
+            }
         }
         let taken = self.store_all(ctx, &messages);
         let count = messages.len() as u64;
@@ -276,7 +288,7 @@ impl Stream {
             let before = self.before(ctx, subject, rollup);
             let before = staged.before(before, subject);
             if is_retained {
-                self.check_limits(ctx, &candidate, &staged)?;
+                self.check_limits(ctx, &candidate, rollup, &staged)?;
             }
             let cost = self.store.cost(subject.len(), headers.len(), payload.len());
             staged.add(&candidate, seq, cost);

@@ -129,12 +129,8 @@ impl Stream {
     /// What a counter asks of its messages, and every other stream of those that count.
     pub(super) fn check_counting(&self, message: &Candidate<'_>) -> Result<(), ApiError> {
         let asks = message.asks;
-        let Some(increment) = asks.increment else {
-            return match self.config.allow_msg_counter {
-                true => Err(ApiError::message_incr_missing()),
-                false => Ok(()),
-            };
-        };
+        // Whether it is missing is looked at late.
+        let Some(increment) = asks.increment else { return Ok(()) };
         if integer(increment).is_none() {
             return Err(ApiError::message_incr_invalid());
         }

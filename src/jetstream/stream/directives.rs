@@ -6,7 +6,8 @@ use crate::jetstream::headers;
 const PREFIX: &[u8] = b"Nats-";
 
 /// The headers a stream obeys, as they stand in the block. An absent and an empty value are the
-/// same; of a repeated header the first one counts; names match case and all.
+/// same, but for a commit; of a repeated header the first one counts, even if it is empty; names
+/// match case and all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Directives<'a> {
     pub msg_id: Option<&'a [u8]>,
@@ -38,16 +39,32 @@ pub struct Directives<'a> {
 impl<'a> Directives<'a> {
     pub fn read(block: &'a [u8]) -> Self {
         let mut directives = Self::default();
+        let mut has_empty = false;
         for (name, value) in headers::iter(block) {
             let Some(name) = name.strip_prefix(PREFIX) else { continue };
             if let Some(slot) = directives.slot(name)
                 && slot.is_none()
-                && !value.is_empty()
             {
                 *slot = Some(value);
+                has_empty |= value.is_empty();
             }
         }
+        if has_empty {
+            directives.drop_empty(block);
+        }
         directives
+    }
+
+    /// An empty value asks for nothing. A commit is none then, and that is told.
+    fn drop_empty(&mut self, block: &'a [u8]) {
+        for (name, _) in headers::iter(block).filter(|(_, value)| value.is_empty()) {
+            if let Some(name) = name.strip_prefix(PREFIX).filter(|name| *name != b"Batch-Commit")
+                && let Some(slot) = self.slot(name)
+                && slot.is_some_and(<[u8]>::is_empty)
+            {
+                *slot = None;
+            }
+        }
     }
 
     fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
@@ -95,6 +112,16 @@ mod tests {
         assert_eq!(directives.msg_id, Some(&b"a b "[..]));
         assert_eq!(directives.ttl, Some(&b"5s"[..]));
         assert_eq!(directives.rollup, None);
+    }
+
+    #[test]
+    fn an_empty_value_hides_those_behind_it() {
+        let headers = b"NATS/1.0\r\nNats-Msg-Id:\r\nNats-Msg-Id: m1\r\nNats-Rollup: sub\r\n\
+            Nats-Rollup:\r\nNats-Batch-Commit:\r\n\r\n";
+        let directives = Directives::read(headers);
+        assert_eq!(directives.msg_id, None);
+        assert_eq!(directives.rollup, Some(&b"sub"[..]));
+        assert_eq!(directives.batch_commit, Some(&b""[..]));
     }
 
     #[test]

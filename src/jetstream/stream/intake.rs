@@ -174,6 +174,9 @@ impl Stream {
         let asks = message.asks;
         self.check_expected_last_msg_id(asks)?;
         let rollup = rollup_of(&self.config, asks)?;
+        if asks.increment.is_none() && self.config.allow_msg_counter {
+            return Err(ApiError::message_incr_missing());
+        }
         if asks.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_err()) {
             return Err(ApiError::message_ttl_invalid());
         }
@@ -194,7 +197,7 @@ impl Stream {
             return self.skip(ctx, message);
         }
         self.check_server(ctx)?;
-        self.check_limits(ctx, message, &NOTHING)?;
+        self.check_limits(ctx, message, rollup, &NOTHING)?;
         if let Some(headers) = headers_of_schedule(message.asks, message.headers) {
             let schedule = Candidate { headers: &headers, ..*message };
             return self.append(ctx, &schedule, rollup).map(Outcome::Stored);
@@ -297,6 +300,7 @@ impl Stream {
     ) -> Result<(), ApiError> {
         let skipped = self.store.skip(ctx.log.as_deref_mut(), seq, ctx.now.mono);
         self.appended = skipped.map_err(refused)?;
+        self.last_time = time;
         self.remember(message.subject, message.asks, seq, time);
         self.end_schedule(ctx, message.asks, seq);
         Ok(())

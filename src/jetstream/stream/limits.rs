@@ -62,6 +62,7 @@ impl Stream {
         &mut self,
         ctx: &mut Context<'_>,
         message: &Candidate<'_>,
+        rollup: Rollup,
         staged: &Staged,
     ) -> Result<(), ApiError> {
         if self.config.discard != Discard::New {
@@ -74,7 +75,8 @@ impl Stream {
         if rules.messages_per_subject_max != u64::MAX {
             let held = self.store.count_of(log.as_deref(), subject) + staged.of_subject(subject);
             if held >= rules.messages_per_subject_max {
-                if self.config.discard_new_per_subject {
+                // A rollup empties the subject.
+                if self.config.discard_new_per_subject && rollup == Rollup::None {
                     return Err(full("maximum messages per subject exceeded"));
                 }
                 displaced = self.store.first_of(log, subject);
@@ -91,7 +93,8 @@ impl Stream {
         let cost = self.store.cost(subject.len(), headers.len(), payload.len());
         let gone = displaced.map_or(0, |seq| self.store.cost_of(log, seq));
         let bytes = self.store.bytes(log) + staged.bytes() - self.removals.bytes;
-        if bytes.saturating_add(cost) - gone > rules.bytes_max {
+        // The message that goes makes room for one of its size, whatever else is free.
+        if bytes.saturating_add(cost) > rules.bytes_max && cost > gone {
             return Err(full("maximum bytes exceeded"));
         }
         Ok(())

@@ -31,6 +31,16 @@ object! {
     }
 }
 
+impl PurgeRequest {
+    /// What is wrong with it on any stream.
+    pub fn check(&self) -> Result<(), ApiError> {
+        match self.seq > 0 && self.keep > 0 {
+            true => Err(ApiError::bad_request()),
+            false => Ok(()),
+        }
+    }
+}
+
 /// A purge under way. A message that comes after it began is not concerned.
 #[derive(Debug, Default)]
 pub struct Purge {
@@ -56,14 +66,12 @@ impl Stream {
         ctx: &mut Context<'_>,
         request: &PurgeRequest,
     ) -> Result<Purge, ApiError> {
+        request.check()?;
         if self.config.sealed {
             return Err(ApiError::stream_sealed());
         }
         if self.config.deny_purge {
             return Err(ApiError::stream_purge_failed("stream purge not permitted"));
-        }
-        if request.seq > 0 && request.keep > 0 {
-            return Err(ApiError::bad_request());
         }
         self.remove_victims(ctx, Seq(u64::MAX));
         let covers_all = request.filter.is_empty() || request.filter == ">";
@@ -170,6 +178,7 @@ impl Stream {
             let text = match seq {
                 Seq(0) => Some("no message found"),
                 seq if seq > self.store.last_seq(log.as_deref()) => Some("stream store EOF"),
+                seq if !self.store.holds(log.as_deref(), seq) => Some("no message found"),
                 _ => None,
             };
             if let Some(text) = text {

@@ -44,6 +44,9 @@ impl MessageGetRequest {
                 .map_err(|_| Refused::Malformed)?,
         };
         if let Some(subject) = subject {
+            if !request.last_by_subj.is_empty() {
+                return Err(Refused::Bad);
+            }
             request.last_by_subj = String::from_utf8(subject.to_vec()).map_err(|_| Refused::Bad)?;
         }
         let by_many = !request.multi_last.is_empty();
@@ -64,7 +67,7 @@ impl MessageGetRequest {
 
     /// Which message `STREAM.MSG.GET` asks for.
     pub fn single(self) -> Result<Wanted, ApiError> {
-        let is_batch = self.batch > 0 || self.max_bytes > 0 || !self.multi_last.is_empty();
+        let is_batch = self.batch > 0 || self.max_bytes > 0;
         if is_batch || self.asks_nothing() || self.contradicts() {
             return Err(ApiError::bad_request());
         }

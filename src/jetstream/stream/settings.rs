@@ -2,6 +2,7 @@
 
 use super::Stream;
 use super::intake::Rules;
+use super::recovery::Recovery;
 use super::republish::Republish;
 use crate::jetstream::config::{Compression, StreamConfig};
 use crate::jetstream::context::Context;
@@ -23,6 +24,10 @@ impl Stream {
         self.judge_all_subjects();
         self.expiry.look_again();
         self.make_room(ctx);
+        // What a shorter age ends is gone when the change is told.
+        if self.recovery == Recovery::Done {
+            self.expire(ctx);
+        }
         Ok(())
     }
 

@@ -41,7 +41,8 @@ impl Stream {
             first_seq: if last_seq == 0 { 0 } else { first_seq },
             first_ts: Wall(first_time),
             last_seq,
-            last_ts: Wall(last_time),
+            // Of a message that was not kept only the stream knows.
+            last_ts: Wall(if last_time == 0 { self.last_time } else { last_time }),
             num_subjects: self.store.subjects_len(log) as u64,
             num_deleted: self.store.deleted_len(log),
             ..StreamState::default()

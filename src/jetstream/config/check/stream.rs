@@ -349,17 +349,22 @@ impl StreamConfig {
             }
             rule.source = ">".into();
         }
+        let cycle = "stream configuration for republish destination forms a cycle";
+        let subjects = &self.subjects;
+        let meets = |to: &[u8]| subjects.iter().any(|subject| overlap(to, subject.as_bytes()));
         let compiled = rule.compile().map_err(|_| {
             let RePublish { source, destination, .. } = &*rule;
+            if meets(destination.as_bytes()) {
+                return invalid(cycle);
+            }
             invalid(format!(
                 "stream configuration for republish with transform from '{source}' to \
                  '{destination}' not valid"
             ))
         })?;
         let Some(compiled) = compiled else { return Ok(()) };
-        let results = compiled.results();
-        if self.subjects.iter().any(|subject| overlap(&results, subject.as_bytes())) {
-            return Err(invalid("stream configuration for republish destination forms a cycle"));
+        if meets(&compiled.results()) {
+            return Err(invalid(cycle));
         }
         Ok(())
     }

@@ -295,7 +295,11 @@ impl Feed {
             seq: if self.is_mirror { 0 } else { self.position.seq.0 },
             active: active.unwrap_or(-1),
             error: self.error.clone(),
-            filter_subject: self.source.filter_subject.clone(),
+            // A mirror leaves it out, as the reference does.
+            filter_subject: match self.is_mirror {
+                true => String::new(),
+                false => self.source.filter_subject.clone(),
+            },
             subject_transforms: self.source.subject_transforms.clone(),
         }
     }

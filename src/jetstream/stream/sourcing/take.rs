@@ -179,7 +179,7 @@ impl Stream {
             self.skip_to(ctx, message, place)?;
             return Ok(place.seq);
         }
-        self.check_limits(ctx, message, &NOTHING)?;
+        self.check_limits(ctx, message, Rollup::None, &NOTHING)?;
         let rollup = match asks.rollup {
             Some(_) => rollup_of(&self.config, asks).unwrap_or(Rollup::None),
             None => Rollup::None,

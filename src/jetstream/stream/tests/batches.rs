@@ -1,6 +1,8 @@
 //! Batches and counters, as the reference answers them.
 
 use super::{Desk, refused, stored};
+use crate::jetstream::store::Fetch;
+use crate::storage::Seq;
 use crate::types::time::SECOND;
 
 /// A message of a batch.
@@ -339,4 +341,55 @@ fn fast_batches() {
     assert_eq!(fast(&mut desk, "X.5.ok.1.0", &level), [unserved]);
     let disabled = refused(400, 10205, "batch publish is disabled");
     assert_eq!(fast(&mut Desk::new("{}"), "X.5.ok.1.0", &[]), [disabled]);
+}
+
+#[test]
+fn the_last_message_tells_the_end_of_its_batch() {
+    let mut desk = Desk::new(r#"{"allow_atomic":true}"#);
+    send(&mut desk, ("e", 1, ""), ("s.1", ""), &[]);
+    send(&mut desk, ("e", 2, "eob"), ("s.1", ""), &[]);
+    let headers =
+        desk.with(|stream, ctx| match stream.store().fetch(ctx.log.as_deref_mut(), Seq(1)) {
+            Fetch::Here(stored) => String::from_utf8_lossy(stored.headers).into_owned(),
+            other => panic!("{other:?}"),
+        });
+    let lines = "Nats-Batch-Id: e\r\nNats-Batch-Sequence: 1\r\nNats-Batch-Commit: 1";
+    assert_eq!(headers, format!("NATS/1.0\r\n{lines}\r\n\r\n"));
+}
+
+#[test]
+fn a_commit_that_is_none_ends_a_batch_before_its_place_is_looked_at() {
+    let bad = refused(400, 10200, "atomic publish batch commit is invalid");
+    for (place, commit) in [("2", ""), ("0", "0"), ("2", "no")] {
+        let mut desk = Desk::new(r#"{"allow_atomic":true}"#);
+        send(&mut desk, ("b", 1, ""), ("s.1", ""), &[]);
+        let headers =
+            [("Nats-Batch-Id", "b"), ("Nats-Batch-Sequence", place), ("Nats-Batch-Commit", commit)];
+        assert_eq!(desk.ask("s.1", &headers, ""), bad, "{place} {commit}");
+        assert_eq!(send(&mut desk, ("b", 2, ""), ("s.1", ""), &[]), incomplete());
+        assert_eq!(abandoned(&mut desk), [""; 0]);
+        // Where there is no batch its place comes first.
+        assert_eq!(send(&mut desk, ("b", 5, "0"), ("s.1", ""), &[]), incomplete());
+    }
+}
+
+#[test]
+fn that_a_counter_misses_its_increment_is_told_last() {
+    let mut desk = Desk::new(r#"{"allow_msg_counter":true}"#);
+    let rows = [
+        ("Nats-Expected-Last-Msg-Id", "10070"),
+        ("Nats-Expected-Last-Sequence", "10071"),
+        ("Nats-Expected-Stream", "10060"),
+        ("Nats-Stream-Source", "10227"),
+        ("Nats-Rollup", "10111"),
+        ("Nats-Schedule", "10188"),
+        ("Nats-Expected-Last-Subject-Sequence-Subject", "10193"),
+        ("Nats-TTL", "10169"),
+        ("Other", "10169"),
+    ];
+    for (header, code) in rows {
+        let answer = desk.ask("s.1", &[(header, "q")], "");
+        assert!(answer.contains(code), "{header}: {answer}");
+    }
+    assert_eq!(desk.state().1, 0);
 }

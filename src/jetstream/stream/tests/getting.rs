@@ -56,6 +56,7 @@ fn one_message() {
         (None, "{}", empty),
         (None, "junk", "408 Malformed Request"),
         (Some("g.1"), r#"{"seq":1}"#, bad),
+        (Some("g.1"), r#"{"last_by_subj":"g.1"}"#, bad),
         (Some("g.1"), "junk", "408 Malformed Request"),
         (None, r#"{"seq":2}"#, "H: 1 g.1 2 m1"),
         (None, r#"{"seq":100}"#, missing),

@@ -141,7 +141,7 @@ impl Model {
             }
             let gone: u64 =
                 self.messages.iter().filter(|m| Some(m.0) == displaced).map(|m| m.2).sum();
-            if limits.bytes.is_some_and(|max| self.bytes() + cost - gone > max) {
+            if limits.bytes.is_some_and(|max| cost > gone && self.bytes() + cost > max) {
                 return "maximum bytes exceeded".into();
             }
         }

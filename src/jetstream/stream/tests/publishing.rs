@@ -222,3 +222,29 @@ fn a_sealed_stream_takes_nothing() {
     let sealed = refused(400, 10109, "invalid operation on sealed stream");
     assert_eq!(desk.ask("s.1", &[("Nats-Batch-Id", "1")], ""), sealed);
 }
+
+#[test]
+fn a_rollup_is_taken_where_its_subject_is_full() {
+    let config = r#"{"max_msgs_per_subject":2,"discard":"new","discard_new_per_subject":true,
+        "allow_rollup_hdrs":true}"#;
+    for value in ["sub", "all"] {
+        for mut desk in [Desk::new(config), Desk::on_disk(config)] {
+            desk.ask("s.1", &[], "");
+            desk.ask("s.1", &[], "");
+            assert_eq!(desk.ask("s.1", &[("Nats-Rollup", value)], ""), stored(3), "{value}");
+            assert_eq!((desk.state().0, desk.state().2), (3, 1));
+        }
+    }
+}
+
+#[test]
+fn what_a_message_displaces_makes_no_room_for_a_larger_one() {
+    let config = r#"{"max_bytes":153,"max_msgs_per_subject":1,"discard":"new"}"#;
+    let full = refused(503, 10077, "maximum bytes exceeded");
+    for mut desk in [Desk::new(config), Desk::on_disk(config)] {
+        assert_eq!(desk.ask("s.1", &[], &"x".repeat(70)), stored(1));
+        assert_eq!(desk.ask("s.1", &[], &"x".repeat(71)), full);
+        assert_eq!(desk.ask("s.1", &[], &"x".repeat(70)), stored(2));
+        assert_eq!(desk.ask("s.1", &[], &"x".repeat(60)), stored(3));
+    }
+}

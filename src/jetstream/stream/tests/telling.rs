@@ -162,3 +162,28 @@ fn info() {
     assert_eq!(subjects, [("s.1", 3), ("s.2", 2)]);
     assert_eq!((state.num_deleted, state.deleted, state.num_subjects), (1, vec![3], 3));
 }
+
+#[test]
+fn a_file_has_its_own_words_for_what_is_gone() {
+    let mut desk = Desk::on_disk("{}");
+    (0..3).for_each(|_| drop(desk.ask("s.1", &[], "")));
+    let mut delete = |seq| {
+        let request = MessageDeleteRequest { seq, no_erase: false };
+        desk.with(|stream, ctx| stream.delete_message(ctx, &request))
+    };
+    assert_eq!([delete(2), delete(1)], [Ok(()), Ok(())]);
+    let gone = |text| Err(ApiError::stream_msg_delete_failed(text));
+    for (seq, text) in [(2, "no message found"), (1, "no message found"), (9, "stream store EOF")] {
+        assert_eq!(delete(seq), gone(text), "{seq}");
+    }
+}
+
+#[test]
+fn the_time_of_a_message_that_was_not_kept_is_told() {
+    let config = r#"{"retention":"interest"}"#;
+    for mut desk in [Desk::new(config), Desk::on_disk(config)] {
+        desk.ask("s.1", &[], "");
+        let state = desk.with(|stream, ctx| stream.state(ctx)).unwrap();
+        assert_eq!(state.last_ts, desk.now.wall);
+    }
+}

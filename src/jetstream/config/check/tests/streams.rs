@@ -531,6 +531,8 @@ fn republishing_in_a_circle() {
         ("a", "a", false),
         ("zz", "b", false),
         ("a.*", "", false),
+        ("b.*", "a.$2", true),
+        ("b.*", "a.>", true),
     ];
     for (source, destination, circle) in rows {
         let rule = format!(r#"{{"src":"{source}","dest":"{destination}"}}"#);
