@@ -16,6 +16,8 @@ pub struct Directives<'a> {
     pub expected_last_subject_seq_subject: Option<&'a [u8]>,
     pub expected_last_msg_id: Option<&'a [u8]>,
     pub rollup: Option<&'a [u8]>,
+    /// The first of its kind is empty: none is asked for, whatever the next ones say.
+    pub has_empty_rollup: bool,
     pub ttl: Option<&'a [u8]>,
     pub increment: Option<&'a [u8]>,
     pub counter_sources: Option<&'a [u8]>,
@@ -40,14 +42,24 @@ impl<'a> Directives<'a> {
         let mut directives = Self::default();
         for (name, value) in headers::iter(block) {
             let Some(name) = name.strip_prefix(PREFIX) else { continue };
-            if let Some(slot) = directives.slot(name)
+            if value.is_empty() {
+                directives.note_empty(name);
+            } else if let Some(slot) = directives.slot(name)
                 && slot.is_none()
-                && !value.is_empty()
             {
                 *slot = Some(value);
             }
         }
         directives
+    }
+
+    /// Of two the reference asks whether they are there at all.
+    fn note_empty(&mut self, name: &[u8]) {
+        match name {
+            b"Rollup" => self.has_empty_rollup |= self.rollup.is_none(),
+            b"Schedule-Time-Zone" => drop(self.schedule_time_zone.get_or_insert(b"")),
+            _ => {}
+        }
     }
 
     fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
@@ -60,7 +72,7 @@ impl<'a> Directives<'a> {
                 &mut self.expected_last_subject_seq_subject
             }
             b"Expected-Last-Msg-Id" => &mut self.expected_last_msg_id,
-            b"Rollup" => &mut self.rollup,
+            b"Rollup" if !self.has_empty_rollup => &mut self.rollup,
             b"TTL" => &mut self.ttl,
             b"Incr" => &mut self.increment,
             b"Counter-Sources" => &mut self.counter_sources,
