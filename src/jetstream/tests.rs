@@ -397,3 +397,15 @@ fn an_update_that_breaks_consumers_changes_nothing() {
     });
     assert!(again["error"].is_null(), "the registry has what was before: {again}");
 }
+
+#[test]
+fn a_sealed_stream_comes_back_from_a_backup() {
+    let mut world = World::new(2);
+    let config = json!({"name": "S", "subjects": ["s.>"], "storage": "memory", "sealed": true,
+        "deny_delete": true, "deny_purge": true, "discard": "new"});
+    let refused = world.call("STREAM.CREATE.S", &config);
+    assert_eq!(refused["error"]["err_code"], 10052);
+    let begun = world.call("STREAM.RESTORE.S", &json!({"config": config, "state": {}}));
+    assert!(begun["error"].is_null(), "{begun}");
+    assert!(begun["deliver_subject"].is_string(), "{begun}");
+}
