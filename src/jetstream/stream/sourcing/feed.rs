@@ -83,6 +83,9 @@ impl Feed {
     /// It asks at `start_at`, for what comes behind `position`.
     pub fn new(source: StreamSource, is_mirror: bool, position: Position, start_at: Mono) -> Self {
         let rules = source.subject_transforms.iter().filter_map(|rule| rule.compile().ok());
+        // An origin elsewhere whose API has no name is never asked.
+        let is_nowhere = source.external.as_ref().is_some_and(|external| external.api.is_empty());
+        let start_at = if is_nowhere && !is_mirror { Mono::NEVER } else { start_at };
         Self {
             label: Label::of(&source),
             rules: rules.collect(),

@@ -499,3 +499,12 @@ fn nothing_is_lost_or_drawn_twice_whatever_crashes() {
         }
     }
 }
+
+#[test]
+fn an_origin_elsewhere_without_an_api_is_never_asked() {
+    let config = r#"{"name":"S","sources":[{"name":"O","external":{"api":"","deliver":"x"}}]}"#;
+    let mut desk = desk(config, false);
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.requests(), []);
+    assert_eq!((desk.source().lag, desk.source().active), (0, -1));
+}
