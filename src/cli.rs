@@ -117,6 +117,18 @@ impl CliError {
             Self::Config(error) => error.to_string(),
         }
     }
+
+    /// What goes to stderr: as with the reference an empty line follows what is wrong with keys.
+    pub fn printed(&self) -> String {
+        let is_list = |error: &ConfigError| {
+            matches!(
+                error,
+                ConfigError::Field { .. } | ConfigError::Several(_) | ConfigError::Empty { .. }
+            )
+        };
+        let end = if matches!(self, Self::Config(error) if is_list(error)) { "\n" } else { "" };
+        format!("{self}{end}")
+    }
 }
 
 impl fmt::Display for CliError {

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             println!("{}", command.output().unwrap_or_default());
             ExitCode::SUCCESS
         }
-        Err(error) => fail(&error.to_string()),
+        Err(error) => fail(&error.printed()),
     }
 }
 

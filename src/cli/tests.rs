@@ -33,6 +33,14 @@ fn error(args: &[&str]) -> String {
 }
 
 #[test]
+fn an_empty_line_follows_what_is_wrong_with_keys() {
+    let printed = |args: &[&str]| run(args).expect_err("is wrong").printed();
+    let text = "nats-server: bad.conf:1:0: unknown field \"bogus\"\n";
+    assert_eq!(printed(&["-t", "-c", "bad.conf"]), text);
+    assert!(!printed(&["-t", "-c", "none.conf"]).ends_with('\n'));
+}
+
+#[test]
 fn every_spelling_of_a_flag_is_the_same_flag() {
     for args in [
         &["-p", "4333"][..],

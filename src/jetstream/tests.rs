@@ -426,3 +426,15 @@ fn a_stream_that_turns_to_interest_drops_what_nobody_wants() {
         assert_eq!(world.state("O"), expected);
     }
 }
+
+#[test]
+fn a_sealed_stream_comes_back_from_a_backup() {
+    let mut world = World::new(2);
+    let config = json!({"name": "S", "subjects": ["s.>"], "storage": "memory", "sealed": true,
+        "deny_delete": true, "deny_purge": true, "discard": "new"});
+    let refused = world.call("STREAM.CREATE.S", &config);
+    assert_eq!(refused["error"]["err_code"], 10052);
+    let begun = world.call("STREAM.RESTORE.S", &json!({"config": config, "state": {}}));
+    assert!(begun["error"].is_null(), "{begun}");
+    assert!(begun["deliver_subject"].is_string(), "{begun}");
+}

@@ -346,6 +346,8 @@ pub const SOURCE_RETRY_NS_MIN: u64 = 100 * MILLISECOND;
 pub const SOURCE_RETRY_NS_MAX: u64 = 2 * SECOND;
 /// Messages behind the last positions of sources in the log, which a restart has to read.
 pub const SOURCE_CHECKPOINT_MESSAGES: u64 = 4096;
+/// How long it may take until the log knows of an origin's message that left none in the stream.
+pub const SOURCE_PASSED_NS: u64 = 10 * MILLISECOND;
 /// Origins of a stream whose positions are remembered, those it no longer draws from among them.
 pub const SOURCE_POSITIONS_MAX: usize = 4096;
 /// Steps from stream to stream in search of a cycle; what takes more is refused as one.

@@ -220,8 +220,8 @@ pub(super) fn read(options: &mut Options, field: &Field<'_>) -> Result<(), Confi
         Data::Boolean(on) => block.enabled = *on,
         Data::Text(text) => {
             block.enabled = match text.to_ascii_lowercase().as_str() {
-                "enabled" => true,
-                "disabled" => false,
+                "enabled" | "enable" => true,
+                "disabled" | "disable" => false,
                 _ => {
                     return Err(field.error(format!(
                         "Expected 'enabled' or 'disabled' for string value, got '{text}'"

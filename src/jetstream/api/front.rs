@@ -334,9 +334,12 @@ impl Front {
         if config.name != name {
             return Err(ApiError::stream_mismatch());
         }
+        // Only what is new can't be sealed.
+        let is_sealed = std::mem::take(&mut config.sealed);
         let asked = StreamRequest { config, pedantic: false };
         let create = Call::StreamCreate(name);
-        let config = self.judged(request.account(), &create, asked, None, desk)?;
+        let mut config = self.judged(request.account(), &create, asked, None, desk)?;
+        config.sealed = is_sealed;
         self.check_room(request.account(), &config, desk)?;
         match self.registry.get(request.account(), name) {
             Some(_) => Err(ApiError::stream_name_exist_restore_failed()),

@@ -17,6 +17,8 @@ pub struct Directives<'a> {
     pub expected_last_subject_seq_subject: Option<&'a [u8]>,
     pub expected_last_msg_id: Option<&'a [u8]>,
     pub rollup: Option<&'a [u8]>,
+    /// It is there and empty.
+    pub has_empty_rollup: bool,
     pub ttl: Option<&'a [u8]>,
     pub increment: Option<&'a [u8]>,
     pub counter_sources: Option<&'a [u8]>,
@@ -55,16 +57,16 @@ impl<'a> Directives<'a> {
         directives
     }
 
-    /// An empty value asks for nothing. A commit is none then, and that is told.
+    /// An empty value asks for nothing. Of three the reference asks whether they are there at all.
     fn drop_empty(&mut self, block: &'a [u8]) {
+        let (commit, zone) = (self.batch_commit, self.schedule_time_zone);
+        self.has_empty_rollup = self.rollup.is_some_and(<[u8]>::is_empty);
         for (name, _) in headers::iter(block).filter(|(_, value)| value.is_empty()) {
-            if let Some(name) = name.strip_prefix(PREFIX).filter(|name| *name != b"Batch-Commit")
-                && let Some(slot) = self.slot(name)
-                && slot.is_some_and(<[u8]>::is_empty)
-            {
-                *slot = None;
+            if let Some(slot) = name.strip_prefix(PREFIX).and_then(|name| self.slot(name)) {
+                *slot = slot.filter(|value| !value.is_empty());
             }
         }
+        (self.batch_commit, self.schedule_time_zone) = (commit, zone);
     }
 
     fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {

@@ -96,7 +96,8 @@ impl Stream {
         let mut ended = Vec::new();
         self.collect_deadlines(ctx, &mut budget, &mut ended);
         self.collect_aged(ctx, &mut budget, &mut ended);
-        if !ended.is_empty() {
+        if let Some(&newest) = ended.iter().max() {
+            self.keep_positions(ctx, newest);
             let log = ctx.log.as_deref_mut();
             let removed = self.store.delete(log, &ended, false, ctx.now.mono);
             self.note(removed);
@@ -143,6 +144,7 @@ impl Stream {
         let look = match self.marks() || !self.expiry.lasting.is_empty() {
             true => self.collect_each(ctx, end, budget, ended),
             false => {
+                self.keep_positions(ctx, end.previous());
                 let trimmed = self.store.trim(ctx.log.as_deref_mut(), end, ctx.now.mono);
                 self.note(trimmed);
                 Look::Done

@@ -23,6 +23,8 @@ use crate::types::limits::{
 use crate::types::{Mono, json};
 
 const MARK: &[u8] = b".$FI";
+/// The error of `Nats-Expected-Last-Msg-Id`.
+const WRONG_LAST_MSG_ID: u16 = 10070;
 
 /// The open batches of a stream by id.
 #[derive(Debug, Default)]
@@ -155,16 +157,14 @@ impl Stream {
             return Err(ApiError::batch_publish_too_many_inflight());
         }
         let taken = self.take_single(ctx, message, asks);
-        let mut open =
+        let open =
             Open { window: control.window, last: 1, told: 0, stored: Seq(0), since: ctx.now.mono };
-        if is_single {
-            open.stored = stored_seq(&taken?);
-            return Ok(end(control.id, &open, 1));
-        }
         if let Ok(Outcome::Wait) = taken {
             return taken;
         }
-        self.tell_fast(ctx, message.reply, Lsn(0), &ack(0, open.window));
+        if !is_single {
+            self.tell_fast(ctx, message.reply, Lsn(0), &ack(0, open.window));
+        }
         self.settle_fast(ctx, message.reply, control, open, &taken)
     }
 
@@ -229,6 +229,16 @@ impl Stream {
         match taken {
             Ok(Outcome::Duplicate(_)) => {}
             Ok(outcome) => open.stored = stored_seq(outcome),
+            // The message alone is refused, as any publish is, and the batch goes on.
+            Err(error) if error.err_code == WRONG_LAST_MSG_ID => {
+                match is_commit {
+                    true => drop(self.fast.open.remove(control.id)),
+                    false => drop(self.fast.open.insert(control.id.into(), open)),
+                }
+                return Err(error.clone());
+            }
+            // There is no batch yet that could end.
+            Err(error) if control.place == 1 && !control.goes_on => return Err(error.clone()),
             Err(error) => {
                 let error = String::from_utf8_lossy(&json::compact(error)).into_owned();
                 let place = control.place;
@@ -241,8 +251,10 @@ impl Stream {
             self.fast.open.remove(control.id);
             return Ok(end(control.id, &open, control.place - u64::from(is_refused)));
         }
-        if open.last >= open.told + open.window {
-            open.told = open.last;
+        // Whole windows are told of; a refusal was told of already.
+        let reached = open.last / open.window * open.window;
+        if reached > open.told && !is_refused {
+            open.told = reached;
             self.tell_fast(ctx, reply, self.appended, &ack(open.told, open.window));
         }
         self.fast.open.insert(control.id.into(), open);

@@ -370,7 +370,7 @@ impl Stream {
 /// What a message asks to be rolled up, if the stream allows that.
 pub(super) fn rollup_of(config: &StreamConfig, asks: &Directives<'_>) -> Result<Rollup, ApiError> {
     let Some(value) = asks.rollup else {
-        let replaces = asks.schedule.is_some();
+        let replaces = asks.schedule.is_some() && !asks.has_empty_rollup;
         return Ok(if replaces { Rollup::Subject } else { Rollup::None });
     };
     if !config.allow_rollup_hdrs || config.deny_purge {

@@ -216,6 +216,7 @@ impl Stream {
             end = seq.next();
         }
         if end > first {
+            self.keep_positions(ctx, end.previous());
             // Refused, it is tried again with the next message.
             let _ = self.store.give_way_below(ctx.log.as_deref_mut(), end, ctx.now.mono);
         }
@@ -230,6 +231,9 @@ impl Stream {
     pub(super) fn remove_victims(&mut self, ctx: &mut Context<'_>, by: Seq) {
         let mut seqs = std::mem::take(&mut self.removals.scratch);
         while let Some((at, victim)) = self.removals.take_up_to(by) {
+            if matches!(victim, Victim::Pattern(_) | Victim::All) {
+                self.keep_positions(ctx, at.previous());
+            }
             let log = ctx.log.as_deref_mut();
             let now = ctx.now.mono;
             match victim {
@@ -258,6 +262,9 @@ impl Stream {
 
     /// Removes what gave way. No answer waits until that is on disk.
     fn remove(&mut self, ctx: &mut Context<'_>, seqs: &[Seq]) {
+        if let Some(&newest) = seqs.iter().max() {
+            self.keep_positions(ctx, newest);
+        }
         let removed = self.store.give_way(ctx.log.as_deref_mut(), seqs, ctx.now.mono);
         self.note(removed);
     }

@@ -98,6 +98,8 @@ impl Stream {
         if below < end {
             return Ok(Purge { below: Some(below), ..Purge::default() });
         }
+        self.keep_positions(ctx, below.previous());
+        let log = ctx.log.as_deref_mut();
         let (purged, at) = self.store.purge(log, None, below, 0, ctx.now.mono).map_err(refused)?;
         self.appended = at;
         Ok(Purge { purged, ..Purge::default() })
@@ -118,6 +120,9 @@ impl Stream {
             return Ok(());
         }
         let seqs: Vec<Seq> = purge.rest.drain(..slice.min(purge.rest.len())).collect();
+        if let Some(&newest) = seqs.last() {
+            self.keep_positions(ctx, newest);
+        }
         let mut log = ctx.log.as_deref_mut();
         let before = self.store.messages(log.as_deref());
         let removed = self.store.delete(log.as_deref_mut(), &seqs, false, ctx.now.mono);
@@ -134,9 +139,10 @@ impl Stream {
         below: Seq,
         slice: usize,
     ) -> Result<(), ApiError> {
-        let log = ctx.log.as_deref_mut();
-        let first = self.store.first_seq(log.as_deref());
+        let first = self.store.first_seq(ctx.log.as_deref());
         let next = Seq(first.0.saturating_add(slice as u64)).min(below);
+        self.keep_positions(ctx, next.previous());
+        let log = ctx.log.as_deref_mut();
         let (purged, at) = self.store.purge(log, None, next, 0, ctx.now.mono).map_err(refused)?;
         self.appended = at;
         purge.purged += purged;
@@ -188,13 +194,21 @@ impl Stream {
         if !self.store.holds(log.as_deref(), seq) {
             return Err(ApiError::sequence_not_found(seq.0));
         }
+        self.keep_positions(ctx, seq);
+        let log = ctx.log.as_deref_mut();
         self.appended = self.store.delete(log, &[seq], erase, ctx.now.mono).map_err(refused)?;
         Ok(())
     }
 
     /// Messages that all consumers have done with (interest and work-queue retention).
     pub fn remove_acked(&mut self, ctx: &mut Context<'_>, seqs: &[Seq]) {
+        if self.defers_removal(seqs) {
+            return;
+        }
         self.remove_victims(ctx, Seq(u64::MAX));
+        if let Some(&newest) = seqs.iter().max() {
+            self.keep_positions(ctx, newest);
+        }
         let removed = self.store.delete(ctx.log.as_deref_mut(), seqs, false, ctx.now.mono);
         // Refused: they stay, and the next acknowledgement or restart finds them done with.
         if let Ok(at) = removed {

@@ -105,7 +105,7 @@ impl Stream {
                         self.schedules.note(stored.subject, seq, stored.time, &asks);
                     }
                     if let Some(line) = asks.stream_source {
-                        self.sourcing.note(line);
+                        self.sourcing.note(seq, line);
                     }
                     let is_own = self.config.mirror.is_none() && asks.stream_source.is_none();
                     if (is_own || asks.rollup.is_some())
@@ -138,6 +138,7 @@ impl Stream {
         }
         self.expiry.look_again();
         self.make_room(ctx);
+        self.remove_deferred(ctx);
         Stepped::On(Recovery::Done)
     }
 }

@@ -21,9 +21,10 @@ pub(super) struct Republish {
 }
 
 impl Republish {
-    /// `None`: the stream does not. A rule that was accepted compiles.
+    /// `None`: the stream does not, nor does one without a destination. A rule that was accepted
+    /// compiles.
     pub fn of(config: &StreamConfig) -> Option<Self> {
-        let republish = config.republish.as_ref()?;
+        let republish = config.republish.as_ref().filter(|rule| !rule.destination.is_empty())?;
         let rule = Transform::parse(&republish.source, &republish.destination).ok()?;
         Some(Self {
             rule,

@@ -22,10 +22,12 @@ fn block(text: &str) -> JetStream {
 
 #[test]
 fn on_and_off() {
-    for text in ["true", "enabled", "ENABLED", "{}", "{enabled: true}", "{enable: true}"] {
+    for text in ["true", "enabled", "Enable", "ENABLED", "{}", "{enabled: true}", "{enable: true}"]
+    {
         assert_eq!(block(text), JetStream::default(), "{text}");
     }
-    for text in ["false", "disabled", "{enabled: false}", "{max_mem: 1, enable: false}"] {
+    for text in ["false", "disabled", "disable", "{enabled: false}", "{max_mem: 1, enable: false}"]
+    {
         let text = format!("jetstream: {text}");
         assert_eq!(read(&text).expect(&text).jetstream, None, "{text}");
     }

@@ -22,7 +22,7 @@ use crate::types::limits::{
 use crate::types::pattern::covers;
 use crate::types::{Subject, Wall, rfc3339};
 
-use pattern::Pattern;
+use pattern::{Pattern, time_zone};
 
 /// What a message says that cancels a schedule, or that ends one.
 const PURGE: &[u8] = b"purge";
@@ -93,8 +93,12 @@ impl Stream {
     /// What a message says of schedules, on top of what else it asks.
     pub(super) fn check_schedule(&self, message: &Candidate<'_>) -> Result<(), ApiError> {
         let asks = message.asks;
+        let is_enabled = self.config.allow_msg_schedules;
+        if let Some(error) = asks.schedule_time_zone.and_then(|zone| time_zone(zone).err()) {
+            return Err(if is_enabled { error } else { ApiError::message_schedules_disabled() });
+        }
         if let Some(text) = asks.schedule {
-            if !self.config.allow_msg_schedules {
+            if !is_enabled {
                 return Err(ApiError::message_schedules_disabled());
             }
             let pattern = Pattern::parse(text, asks.schedule_time_zone)?;
@@ -109,27 +113,39 @@ impl Stream {
         let is_end = asks.schedule_next == Some(PURGE);
         let is_other = |scheduler: &[u8]| is_literal(scheduler) && scheduler != message.subject;
         match asks.scheduler.is_some_and(is_other) && is_end {
-            true => Ok(()),
+            true if is_enabled => Ok(()),
+            true => Err(ApiError::message_schedules_disabled()),
             false => Err(ApiError::message_schedules_scheduler_invalid()),
         }
     }
 
     fn check_schedule_parts(&self, subject: &[u8], asks: &Directives<'_>) -> Result<(), ApiError> {
+        let is_bad = |rollup: Option<&[u8]>| rollup.is_some_and(|rollup| rollup != b"sub");
+        let source_invalid = ApiError::message_schedules_source_invalid;
         if asks.schedule_ttl.is_some_and(|ttl| Ttl::parse(ttl).is_err()) {
             return Err(ApiError::message_schedules_ttl_invalid());
         }
-        let is_own = |other: &[u8]| {
-            is_literal(other)
-                && other != subject
-                && self.config.subjects.iter().any(|own| covers(own.as_bytes(), other))
-        };
-        let target = asks.schedule_target.filter(|target| is_own(target));
-        let target = target.ok_or_else(ApiError::message_schedules_target_invalid)?;
-        if asks.schedule_source.is_some_and(|source| !is_own(source) || source == target) {
-            return Err(ApiError::message_schedules_source_invalid());
+        if is_bad(asks.schedule_rollup) {
+            return Err(ApiError::message_schedules_rollup_invalid());
         }
-        let is_bad = |rollup: Option<&[u8]>| rollup.is_some_and(|rollup| rollup != b"sub");
-        if is_bad(asks.schedule_rollup) || is_bad(asks.rollup) {
+        if asks.schedule_ttl.is_some() && !self.config.allow_msg_ttl {
+            return Err(ApiError::message_ttl_disabled());
+        }
+        let is_other = |other: &[u8]| is_literal(other) && other != subject;
+        let target = asks.schedule_target.filter(|target| is_other(target));
+        let target = target.ok_or_else(ApiError::message_schedules_target_invalid)?;
+        if asks.schedule_source.is_some_and(|source| !is_other(source) || source == target) {
+            return Err(source_invalid());
+        }
+        let is_own =
+            |other: &[u8]| self.config.subjects.iter().any(|own| covers(own.as_bytes(), other));
+        if !is_own(target) {
+            return Err(ApiError::message_schedules_target_invalid());
+        }
+        if asks.schedule_source.is_some_and(|source| !is_own(source)) {
+            return Err(source_invalid());
+        }
+        if is_bad(asks.rollup) {
             return Err(ApiError::message_schedules_rollup_invalid());
         }
         Ok(())

@@ -70,7 +70,7 @@ impl Pattern {
 }
 
 /// By its name in the IANA database, letter by letter.
-fn time_zone(name: &[u8]) -> Result<TimeZone, ApiError> {
+pub fn time_zone(name: &[u8]) -> Result<TimeZone, ApiError> {
     let invalid = ApiError::message_schedules_time_zone_invalid;
     let name = std::str::from_utf8(name).map_err(|_| invalid())?;
     // This server keeps UTC.

@@ -64,6 +64,8 @@ pub struct Feed {
     next: ConsumerSeq,
     /// What was taken last; a mirror's is its own last message.
     pub position: Position,
+    /// The stream's message that tells the position; 0: none does.
+    pub told_by: Seq,
     /// The last delivery that was dealt with: what an answer to flow control tells.
     last: (ConsumerSeq, Seq),
     /// Messages of the origin that are still to come.
@@ -81,6 +83,9 @@ impl Feed {
     /// It asks at `start_at`, for what comes behind `position`.
     pub fn new(source: StreamSource, is_mirror: bool, position: Position, start_at: Mono) -> Self {
         let rules = source.subject_transforms.iter().filter_map(|rule| rule.compile().ok());
+        // An origin elsewhere whose API has no name is never asked.
+        let is_nowhere = source.external.as_ref().is_some_and(|external| external.api.is_empty());
+        let start_at = if is_nowhere && !is_mirror { Mono::NEVER } else { start_at };
         Self {
             label: Label::of(&source),
             rules: rules.collect(),
@@ -91,6 +96,7 @@ impl Feed {
             lasts: false,
             next: ConsumerSeq(1),
             position,
+            told_by: Seq(0),
             last: (ConsumerSeq(0), Seq(0)),
             lag: 0,
             heard_at: None,
@@ -194,6 +200,13 @@ impl Feed {
     /// Deliveries before this one were sent; true: they have not all come.
     pub fn misses(&self, last: ConsumerSeq) -> bool {
         self.held.queue.is_empty() && matches!(self.stage, Stage::Flowing(_)) && last >= self.next
+    }
+
+    /// The origin's message `drawn` becomes the stream's `told_by`: known before it is stored,
+    /// because what it displaces may have positions written. What was before it.
+    pub fn advance(&mut self, drawn: Seq, told_by: Seq) -> (Seq, Seq) {
+        let drawn = std::mem::replace(&mut self.position.seq, drawn);
+        (drawn, std::mem::replace(&mut self.told_by, told_by))
     }
 
     /// A delivery was dealt with.

@@ -33,7 +33,8 @@ use crate::jetstream::info::SourceInfo;
 use crate::jetstream::outbox::Outgoing;
 use crate::storage::{Seq, Urgency};
 use crate::types::limits::{
-    SOURCE_CHECKPOINT_MESSAGES, SOURCE_HELD_BYTES_MAX, SOURCE_PAUSE_NS, SOURCE_PENDING_BYTES_MAX,
+    SOURCE_CHECKPOINT_MESSAGES, SOURCE_HELD_BYTES_MAX, SOURCE_PASSED_NS, SOURCE_PAUSE_NS,
+    SOURCE_PENDING_BYTES_MAX,
 };
 use crate::types::{Mono, Now};
 
@@ -60,6 +61,12 @@ pub(super) struct Sourcing {
     feeds: Vec<Feed>,
     /// Of origins as far as it was written, and of those that are no longer drawn from.
     positions: Positions,
+    /// The newest message that tells of an origin that is no longer drawn from.
+    told_of_former_by: Seq,
+    /// When positions are to be written of which no message tells.
+    write_at: Option<Mono>,
+    /// Messages that consumers were done with before it was read what they tell.
+    done_with: Vec<Seq>,
     /// Consumers that are no longer wanted.
     leaving: Vec<ApiRequest>,
     /// Where the last delivery was for; the next one is most likely for it too.
@@ -95,6 +102,7 @@ impl Sourcing {
         for feed in before {
             self.leaving.extend(feed.end());
             if !feed.is_mirror {
+                self.told_of_former_by = self.told_of_former_by.max(feed.told_by);
                 self.positions.set(feed.label, feed.position);
             }
         }
@@ -107,19 +115,40 @@ impl Sourcing {
         (draws || !self.positions.is_empty()).then(|| self.positions.as_of.next())
     }
 
-    /// A stored message says where it came from.
-    pub fn note(&mut self, line: &[u8]) {
+    /// The stored message `seq` says where it came from. What was written later knows better.
+    pub fn note(&mut self, seq: Seq, line: &[u8]) {
+        if seq <= self.positions.as_of {
+            return;
+        }
         let Some((label, position)) = Label::parse(line) else { return };
         match self.feeds.iter_mut().find(|feed| feed.label == label) {
             Some(feed) if feed.is_mirror => {}
-            Some(feed) => feed.position = position,
-            None => self.positions.set(label, position),
+            Some(feed) => (feed.position, feed.told_by) = (position, seq),
+            None => {
+                self.told_of_former_by = seq;
+                self.positions.set(label, position);
+            }
         }
+    }
+
+    /// Without the messages up to `newest` a restart would not know how far an origin was drawn.
+    fn is_told_only_up_to(&self, newest: Seq) -> bool {
+        let written = self.positions.as_of;
+        let is_one = |told_by: Seq| written < told_by && told_by <= newest;
+        written < newest
+            && (is_one(self.told_of_former_by)
+                || self.feeds.iter().any(|feed| is_one(feed.told_by)))
+    }
+
+    /// No message tells of the newest position.
+    fn write_soon(&mut self, now: Mono) {
+        self.write_at.get_or_insert(now.plus(SOURCE_PASSED_NS));
     }
 
     pub fn due_at(&self) -> Mono {
         let leaving = if self.leaving.is_empty() { Mono::NEVER } else { Mono(0) };
-        self.feeds.iter().map(Feed::due_at).fold(leaving, Mono::min)
+        let own = self.write_at.unwrap_or(Mono::NEVER).min(leaving);
+        self.feeds.iter().map(Feed::due_at).fold(own, Mono::min)
     }
 
     /// Which origin something sent to this subject is of, and whether it is the API's answer.
@@ -281,6 +310,9 @@ impl Stream {
         for request in std::mem::take(&mut self.sourcing.leaving) {
             self.call_api(ctx, &request, "");
         }
+        if self.sourcing.write_at.is_some_and(|at| at <= ctx.now.mono) {
+            self.write_positions(ctx);
+        }
         if self.config.sealed {
             return;
         }
@@ -350,6 +382,33 @@ impl Stream {
         self.write_positions(ctx);
     }
 
+    /// Messages are about to leave the stream, `newest` the last of them. What only they tell of
+    /// origins is written before, in front of their removal in the log, or a restart would draw
+    /// them again.
+    pub(super) fn keep_positions(&mut self, ctx: &mut Context<'_>, newest: Seq) {
+        if self.sourcing.is_told_only_up_to(newest) {
+            self.write_positions(ctx);
+        }
+    }
+
+    /// True: what messages tell of origins is still being read. These go when that is done.
+    pub(super) fn defers_removal(&mut self, seqs: &[Seq]) -> bool {
+        let is_reading = !matches!(self.recovery, Recovery::Last | Recovery::Done)
+            && self.sourcing.unread_from().is_some();
+        if is_reading {
+            self.sourcing.done_with.extend_from_slice(seqs);
+        }
+        is_reading
+    }
+
+    /// What was read of the messages is complete.
+    pub(super) fn remove_deferred(&mut self, ctx: &mut Context<'_>) {
+        let seqs = std::mem::take(&mut self.sourcing.done_with);
+        if !seqs.is_empty() {
+            self.remove_acked(ctx, &seqs);
+        }
+    }
+
     fn write_positions_in_time(&mut self, ctx: &mut Context<'_>) {
         let last = self.store.last_seq(ctx.log.as_deref());
         let unread = last.0.saturating_sub(self.sourcing.positions.as_of.0);
@@ -360,7 +419,9 @@ impl Stream {
 
     /// A refusal of the log costs a longer start.
     fn write_positions(&mut self, ctx: &mut Context<'_>) {
-        if self.sourcing.unread_from().is_none() || self.recovery != Recovery::Done {
+        self.sourcing.write_at = None;
+        let is_read = matches!(self.recovery, Recovery::Last | Recovery::Done);
+        if self.sourcing.unread_from().is_none() || !is_read {
             return;
         }
         let last = self.store.last_seq(ctx.log.as_deref());

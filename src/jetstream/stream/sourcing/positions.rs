@@ -1,4 +1,5 @@
-//! How far each origin was drawn, in the log: so that a restart reads only the messages behind.
+//! How far each origin was drawn, in the log: so that a restart reads only the messages behind, and
+//! knows of those that left the stream.
 //!
 //! ```text
 //! version 1 │ the stream's last sequence then u64 │ entries: name, rules, identity: each a length

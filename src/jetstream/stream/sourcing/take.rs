@@ -48,7 +48,7 @@ impl Stream {
         self.dress(at, message, tokens, &mut scratch);
         let taken = match is_mirror {
             true => self.take_mirrored(ctx, message.payload, &scratch, tokens),
-            false => self.take_sourced(ctx, at, message, &mut scratch),
+            false => self.take_sourced(ctx, at, message, &mut scratch, tokens.stream_seq),
         };
         self.sourcing.scratch = scratch;
         taken
@@ -104,6 +104,7 @@ impl Stream {
         at: usize,
         message: &Incoming<'_>,
         scratch: &mut Scratch,
+        drawn: Seq,
     ) -> Result<bool, ApiError> {
         let mut counted = None;
         let mut payload = message.payload;
@@ -121,11 +122,19 @@ impl Stream {
         if let Some(id) = asks.msg_id
             && self.dedup.find(id, ctx.now.wall.0).is_some()
         {
+            self.sourcing.write_soon(ctx.now.mono);
             return Ok(true);
         }
         let candidate = Candidate { subject, headers, payload, asks: &asks };
         let place = self.next_place(ctx);
-        self.store_drawn(ctx, &candidate, place)?;
+        let before = self.sourcing.feeds[at].advance(drawn, place.seq);
+        if let Err(error) = self.store_drawn(ctx, &candidate, place) {
+            self.sourcing.feeds[at].advance(before.0, before.1);
+            return Err(error);
+        }
+        if !self.retains(subject) {
+            self.sourcing.write_soon(ctx.now.mono);
+        }
         if let Some(total) = counted {
             self.counters.learn(subject, place.seq, total);
         }

@@ -1,8 +1,11 @@
 //! A stream that is fed, by itself: the origin's part is played by the test.
 
+use std::collections::BTreeSet;
+
 use super::{Feeding, Seq};
 use crate::jetstream::stream::intake::Incoming;
 use crate::jetstream::stream::tests::{Desk, Sent, block, config_of};
+use crate::jetstream::stream::{MessageDeleteRequest, PurgeRequest};
 use crate::types::time::{MILLISECOND, SECOND};
 
 const IDENTITY: &str = "pZyGpk5H";
@@ -367,4 +370,141 @@ fn whatever_comes_is_taken_or_dropped() {
     }
     desk.feed(&answer, &Incoming { payload: b"{", ..Incoming::default() });
     assert_eq!(desk.state().2, 0);
+}
+
+/// Where the stream asks its origin to begin.
+fn begins_at(round: &Round) -> u64 {
+    let body: serde_json::Value = serde_json::from_str(&round.request.payload).unwrap();
+    body["config"]["opt_start_seq"].as_u64().unwrap_or(1)
+}
+
+#[test]
+fn what_left_the_stream_is_not_drawn_again() {
+    type Leave = fn(&mut Desk);
+    let rows: [(&str, &str, Leave); 7] = [
+        ("acked", r#""retention":"workqueue""#, |desk| {
+            let seqs: Vec<Seq> = (1..=4).map(Seq).collect();
+            desk.with(|stream, ctx| stream.remove_acked(ctx, &seqs));
+        }),
+        ("purged", r#""max_msgs":9"#, |desk| purge(desk, "")),
+        ("purged by subject", r#""max_msgs":9"#, |desk| purge(desk, "o.1")),
+        ("deleted", r#""allow_msg_ttl":true"#, |desk| {
+            let request = MessageDeleteRequest { seq: 4, no_erase: true };
+            desk.with(|stream, ctx| stream.delete_message(ctx, &request)).unwrap();
+        }),
+        ("too old", r#""max_age":1000000000"#, |desk| desk.pass(2 * SECOND)),
+        ("displaced", r#""max_msgs":1"#, |desk| drop(desk.ask("s.1", &[], "own"))),
+        ("wanted by nobody", r#""retention":"interest""#, |desk| desk.pass(SECOND / 10)),
+    ];
+    for (name, rule, leave) in rows {
+        let config = format!(r#"{{"name":"S",{rule},"sources":[{{"name":"O"}}]}}"#);
+        let mut desk = desk(&config, true);
+        let mut round = desk.asked();
+        desk.grant(&round, 0);
+        for seq in 1..=4 {
+            desk.deliver(&mut round, seq, "o.1", &[]);
+        }
+        desk.settle();
+        leave(&mut desk);
+        desk.settle();
+        let _ = desk.requests();
+        // Twice: what the first start knows is not forgotten by the second.
+        for _ in 0..2 {
+            desk.restart();
+            let round = desk.asked();
+            assert_eq!(begins_at(&round), 5, "{name}");
+            assert!(round.request.headers.contains(IDENTITY), "{name}");
+        }
+    }
+}
+
+fn purge(desk: &mut Desk, filter: &str) {
+    let request = PurgeRequest { filter: filter.into(), ..PurgeRequest::default() };
+    desk.with(|stream, ctx| stream.purge(ctx, &request)).unwrap();
+}
+
+/// One subject, one message each: every delivery displaces the one before while it is stored.
+#[test]
+fn what_is_displaced_by_the_next_is_drawn_once() {
+    let config = r#"{"name":"S","max_msgs_per_subject":2,"sources":[{"name":"O"}]}"#;
+    let mut desk = desk(config, true);
+    let mut round = desk.asked();
+    desk.grant(&round, 0);
+    for seq in 1..=9 {
+        desk.deliver(&mut round, seq, "o.1", &[]);
+    }
+    desk.settle();
+    desk.restart();
+    assert_eq!(begins_at(&desk.asked()), 10);
+}
+
+/// Deliveries, removals and crashes at any place: what the stream asks for is what it neither has
+/// nor had, as far as the files tell.
+#[test]
+fn nothing_is_lost_or_drawn_twice_whatever_crashes() {
+    for seed in 0..60u64 {
+        let config = r#"{"name":"S","retention":"workqueue","sources":[{"name":"O"}]}"#;
+        let mut desk = desk(config, true);
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut random = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        // Payloads are alike, so subjects tell the origin's messages apart.
+        let (mut removed, mut surely_removed) = (BTreeSet::new(), BTreeSet::new());
+        let mut next = 1;
+        for _ in 0..6 {
+            let mut round = desk.asked();
+            assert_eq!(begins_at(&round), next, "seed {seed}");
+            desk.grant(&round, next - 1);
+            for _ in 0..random(40) {
+                match random(6) {
+                    0..=2 => {
+                        desk.deliver(&mut round, next, &format!("o.{next}"), &[]);
+                        next += 1;
+                    }
+                    3 => drop(desk.ask("s.own", &[], "own")),
+                    4 => {
+                        desk.settle();
+                        surely_removed.clone_from(&removed);
+                    }
+                    _ => {
+                        let all = desk.messages();
+                        let from = random(all.len() as u64 + 1) as usize;
+                        let gone = all.iter().skip(from).take(1 + random(4) as usize);
+                        let (seqs, names): (Vec<Seq>, Vec<String>) =
+                            gone.map(|(seq, name, _)| (Seq(*seq), name.clone())).unzip();
+                        removed.extend(names);
+                        desk.with(|stream, ctx| stream.remove_acked(ctx, &seqs));
+                    }
+                }
+            }
+            desk.crash();
+            desk.settle();
+            let held: BTreeSet<String> = desk.messages().into_iter().map(|all| all.1).collect();
+            next = desk.stream.source_position(0).seq.0 + 1;
+            for seq in 1..next {
+                let name = format!("o.{seq}");
+                assert!(
+                    held.contains(&name) || removed.contains(&name),
+                    "seed {seed}: {name} lost"
+                );
+            }
+            for name in held.iter().chain(&surely_removed).filter(|name| name.starts_with('o')) {
+                let seq: u64 = name[2..].parse().unwrap();
+                assert!(seq < next, "seed {seed}: {name} is drawn again");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_origin_elsewhere_without_an_api_is_never_asked() {
+    let config = r#"{"name":"S","sources":[{"name":"O","external":{"api":"","deliver":"x"}}]}"#;
+    let mut desk = desk(config, false);
+    desk.pass(30 * SECOND);
+    assert_eq!(desk.requests(), []);
+    assert_eq!((desk.source().lag, desk.source().active), (0, -1));
 }

@@ -280,6 +280,8 @@ fn fast_batches() {
     let unknown = || refused(400, 10208, "batch publish ID unknown");
     let pattern = || refused(400, 10206, "batch publish pattern is invalid");
     let wrong = [("Nats-Expected-Last-Sequence", "99")];
+    let other = [("Nats-Expected-Last-Msg-Id", "m2")];
+    let wrong_id = || refused(400, 10070, "wrong last msg ID: ");
     let id = |value| [("Nats-Msg-Id", value)];
     type Headers<'h> = &'h [(&'h str, &'h str)];
     let rows: &[(&str, Headers<'_>, Vec<String>)] = &[
@@ -325,6 +327,22 @@ fn fast_batches() {
         ("V8.5.ok.4.2", &[], vec![gap(2, 4), done(19, "V8", 4)]),
         ("V9.5.fail.1.0", &[], vec![ack(0, 5)]),
         ("V9.5.fail.4.2", &[], vec![gap(2, 4), done(20, "V9", 1)]),
+        ("R1.1.ok.1.0", &wrong, vec![ack(0, 1), err(1, 20)]),
+        ("R1.1.ok.2.1", &[], vec![ack(2, 1)]),
+        ("R1.1.ok.3.1", &wrong, vec![err(3, 21)]),
+        ("R1.1.ok.4.2", &[], vec![done(22, "R1", 4)]),
+        ("R2.2.ok.1.0", &[], vec![ack(0, 2)]),
+        ("R2.2.ok.2.1", &wrong, vec![err(2, 23)]),
+        ("R2.2.ok.3.1", &[], vec![ack(2, 2)]),
+        ("R2.2.ok.4.1", &other, vec![wrong_id()]),
+        ("R2.2.ok.9.1", &[], vec![gap(5, 9), ack(8, 2)]),
+        ("R2.2.ok.10.2", &[], vec![done(26, "R2", 10)]),
+        ("R3.2.fail.1.0", &other, vec![ack(0, 2), wrong_id()]),
+        ("R3.2.fail.2.1", &[], vec![ack(2, 2)]),
+        ("R3.2.fail.3.2", &other, vec![wrong_id()]),
+        ("R4.2.fail.1.0", &wrong, vec![ack(0, 2), refused(400, 10071, "wrong last sequence: 27")]),
+        ("R4.2.fail.2.1", &[], vec![unknown()]),
+        ("R5.2.ok.1.2", &wrong, vec![err(1, 27), done(0, "R5", 0)]),
         ("W1.5.fail.1.0", &[], vec![ack(0, 5)]),
     ];
     let mut desk = Desk::new(r#"{"allow_batched":true}"#);

@@ -84,16 +84,22 @@ impl Desk {
         desk
     }
 
-    /// Stops everything where it is and starts again on what is in the files.
+    /// Starts again on what is in the files, behind a stop.
     pub fn restart(&mut self) {
-        let (account, config) = ("$G".into(), self.stream.config().clone());
-        let record =
-            StreamRecord { created: self.stream.created(), account, config, drawn: Vec::new() };
         let bench = self.bench.as_mut().expect("a file");
         // Removals ride along with what comes next; nothing comes any more.
         while !bench.log.settle(self.now.mono) {
             bench.run(&mut self.stream.store);
         }
+        self.crash();
+    }
+
+    /// Stops everything where it is and starts again on what is in the files.
+    pub fn crash(&mut self) {
+        let (account, config) = ("$G".into(), self.stream.config().clone());
+        let record =
+            StreamRecord { created: self.stream.created(), account, config, drawn: Vec::new() };
+        let bench = self.bench.as_mut().expect("a file");
         bench.reopen();
         let drawn = bench.value(StreamId(1), POSITIONS_KEY).unwrap_or_default();
         let record = StreamRecord { drawn, ..record };

@@ -1,6 +1,6 @@
 //! Schedules, as the reference takes and obeys them.
 
-use super::{Desk, refused};
+use super::{Desk, refused, stored};
 use crate::jetstream::store::Fetch;
 use crate::storage::Seq;
 use crate::types::time::{MILLISECOND, SECOND};
@@ -29,6 +29,7 @@ fn what_is_refused() {
     let bad_ttl = || refused(400, 10191, "message schedules invalid per-message TTL");
     let bad_rollup = || refused(400, 10192, "message schedules invalid rollup");
     let bad_scheduler = || refused(400, 10212, "message schedules invalid scheduler");
+    let bad_zone = || refused(400, 10223, "message schedules time zone is invalid");
     type Rows<'r> = &'r [(&'r str, &'r str)];
     let rows: &[(Rows<'_>, Rows<'_>, String)] = &[
         (every, &[], bad_target()),
@@ -51,6 +52,18 @@ fn what_is_refused() {
         (&[], &[("Nats-Schedule-Next", "purge"), ("Nats-Scheduler", "s.*")], bad_scheduler()),
         (&[], &[("Nats-Schedule-Next", "x"), ("Nats-Scheduler", "s.1")], bad_scheduler()),
         (&[], &[("Nats-Schedule-Next", "purge"), ("Nats-Scheduler", "s.own")], bad_scheduler()),
+        // Which of two is found first.
+        (every, &[("Nats-Schedule-Target", "zz"), ("Nats-Schedule-TTL", "zz")], bad_ttl()),
+        (every, &[("Nats-Schedule-Target", "zz"), ("Nats-Schedule-Rollup", "x")], bad_rollup()),
+        (every, &[("Nats-Schedule-Target", "zz"), ("Nats-Schedule-Source", "s.*")], bad_source()),
+        (every, &[("Nats-Schedule-Target", "zz"), ("Nats-Schedule-Source", "zz.1")], bad_target()),
+        (every, &[("Nats-Schedule-Target", "s.*"), ("Nats-Schedule-Source", "s.*")], bad_target()),
+        (every, &[("Nats-Schedule-Target", "zz"), ("Nats-Rollup", "x")], bad_target()),
+        (target, &[("Nats-Schedule-Source", "zz"), ("Nats-Rollup", "x")], bad_source()),
+        (target, &[("Nats-Schedule-Time-Zone", "x")], bad_zone()),
+        (target, &[("Nats-Schedule-Time-Zone", "")], bad_zone()),
+        (&[], &[("Nats-Schedule-Time-Zone", "x")], bad_zone()),
+        (&[], &[("Nats-Schedule-Time-Zone", ""), ("Nats-Scheduler", "s.*")], bad_zone()),
         (
             &[("Nats-Schedule", "0 0 0 30 2 *")],
             &[("Nats-Schedule-Target", "s.t")],
@@ -62,8 +75,44 @@ fn what_is_refused() {
         assert_eq!(&desk().ask("s.own", &headers, ""), expected, "{headers:?}");
     }
     let disabled = refused(400, 10188, "message schedules is disabled");
-    let junk = [("Nats-Schedule", "q")];
-    assert_eq!(Desk::new("{}").ask("s.1", &junk, ""), disabled);
+    let purge = ("Nats-Schedule-Next", "purge");
+    let zone = ("Nats-Schedule-Time-Zone", "x");
+    for headers in [
+        &[("Nats-Schedule", "q")][..],
+        &[zone],
+        &[zone, ("Nats-Scheduler", "s.*")],
+        &[purge, ("Nats-Scheduler", "s.x")],
+    ] {
+        assert_eq!(Desk::new("{}").ask("s.1", headers, ""), disabled, "{headers:?}");
+    }
+    let wild = [purge, ("Nats-Scheduler", "s.*")];
+    assert_eq!(Desk::new("{}").ask("s.1", &wild, ""), bad_scheduler());
+    let fine = [("Nats-Schedule-Time-Zone", "UTC")];
+    assert_eq!(Desk::new("{}").ask("s.1", &fine, ""), stored(1));
+    let no_ttl = || refused(400, 10166, "per-message TTL is disabled");
+    for ttl in ["1s", "never"] {
+        let headers = [target, &[("Nats-Schedule-TTL", ttl)]].concat();
+        let mut desk = Desk::new(r#"{"allow_msg_schedules":true}"#);
+        assert_eq!(desk.ask("s.own", &headers, ""), no_ttl());
+    }
+}
+
+#[test]
+fn an_empty_rollup_keeps_the_schedule_before() {
+    let mut desk = Desk::on_disk(r#"{"allow_msg_schedules":true,"allow_rollup_hdrs":true}"#);
+    let plain = [("Nats-Schedule", "@every 1h"), ("Nats-Schedule-Target", "s.t")];
+    let empty = [plain[0], plain[1], ("Nats-Rollup", "")];
+    for seq in 1..=2 {
+        assert_eq!(desk.ask("s.own", &empty, ""), stored(seq));
+    }
+    assert_eq!(desk.state().2, 2);
+    let (_, headers, _) = message(&mut desk, 2).unwrap();
+    assert!(headers.ends_with("|Nats-Rollup: |Nats-Rollup: sub"), "{headers}");
+    desk.restart();
+    assert_eq!(desk.state().2, 2);
+    assert_eq!(desk.ask("s.own", &plain, ""), stored(3));
+    desk.settle();
+    assert_eq!(desk.state().2, 1);
 }
 
 #[test]

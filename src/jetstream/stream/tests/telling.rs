@@ -33,6 +33,15 @@ fn stored_messages_are_published_again() {
     assert_eq!(desk.told[0].payload, "");
 }
 
+#[test]
+fn without_a_destination_nothing_is_published_again() {
+    for rule in [r#"{"src":"s.*","dest":""}"#, "{}"] {
+        let mut desk = Desk::new(&format!(r#"{{"republish":{rule}}}"#));
+        assert_eq!(desk.ask("s.1", &[], "x"), stored(1));
+        assert_eq!(desk.told, []);
+    }
+}
+
 fn ten() -> Desk {
     let mut desk = Desk::new("{}");
     for n in 0..10 {
