@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::advisory::{AboutStream, Action, StreamAction, StreamAdvisory};
+use super::advisory::{AboutStream, StreamAction, StreamAdvisory};
 use super::api::{RESTORING_KEY, error_of};
 use super::config::{Storage, StreamConfig};
 use super::consumer::{Consumer, Entry};
@@ -255,21 +255,6 @@ impl JetStream {
         // What consumers have not written yet is written now.
         self.progress_at = now.mono;
         self.write_progress(now, gate);
-    }
-
-    pub(super) fn advise_consumer(
-        &mut self,
-        slot: StreamSlot,
-        name: &str,
-        action: Action,
-        now: Now,
-        gate: &mut dyn Gate,
-    ) {
-        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
-        let Some(at) = hosted.seats.find(name) else { return };
-        if let Some(seat) = hosted.seats.get(at) {
-            seat.consumer.announce(&mut context, action);
-        }
     }
 
     /// Tells what the streams of an account use here, and the infos of those named.

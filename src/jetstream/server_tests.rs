@@ -25,6 +25,8 @@ struct Server {
     /// By core.
     subscriptions: Vec<Vec<SubscriptionKey>>,
     answers: Vec<String>,
+    /// Subjects and bodies of advisories.
+    advisories: Vec<String>,
     now: Now,
 }
 
@@ -42,6 +44,7 @@ impl Server {
             cores: cores.collect(),
             subscriptions: vec![Vec::new(); shards],
             answers: Vec::new(),
+            advisories: Vec::new(),
             now: Now { mono: Mono(SECOND), wall: Wall(SECOND) },
         };
         server.settle();
@@ -61,6 +64,9 @@ impl Server {
                     while let Some(message) = posted.first() {
                         if message.route == b"reply" {
                             self.answers.push(String::from_utf8_lossy(message.body).into_owned());
+                        } else if message.route.starts_with(b"$JS.EVENT.ADVISORY.") {
+                            let told = [message.route, b" ", message.body].concat();
+                            self.advisories.push(String::from_utf8_lossy(&told).into_owned());
                         }
                         posted.pop();
                     }
@@ -220,6 +226,37 @@ fn reservations_are_of_all_cores() {
     for (name, max_bytes, expected) in rows {
         assert_eq!(update(name, max_bytes), expected, "{name} {max_bytes}");
     }
+}
+
+/// However a consumer ends, as 2.15.1 tells it.
+#[test]
+fn the_end_of_a_consumer_is_told() {
+    let mut server = Server::new(1, limits(1 << 20, 0), Vec::new());
+    server.create("S", "memory", -1);
+    let rows = [
+        ("a", r#""durable_name":"a""#),
+        ("b", r#""name":"b","deliver_subject":"to.b""#),
+        ("c", r#""name":"c","inactive_threshold":1000000000"#),
+        ("d", r#""name":"d""#),
+    ];
+    for (name, config) in rows {
+        let body = format!(r#"{{"stream_name":"S","config":{{{config}}}}}"#);
+        server.ask(&format!("$JS.API.CONSUMER.CREATE.S.{name}"), body.as_bytes());
+    }
+    server.advisories.clear();
+    server.ask("$JS.API.CONSUMER.DELETE.S.a", b"");
+    server.now.mono = Mono(4 * SECOND);
+    server.settle();
+    server.ask("$JS.API.STREAM.DELETE.S", b"");
+    let told = std::mem::take(&mut server.advisories);
+    let names = ["a", "c", "b", "d"];
+    for (name, told) in names.iter().zip(&told) {
+        let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.DELETED.S.{name} ");
+        let end = format!(r#""stream":"S","consumer":"{name}","action":"delete"}}"#);
+        assert!(told.starts_with(&subject) && told.ends_with(&end), "{told}");
+    }
+    assert_eq!(told.len(), 5);
+    assert!(told[4].contains(r#""stream":"S","action":"delete""#), "{}", told[4]);
 }
 
 #[test]

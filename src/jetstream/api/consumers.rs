@@ -140,8 +140,8 @@ impl JetStream {
         let store = hosted.stream.store();
         let mut consumer = Consumer::new(&name, &config, &home, store, &mut context);
         consumer.announce_pause(&mut context);
+        consumer.announce(&mut context, Action::Create);
         self.seat(slot, consumer, now, gate);
-        self.advise_consumer(slot, &name, Action::Create, now, gate);
         self.tell_consumer(slot, &name, now, gate)
     }
 
@@ -310,7 +310,6 @@ impl JetStream {
         let mut seat = hosted.seats.remove(name).ok_or_else(missing)?;
         seat.consumer.on_deleted(&mut context);
         hosted.tell_filters();
-        self.advise_consumer(slot, name, Action::Delete, now, gate);
         self.release_unwanted(slot, now, gate);
         Ok(at)
     }

@@ -162,8 +162,9 @@ impl Consumer {
         }
     }
 
-    /// It was deleted: who waits hears of it.
+    /// It was deleted: that is told, and who waits hears of it.
     pub fn on_deleted(&mut self, ctx: &mut Context<'_>) {
+        self.announce(ctx, Action::Delete);
         self.close(ctx, &Status::ConsumerDeleted, false);
     }
 

@@ -75,7 +75,8 @@ fn requests_that_wait() {
         assert!(rig.pulled(body).is_empty(), "{body}");
         assert_eq!(rig.info().num_waiting, 1, "{body}");
         rig.with(|consumer, ctx, _| consumer.on_deleted(ctx));
-        assert_eq!(rig.lines(), ["in 409 Consumer Deleted"], "{body}");
+        let told = ["! DELETED action:delete", "in 409 Consumer Deleted"];
+        assert_eq!(rig.lines(), told, "{body}");
     }
 }
 
