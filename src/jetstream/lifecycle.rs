@@ -16,7 +16,7 @@ use super::mutation::{self, Mutation};
 use super::progress::{consumer_key, consumer_of_key};
 use super::stream::{POSITIONS_KEY, Stream, StreamRecord};
 use super::target::StreamSlot;
-use crate::storage::{KeyValue, Lsn, Refusal, StreamId, Urgency};
+use crate::storage::{KeyValue, Lsn, Refusal, Seq, StreamId, Urgency};
 use crate::types::{AccountId, Now, ShardId, json};
 
 /// The key of a stream's record among its keys in the log.
@@ -292,12 +292,26 @@ impl JetStream {
 
     /// Messages were removed by request: every consumer looks whether that concerns it.
     pub(super) fn tell_of_purge(&mut self, slot: StreamSlot, now: Now, gate: &mut dyn Gate) {
+        self.tell_of_removal(slot, None, now, gate);
+    }
+
+    /// As [`Self::tell_of_purge`], or of a single message.
+    pub(super) fn tell_of_removal(
+        &mut self,
+        slot: StreamSlot,
+        deleted: Option<Seq>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let Hosted { stream, seats, .. } = hosted;
         let all: Vec<u32> = seats.iter().map(|(at, _)| at).collect();
         for &at in &all {
             if let Some(seat) = seats.get_mut(at) {
-                seat.consumer.on_purge(&mut context, stream.store());
+                match deleted {
+                    Some(seq) => seat.consumer.on_message_deleted(&mut context, stream.store(), seq),
+                    None => seat.consumer.on_purge(&mut context, stream.store()),
+                }
             }
         }
         self.after_change(slot);

@@ -129,6 +129,7 @@ impl Consumer {
             *budget -= 1;
             self.lose(ctx.out, ctx.site, ctx.now, held.seq);
         }
+        self.lose_displaced(ctx, store);
         if self.state.cursor < first {
             self.state.cursor = first;
             if let Some(last) = &mut self.last_only {

@@ -19,6 +19,7 @@ impl Consumer {
 
     pub fn info(&mut self, ctx: &mut Context<'_>, store: &Store) -> ConsumerInfo {
         let now = ctx.now;
+        self.lose_displaced(ctx, store);
         self.refresh_backlog(store, ctx.log.as_deref());
         let config = self.config();
         let is_paused = self.is_paused(now);

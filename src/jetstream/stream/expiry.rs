@@ -97,6 +97,7 @@ impl Stream {
         self.collect_deadlines(ctx, &mut budget, &mut ended);
         self.collect_aged(ctx, &mut budget, &mut ended);
         if !ended.is_empty() {
+            self.store.note_displaced(ctx.log.as_deref(), &ended);
             let log = ctx.log.as_deref_mut();
             let removed = self.store.delete(log, &ended, false, ctx.now.mono);
             self.note(removed);
