@@ -549,6 +549,19 @@ fn the_first_client_is_pinned() {
     assert_eq!(lines, [format!("in a.x 1/3/3 +0 Nats-Pin-Id: {pin}")]);
 }
 
+/// As 2.15.1: it must not stand in the way of the pinned client.
+#[test]
+fn a_pull_that_does_not_wait_and_is_of_another_client_ends() {
+    let mut rig = pinned();
+    rig.store("a.x", 2);
+    assert_eq!(rig.pulled(r#"{"no_wait":true,"group":"g"}"#).len(), 2);
+    let lines = rig.pulled(r#"{"batch":5,"no_wait":true,"group":"g"}"#);
+    assert_eq!((lines, rig.info().num_waiting), (vec!["in 404 No Messages".into()], 0));
+    let pin = pin_of(&mut rig);
+    let lines = rig.pulled(&format!(r#"{{"batch":1,"no_wait":true,"group":"g","id":"{pin}"}}"#));
+    assert_eq!(lines, [format!("in a.x 1/2/2 +0 Nats-Pin-Id: {pin}")]);
+}
+
 #[test]
 fn a_silent_client_is_unpinned() {
     let mut rig = pinned();
