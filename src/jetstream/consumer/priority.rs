@@ -80,7 +80,7 @@ impl Priority {
         if !request.id.is_empty() && policy != PriorityPolicy::PinnedClient {
             return Err(Status::BadRequest("Not a Pinned Client Priority consumer"));
         }
-        let Some(priority) = this else { return Ok(()) };
+        let Some(priority) = this.filter(|_| !request.is_bare) else { return Ok(()) };
         if request.group.is_empty() {
             return Err(Status::BadRequest("Priority Group missing"));
         }

@@ -11,6 +11,8 @@ use super::super::error::ApiError;
 /// A pull request. Times are in nanoseconds and may be negative, as the client sent them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PullRequest<'a> {
+    /// It was no object: it can name no group, and needs none.
+    pub is_bare: bool,
     /// Messages wanted; anything below 1 gets one.
     pub batch: i64,
     /// From now; 0: never.
@@ -32,7 +34,8 @@ impl<'a> PullRequest<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, String> {
         let body = body.trim_ascii_start();
         if body.first() != Some(&b'{') {
-            return Ok(Self { batch: integer(body).unwrap_or(1), ..Self::default() });
+            let batch = integer(body).unwrap_or(1);
+            return Ok(Self { is_bare: true, batch, ..Self::default() });
         }
         if let Some(plain) = (Plain { text: body, at: 1 }).request() {
             return Ok(plain);
@@ -53,6 +56,7 @@ fn words_of(error: &ApiError) -> String {
 impl From<config::PullRequest> for PullRequest<'_> {
     fn from(read: config::PullRequest) -> Self {
         Self {
+            is_bare: false,
             batch: read.batch,
             expires: read.expires.0,
             max_bytes: read.max_bytes,
@@ -182,6 +186,10 @@ impl<'a> Plain<'a> {
 mod tests {
     use super::*;
 
+    fn bare(batch: i64) -> PullRequest<'static> {
+        PullRequest { is_bare: true, ..self::batch(batch) }
+    }
+
     fn batch(batch: i64) -> PullRequest<'static> {
         PullRequest { batch, ..PullRequest::default() }
     }
@@ -190,15 +198,15 @@ mod tests {
     #[test]
     fn bodies_of_all_kinds() {
         let rows: &[(&str, PullRequest<'_>)] = &[
-            ("", batch(1)),
-            ("5", batch(5)),
-            (" 2", batch(2)),
-            ("2 ", batch(1)),
-            ("-5", batch(-5)),
-            ("3x", batch(1)),
-            ("7 8", batch(1)),
-            ("junk", batch(1)),
-            ("99999999999999999999", batch(1)),
+            ("", bare(1)),
+            ("5", bare(5)),
+            (" 2", bare(2)),
+            ("2 ", bare(1)),
+            ("-5", bare(-5)),
+            ("3x", bare(1)),
+            ("7 8", bare(1)),
+            ("junk", bare(1)),
+            ("99999999999999999999", bare(1)),
             ("{}", batch(0)),
             ("{\"batch\":-3}", batch(-3)),
             ("{\"BATCH\":3}", batch(3)),
@@ -211,6 +219,7 @@ mod tests {
                  \"group\":\"g\",\"min_pending\":1,\"min_ack_pending\":2,\"id\":\"x\",\
                  \"priority\":3,\"no_wait\":false}",
                 PullRequest {
+                    is_bare: false,
                     batch: 100,
                     expires: 5_000_000_000,
                     max_bytes: -1,

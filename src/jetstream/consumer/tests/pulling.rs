@@ -45,7 +45,7 @@ fn requests_that_are_refused() {
         (&plain, r#"{"min_ack_pending":3}"#, "400 Bad Request - Not a Overflow Priority consumer"),
         (&plain, r#"{"id":"x"}"#, "400 Bad Request - Not a Pinned Client Priority consumer"),
         (&overflow, r#"{"id":"x"}"#, "400 Bad Request - Not a Pinned Client Priority consumer"),
-        (&overflow, "5", "400 Bad Request - Priority Group missing"),
+        (&overflow, r#"{"batch":5}"#, "400 Bad Request - Priority Group missing"),
         (&overflow, r#"{"group":"x"}"#, "400 Bad Request - Invalid Priority Group"),
         (&limited(|c| c.max_batch = 2), "3", "409 Exceeded MaxRequestBatch of 2"),
         (
@@ -78,6 +78,24 @@ fn requests_that_wait() {
         let told = ["! DELETED action:delete", "in 409 Consumer Deleted"];
         assert_eq!(rig.lines(), told, "{body}");
     }
+}
+
+/// As 2.15.1: where there are groups, a pull that is no object waits without one.
+#[test]
+fn bare_pulls_need_no_group() {
+    let mut rig = Rig::new(
+        3,
+        &config(|config| {
+            config.priority_policy = PriorityPolicy::Overflow;
+            config.priority_groups = vec!["g".into()];
+        }),
+    );
+    assert_eq!(rig.pulled("1"), ["in a.x 1/1/1 +2"]);
+    rig.ack("1/1/1", "+NXT", "in");
+    assert_eq!(rig.lines(), ["in a.x 1/2/2 +1"]);
+    assert_eq!(rig.pulled(""), ["in a.x 1/3/3 +0"]);
+    assert!(rig.pulled("").is_empty());
+    assert_eq!(rig.info().num_waiting, 1);
 }
 
 #[test]
