@@ -72,9 +72,7 @@ impl Consumer {
         }
         self.hold_until = Mono(0);
         self.active_at = ctx.now.mono;
-        if self.settings.pause_until != was_paused_until {
-            self.tell_pause(ctx);
-        }
+        self.tell_pause_since(ctx, was_paused_until);
     }
 
     fn set_config(&mut self, config: &ConsumerConfig) {
@@ -88,14 +86,25 @@ impl Consumer {
     pub fn pause(&mut self, ctx: &mut Context<'_>, until: Option<Moment>) -> PauseState {
         let until = until.filter(|until| !until.is_zero());
         let until = until.map(|until| Moment::from_wall(until.wall()));
+        let was_paused_until = self.settings.pause_until;
         let mut config = self.config();
         config.pause_until = until;
+        if until.is_some() {
+            config.note_level();
+        }
         self.set_config(&config);
-        self.tell_pause(ctx);
+        self.tell_pause_since(ctx, was_paused_until);
         PauseState {
             paused: self.is_paused(ctx.now),
             pause_until: until.unwrap_or(Moment::ZERO),
             pause_remaining: self.settings.pause_until.0.saturating_sub(ctx.now.wall.0),
+        }
+    }
+
+    /// Tells of the pause, unless there is and was none.
+    fn tell_pause_since(&mut self, ctx: &mut Context<'_>, was_paused_until: Wall) {
+        if self.settings.pause_until != was_paused_until || self.is_paused(ctx.now) {
+            self.tell_pause(ctx);
         }
     }
 

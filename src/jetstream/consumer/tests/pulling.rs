@@ -644,6 +644,25 @@ fn a_paused_consumer_delivers_nothing() {
     assert_eq!(lines[1..], ["in a.x 1/2/2 +1"]);
 }
 
+/// As 2.15.1 tells of pauses, and what it notes of them.
+#[test]
+fn only_a_pause_is_told_and_leaves_its_level() {
+    use super::super::super::config::Moment;
+    let mut rig = Rig::new(0, &explicit());
+    rig.with(|consumer, ctx, _| consumer.pause(ctx, None));
+    assert!(rig.lines().is_empty());
+    let until = Moment::from_wall(Wall(EPOCH + 9 * SECOND));
+    rig.with(|consumer, ctx, _| consumer.pause(ctx, Some(until)));
+    let told = rig.lines();
+    assert!(told[0].starts_with("! PAUSE paused:true"), "{told:?}");
+    let home = rig.home();
+    rig.with(|consumer, ctx, _| consumer.update(ctx, &consumer.config(), &home));
+    assert_eq!(rig.lines(), told);
+    rig.with(|consumer, ctx, _| consumer.pause(ctx, None));
+    let level = rig.with(|consumer, _, _| consumer.config().metadata["_nats.req.level"].clone());
+    assert_eq!((rig.lines().len(), level.as_str()), (1, "1"));
+}
+
 #[test]
 fn nobody_needs_an_abandoned_consumer() {
     let mut rig = Rig::new(3, &config(|config| config.inactive_threshold = ms(5000)));
