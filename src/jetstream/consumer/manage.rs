@@ -154,6 +154,7 @@ impl Consumer {
         self.state = State::new(self.settings.ack, to);
         self.last_only = None;
         self.backlog.forget();
+        (self.last_delivery, self.last_ack) = (Wall(0), Wall(0));
         self.hold_until = Mono(0);
         self.want_whole();
         Ok(to)

@@ -695,6 +695,7 @@ fn a_reset_begins_anew() {
     assert_eq!(reset(&mut rig, 0), Ok(2));
     let info = rig.info();
     assert_eq!((info.delivered.consumer_seq, info.delivered.stream_seq), (0, 1));
+    assert_eq!((info.delivered.last_active, info.ack_floor.last_active), (None, None));
     assert_eq!((info.num_pending, info.num_ack_pending), (5, 0));
     assert_eq!(rig.pulled("1"), ["in a.x 1/2/1 +4"]);
     assert_eq!((reset(&mut rig, 99), rig.info().delivered.stream_seq), (Ok(99), 98));
