@@ -259,6 +259,33 @@ fn the_end_of_a_consumer_is_told() {
     assert!(told[4].contains(r#""stream":"S","action":"delete""#), "{}", told[4]);
 }
 
+/// As 2.15.1, where acknowledgements decide what stays.
+#[test]
+fn what_no_consumer_wants_any_more_goes() {
+    let mut server = Server::new(1, limits(1 << 20, 0), Vec::new());
+    let config = br#"{"name":"I","subjects":["i.*"],"storage":"memory","retention":"interest"}"#;
+    server.ask("$JS.API.STREAM.CREATE.I", config);
+    let mut filter = |server: &mut Server, subject: &str| {
+        let body = format!(
+            r#"{{"stream_name":"I","config":{{"durable_name":"c","ack_policy":"explicit","filter_subject":"{subject}"}}}}"#
+        );
+        server.ask("$JS.API.CONSUMER.CREATE.I.c", body.as_bytes());
+    };
+    let holds = |server: &mut Server, messages: u64| {
+        let state = server.ask("$JS.API.STREAM.INFO.I", b"");
+        assert!(state.contains(&format!(r#""messages":{messages},"#)), "{messages} {state}");
+    };
+    filter(&mut server, "i.b");
+    server.ask("i.b", b"");
+    holds(&mut server, 1);
+    filter(&mut server, "i.a");
+    holds(&mut server, 0);
+    server.ask("i.a", b"");
+    holds(&mut server, 1);
+    server.ask("$JS.API.CONSUMER.RESET.I.c", br#"{"seq":3}"#);
+    holds(&mut server, 0);
+}
+
 #[test]
 fn figures_are_of_every_core() {
     let mut server = Server::new(2, limits(1 << 20, 1 << 20), Vec::new());

@@ -52,8 +52,14 @@ impl Consumer {
         }
     }
 
-    /// Takes another configuration, which was checked and completed. A poll has to follow.
-    pub fn update(&mut self, ctx: &mut Context<'_>, config: &ConsumerConfig, home: &Home<'_>) {
+    /// Takes another configuration, which was checked and completed. Whether it wants other
+    /// messages now. A poll has to follow.
+    pub fn update(
+        &mut self,
+        ctx: &mut Context<'_>,
+        config: &ConsumerConfig,
+        home: &Home<'_>,
+    ) -> bool {
         let was_paused_until = self.settings.pause_until;
         self.set_config(config);
         let is_filter_new = !self.filter.patterns().eq(filter_of(config).patterns());
@@ -73,6 +79,7 @@ impl Consumer {
         self.hold_until = Mono(0);
         self.active_at = ctx.now.mono;
         self.tell_pause_since(ctx, was_paused_until);
+        is_filter_new
     }
 
     fn set_config(&mut self, config: &ConsumerConfig) {
