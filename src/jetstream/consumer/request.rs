@@ -34,7 +34,7 @@ impl<'a> PullRequest<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, String> {
         let body = body.trim_ascii_start();
         if body.first() != Some(&b'{') {
-            let batch = integer(body).unwrap_or(1);
+            let batch = integer(body.trim_ascii_end()).unwrap_or(1);
             return Ok(Self { is_bare: true, batch, ..Self::default() });
         }
         if let Some(plain) = (Plain { text: body, at: 1 }).request() {
@@ -201,7 +201,7 @@ mod tests {
             ("", bare(1)),
             ("5", bare(5)),
             (" 2", bare(2)),
-            ("2 ", bare(1)),
+            ("2 ", bare(2)),
             ("-5", bare(-5)),
             ("3x", bare(1)),
             ("7 8", bare(1)),
