@@ -218,5 +218,6 @@ fn groups_of(pull: &Pull) -> Vec<PriorityGroupState> {
             pinned_ts: pin.map_or(Wall(0), |pin| pin.since),
         }
     };
-    priority.groups.iter().enumerate().map(|(at, group)| state(at, group)).collect()
+    // The reference tells of the first only.
+    priority.groups.iter().take(1).enumerate().map(|(at, group)| state(at, group)).collect()
 }

@@ -604,6 +604,19 @@ fn a_silent_client_is_unpinned() {
 }
 
 #[test]
+fn only_the_first_group_is_told() {
+    let mut rig = Rig::new(
+        0,
+        &config(|config| {
+            config.priority_policy = PriorityPolicy::Overflow;
+            config.priority_groups = vec!["g".into(), "h".into()];
+        }),
+    );
+    let groups = rig.info().priority_groups;
+    assert_eq!(groups.iter().map(|state| state.group.as_str()).collect::<Vec<_>>(), ["g"]);
+}
+
+#[test]
 fn an_operator_unpins() {
     let mut rig = pinned();
     rig.store("a.x", 1);
