@@ -159,6 +159,7 @@ impl Pull {
         if has_beat && request.idle_heartbeat.saturating_mul(2) > request.expires {
             return Err(Status::BadRequest("heartbeat value too large"));
         }
+        Priority::check_policy(self.priority.as_deref(), request)?;
         if !(0..=9).contains(&request.priority) {
             return Err(Status::BadRequest("Priority must be between 0 and 9"));
         }

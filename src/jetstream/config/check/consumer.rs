@@ -184,7 +184,7 @@ impl ConsumerConfig {
 
     fn take_stream_limits(&mut self, bounds: &ConsumerBounds<'_>) -> Result<(), ApiError> {
         // The reference holds a mirror's consumer to them too, which then never comes about.
-        if self.direct {
+        if self.direct && self.is_push() {
             return Ok(());
         }
         let limits = &bounds.stream.consumer_limits;

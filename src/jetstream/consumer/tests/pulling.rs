@@ -45,6 +45,16 @@ fn requests_that_are_refused() {
         (&plain, r#"{"min_ack_pending":3}"#, "400 Bad Request - Not a Overflow Priority consumer"),
         (&plain, r#"{"id":"x"}"#, "400 Bad Request - Not a Pinned Client Priority consumer"),
         (&overflow, r#"{"id":"x"}"#, "400 Bad Request - Not a Pinned Client Priority consumer"),
+        (
+            &plain,
+            r#"{"id":"x","priority":10}"#,
+            "400 Bad Request - Not a Pinned Client Priority consumer",
+        ),
+        (
+            &plain,
+            r#"{"min_ack_pending":3,"priority":10}"#,
+            "400 Bad Request - Not a Overflow Priority consumer",
+        ),
         (&overflow, r#"{"batch":5}"#, "400 Bad Request - Priority Group missing"),
         (&overflow, r#"{"group":"x"}"#, "400 Bad Request - Invalid Priority Group"),
         (&limited(|c| c.max_batch = 2), "3", "409 Exceeded MaxRequestBatch of 2"),
@@ -118,6 +128,10 @@ fn what_goes_nowhere_is_dropped_and_push_consumers_take_no_pulls() {
     let mut rig = Rig::new(1, &config(|config| config.deliver_subject = "d".into()));
     rig.listeners.nobody.insert(b"d".to_vec());
     assert_eq!(rig.pulled(""), ["in 409 Consumer is push based"]);
+    // Whatever else is wrong with it.
+    let block = b"NATS/1.0\r\nNats-Required-Api-Level: 99\r\n\r\n";
+    rig.with(|consumer, ctx, store| consumer.on_pull(ctx, store, b"", b"in", block));
+    assert_eq!(rig.lines(), ["in 409 Consumer is push based"]);
 }
 
 #[test]
