@@ -41,16 +41,17 @@ impl<'a> PullRequest<'a> {
             return Ok(plain);
         }
         let read = config::parse::<config::PullRequest>(body, Mode::Lenient, "");
-        read.map(Self::from).map_err(|error| words_of(&error))
+        read.map(Self::from).map_err(|error| words_of(body, &error))
     }
 }
 
-/// What Go says of a whole text that cannot be read. The API reads from a stream, which differs
-/// where the text ends early.
-fn words_of(error: &ApiError) -> String {
+/// What Go says of a whole text that cannot be read: first of one that is no JSON. The API reads
+/// from a stream, which has other words for that.
+fn words_of(body: &[u8], error: &ApiError) -> String {
+    let fault = std::str::from_utf8(body).ok().and_then(config::json_fault);
     let text = &error.description;
     let text = text.strip_prefix("invalid JSON: ").unwrap_or(text);
-    if text == "unexpected EOF" { "unexpected end of JSON input".into() } else { text.into() }
+    fault.unwrap_or_else(|| text.into())
 }
 
 impl From<config::PullRequest> for PullRequest<'_> {
@@ -242,6 +243,8 @@ mod tests {
     fn errors_are_gos() {
         let rows = [
             ("{\"batch\":2", "unexpected end of JSON input"),
+            ("{\"batch\":2}x", "invalid character 'x' after top-level value"),
+            ("{\"batch\":x}", "invalid character 'x' looking for beginning of value"),
             (
                 "{\"batch\":\"x\"}",
                 "json: cannot unmarshal string into Go struct field .batch of type int",
@@ -271,7 +274,7 @@ mod tests {
             "{\"batch\":null}",
         ] {
             let whole = config::parse::<config::PullRequest>(body.as_bytes(), Mode::Lenient, "");
-            let whole = whole.map(PullRequest::from).map_err(|error| words_of(&error));
+            let whole = whole.map(PullRequest::from).map_err(|error| words_of(body.as_bytes(), &error));
             assert_eq!(PullRequest::parse(body.as_bytes()), whole, "{body}");
         }
     }

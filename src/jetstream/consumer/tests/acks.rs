@@ -234,6 +234,18 @@ fn what_a_consumer_still_wants() {
     assert_eq!(wants(&mut rig), [0; 0]);
 }
 
+#[test]
+fn a_claim_of_no_sequence_is_not_answered() {
+    let mut rig = Rig::new(1, &explicit());
+    rig.pulled("1");
+    for payload in ["+WPI", "-NAK"] {
+        rig.ack("1/0/1", payload, "re");
+        assert!(rig.lines().is_empty(), "{payload}");
+        rig.ack("1/1/1", payload, "re");
+        assert_eq!(rig.lines().iter().filter(|line| *line == "re").count(), 1, "{payload}");
+    }
+}
+
 /// As 2.15.1: a message that gave way inside the stream takes up no place among those out.
 #[test]
 fn a_displaced_message_makes_room_for_the_next() {

@@ -121,6 +121,14 @@ fn negative_batches_and_times() {
 }
 
 #[test]
+fn bytes_below_zero_are_told_as_they_came() {
+    let mut rig = Rig::new(1, &explicit());
+    rig.pulled(r#"{"batch":3,"max_bytes":-1,"expires":9}"#);
+    rig.pass(10);
+    assert_eq!(rig.lines(), [format!("{TIMEOUT}2; Nats-Pending-Bytes: -1")]);
+}
+
+#[test]
 fn what_goes_nowhere_is_dropped_and_push_consumers_take_no_pulls() {
     let mut rig = Rig::new(1, &explicit());
     rig.pull("", "");
