@@ -309,7 +309,9 @@ impl JetStream {
         for &at in &all {
             if let Some(seat) = seats.get_mut(at) {
                 match deleted {
-                    Some(seq) => seat.consumer.on_message_deleted(&mut context, stream.store(), seq),
+                    Some(seq) => {
+                        seat.consumer.on_message_deleted(&mut context, stream.store(), seq)
+                    }
                     None => seat.consumer.on_purge(&mut context, stream.store()),
                 }
             }

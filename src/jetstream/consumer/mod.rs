@@ -259,12 +259,13 @@ impl Consumer {
     fn lose_displaced(&mut self, ctx: &mut Context<'_>, store: &Store) {
         let displaced = store.displaced();
         let Some(seen) = self.state.pending.look_at_displaced(displaced.total()) else { return };
-        if let Some(seqs) = displaced.since(seen) {
-            return seqs.for_each(|seq| self.lose(ctx.out, ctx.site, ctx.now, seq));
-        }
-        let log = ctx.log.as_deref();
-        let pending = self.state.pending.iter().map(|held| held.seq);
-        let gone: Vec<Seq> = pending.filter(|&seq| store.next_any(log, seq) != Some(seq)).collect();
+        let (log, pending) = (ctx.log.as_deref(), &self.state.pending);
+        // The log may have refused the removal.
+        let is_gone = |seq: &Seq| store.next_any(log, *seq) != Some(*seq);
+        let gone: Vec<Seq> = match displaced.since(seen) {
+            Some(seqs) => seqs.filter(|&seq| pending.get(seq).is_some()).filter(is_gone).collect(),
+            None => pending.iter().map(|held| held.seq).filter(is_gone).collect(),
+        };
         gone.into_iter().for_each(|seq| self.lose(ctx.out, ctx.site, ctx.now, seq));
     }
 

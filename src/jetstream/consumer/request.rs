@@ -274,7 +274,8 @@ mod tests {
             "{\"batch\":null}",
         ] {
             let whole = config::parse::<config::PullRequest>(body.as_bytes(), Mode::Lenient, "");
-            let whole = whole.map(PullRequest::from).map_err(|error| words_of(body.as_bytes(), &error));
+            let whole =
+                whole.map(PullRequest::from).map_err(|error| words_of(body.as_bytes(), &error));
             assert_eq!(PullRequest::parse(body.as_bytes()), whole, "{body}");
         }
     }

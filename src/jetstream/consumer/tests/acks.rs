@@ -280,6 +280,7 @@ fn a_message_deleted_by_request_is_told() {
 fn a_message_deleted_while_it_waits_for_redelivery_is_done() {
     let mut rig = Rig::new(2, &config(|config| config.ack_wait = ms(100)));
     rig.pulled("5");
+    rig.poll();
     rig.store.delete(None, &[Seq(2)], false, rig.now.mono).unwrap();
     rig.pass(100 * MILLISECOND);
     let gone = "! MSG_TERMINATED consumer_seq:2,stream_seq:2,deliveries:1,reason:Unacknowledged message was deleted";
