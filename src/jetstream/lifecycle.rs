@@ -310,7 +310,7 @@ impl JetStream {
             if let Some(seat) = seats.get_mut(at) {
                 match deleted {
                     Some(seq) => {
-                        seat.consumer.on_message_deleted(&mut context, stream.store(), seq)
+                        seat.consumer.on_message_deleted(&mut context, stream.store(), seq);
                     }
                     None => seat.consumer.on_purge(&mut context, stream.store()),
                 }

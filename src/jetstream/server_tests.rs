@@ -265,7 +265,7 @@ fn what_no_consumer_wants_any_more_goes() {
     let mut server = Server::new(1, limits(1 << 20, 0), Vec::new());
     let config = br#"{"name":"I","subjects":["i.*"],"storage":"memory","retention":"interest"}"#;
     server.ask("$JS.API.STREAM.CREATE.I", config);
-    let mut filter = |server: &mut Server, subject: &str| {
+    let filter = |server: &mut Server, subject: &str| {
         let body = format!(
             r#"{{"stream_name":"I","config":{{"durable_name":"c","ack_policy":"explicit","filter_subject":"{subject}"}}}}"#
         );

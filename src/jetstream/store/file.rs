@@ -89,7 +89,7 @@ pub struct FileStore {
     /// Times that searches have met. Messages do not change, so they stay true.
     times: BTreeMap<Seq, u64>,
     removal_epoch: u64,
-    pub displaced: Displaced,
+    pub displaced: Box<Displaced>,
     /// Of a stream whose payloads are to be packed.
     packer: Option<Box<Packer>>,
     /// The last payload that was unpacked.
@@ -106,7 +106,7 @@ impl FileStore {
             broken: Vec::new(),
             times: BTreeMap::new(),
             removal_epoch: 0,
-            displaced: Displaced::default(),
+            displaced: Box::default(),
             packer: None,
             unpacked: Vec::new(),
         }

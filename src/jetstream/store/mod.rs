@@ -354,7 +354,7 @@ impl Store {
         let first = self.first_seq(log);
         let displaced = match self {
             Self::Memory(memory) => &mut memory.displaced,
-            Self::File(file) => &mut file.displaced,
+            Self::File(file) => &mut *file.displaced,
         };
         displaced.note(seqs.iter().copied().filter(|&seq| seq > first));
     }
