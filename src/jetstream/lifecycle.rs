@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::advisory::{AboutStream, Action, StreamAction, StreamAdvisory};
+use super::advisory::{AboutStream, StreamAction, StreamAdvisory};
 use super::api::{RESTORING_KEY, error_of};
 use super::config::{Storage, StreamConfig};
 use super::consumer::{Consumer, Entry};
@@ -16,7 +16,7 @@ use super::mutation::{self, Mutation};
 use super::progress::{consumer_key, consumer_of_key};
 use super::stream::{POSITIONS_KEY, Stream, StreamRecord};
 use super::target::StreamSlot;
-use crate::storage::{KeyValue, Lsn, Refusal, StreamId, Urgency};
+use crate::storage::{KeyValue, Lsn, Refusal, Seq, StreamId, Urgency};
 use crate::types::{AccountId, Now, ShardId, json};
 
 /// The key of a stream's record among its keys in the log.
@@ -257,21 +257,6 @@ impl JetStream {
         self.write_progress(now, gate);
     }
 
-    pub(super) fn advise_consumer(
-        &mut self,
-        slot: StreamSlot,
-        name: &str,
-        action: Action,
-        now: Now,
-        gate: &mut dyn Gate,
-    ) {
-        let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
-        let Some(at) = hosted.seats.find(name) else { return };
-        if let Some(seat) = hosted.seats.get(at) {
-            seat.consumer.announce(&mut context, action);
-        }
-    }
-
     /// Tells what the streams of an account use here, and the infos of those named.
     pub(super) fn gathered(
         &mut self,
@@ -307,12 +292,28 @@ impl JetStream {
 
     /// Messages were removed by request: every consumer looks whether that concerns it.
     pub(super) fn tell_of_purge(&mut self, slot: StreamSlot, now: Now, gate: &mut dyn Gate) {
+        self.tell_of_removal(slot, None, now, gate);
+    }
+
+    /// As [`Self::tell_of_purge`], or of a single message.
+    pub(super) fn tell_of_removal(
+        &mut self,
+        slot: StreamSlot,
+        deleted: Option<Seq>,
+        now: Now,
+        gate: &mut dyn Gate,
+    ) {
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         let Hosted { stream, seats, .. } = hosted;
         let all: Vec<u32> = seats.iter().map(|(at, _)| at).collect();
         for &at in &all {
             if let Some(seat) = seats.get_mut(at) {
-                seat.consumer.on_purge(&mut context, stream.store());
+                match deleted {
+                    Some(seq) => {
+                        seat.consumer.on_message_deleted(&mut context, stream.store(), seq);
+                    }
+                    None => seat.consumer.on_purge(&mut context, stream.store()),
+                }
             }
         }
         self.after_change(slot);

@@ -94,7 +94,8 @@ impl JetStream {
         }
     }
 
-    /// A consumer of a stream with interest retention has gone: messages that only it wanted go too.
+    /// A consumer of a stream with interest retention has gone, or wants others now: messages that
+    /// only it wanted go too.
     pub(super) fn release_unwanted(&mut self, slot: StreamSlot, now: Now, gate: &mut dyn Gate) {
         let Some((hosted, mut context)) = self.at(slot, now, gate) else { return };
         if hosted.stream.config().retention != Retention::Interest {

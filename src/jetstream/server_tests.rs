@@ -26,6 +26,8 @@ struct Server {
     /// By core.
     subscriptions: Vec<Vec<SubscriptionKey>>,
     answers: Vec<String>,
+    /// Subjects and bodies of advisories.
+    advisories: Vec<String>,
     now: Now,
 }
 
@@ -43,6 +45,7 @@ impl Server {
             cores: cores.collect(),
             subscriptions: vec![Vec::new(); shards],
             answers: Vec::new(),
+            advisories: Vec::new(),
             now: Now { mono: Mono(SECOND), wall: Wall(SECOND) },
         };
         server.settle();
@@ -62,6 +65,9 @@ impl Server {
                     while let Some(message) = posted.first() {
                         if message.route == b"reply" {
                             self.answers.push(String::from_utf8_lossy(message.body).into_owned());
+                        } else if message.route.starts_with(b"$JS.EVENT.ADVISORY.") {
+                            let told = [message.route, b" ", message.body].concat();
+                            self.advisories.push(String::from_utf8_lossy(&told).into_owned());
                         }
                         posted.pop();
                     }
@@ -221,6 +227,64 @@ fn reservations_are_of_all_cores() {
     for (name, max_bytes, expected) in rows {
         assert_eq!(update(name, max_bytes), expected, "{name} {max_bytes}");
     }
+}
+
+/// However a consumer ends, as 2.15.1 tells it.
+#[test]
+fn the_end_of_a_consumer_is_told() {
+    let mut server = Server::new(1, limits(1 << 20, 0), Vec::new());
+    server.create("S", "memory", -1);
+    let rows = [
+        ("a", r#""durable_name":"a""#),
+        ("b", r#""name":"b","deliver_subject":"to.b""#),
+        ("c", r#""name":"c","inactive_threshold":1000000000"#),
+        ("d", r#""name":"d""#),
+    ];
+    for (name, config) in rows {
+        let body = format!(r#"{{"stream_name":"S","config":{{{config}}}}}"#);
+        server.ask(&format!("$JS.API.CONSUMER.CREATE.S.{name}"), body.as_bytes());
+    }
+    server.advisories.clear();
+    server.ask("$JS.API.CONSUMER.DELETE.S.a", b"");
+    server.now.mono = Mono(4 * SECOND);
+    server.settle();
+    server.ask("$JS.API.STREAM.DELETE.S", b"");
+    let told = std::mem::take(&mut server.advisories);
+    let names = ["a", "c", "b", "d"];
+    for (name, told) in names.iter().zip(&told) {
+        let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.DELETED.S.{name} ");
+        let end = format!(r#""stream":"S","consumer":"{name}","action":"delete"}}"#);
+        assert!(told.starts_with(&subject) && told.ends_with(&end), "{told}");
+    }
+    assert_eq!(told.len(), 5);
+    assert!(told[4].contains(r#""stream":"S","action":"delete""#), "{}", told[4]);
+}
+
+/// As 2.15.1, where acknowledgements decide what stays.
+#[test]
+fn what_no_consumer_wants_any_more_goes() {
+    let mut server = Server::new(1, limits(1 << 20, 0), Vec::new());
+    let config = br#"{"name":"I","subjects":["i.*"],"storage":"memory","retention":"interest"}"#;
+    server.ask("$JS.API.STREAM.CREATE.I", config);
+    let filter = |server: &mut Server, subject: &str| {
+        let body = format!(
+            r#"{{"stream_name":"I","config":{{"durable_name":"c","ack_policy":"explicit","filter_subject":"{subject}"}}}}"#
+        );
+        server.ask("$JS.API.CONSUMER.CREATE.I.c", body.as_bytes());
+    };
+    let holds = |server: &mut Server, messages: u64| {
+        let state = server.ask("$JS.API.STREAM.INFO.I", b"");
+        assert!(state.contains(&format!(r#""messages":{messages},"#)), "{messages} {state}");
+    };
+    filter(&mut server, "i.b");
+    server.ask("i.b", b"");
+    holds(&mut server, 1);
+    filter(&mut server, "i.a");
+    holds(&mut server, 0);
+    server.ask("i.a", b"");
+    holds(&mut server, 1);
+    server.ask("$JS.API.CONSUMER.RESET.I.c", br#"{"seq":3}"#);
+    holds(&mut server, 0);
 }
 
 #[test]

@@ -316,6 +316,9 @@ pub const JETSTREAM_POLL_MESSAGES: usize = 256;
 pub const JETSTREAM_POLL_BYTES: usize = 512 * 1024;
 /// Progress of consumers that nobody waits for is gathered for so long before it is written.
 pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
+/// Messages displaced inside a stream that it remembers: consumers further behind look through all
+/// they have delivered.
+pub const DISPLACED_KEPT: usize = 256;
 /// Slots of pending deliveries that an idle consumer keeps room for; above it gives the memory
 /// back.
 pub const PENDING_SLOTS_KEPT: usize = 16 * 1024;

@@ -140,8 +140,8 @@ impl JetStream {
         let store = hosted.stream.store();
         let mut consumer = Consumer::new(&name, &config, &home, store, &mut context);
         consumer.announce_pause(&mut context);
+        consumer.announce(&mut context, Action::Create);
         self.seat(slot, consumer, now, gate);
-        self.advise_consumer(slot, &name, Action::Create, now, gate);
         self.tell_consumer(slot, &name, now, gate)
     }
 
@@ -173,11 +173,16 @@ impl JetStream {
         let home = hosted.home(&stream, config.mem_storage);
         let Some(at) = hosted.seats.find(name) else { return Err(ApiError::consumer_not_found()) };
         let Some(seat) = hosted.seats.get_mut(at) else { return Ok(None) };
-        seat.consumer.update(&mut context, config, &home);
+        let is_filter_new = seat.consumer.update(&mut context, config, &home);
         hosted.tell_filters();
         self.after_consumer(slot, at, now, gate);
         self.queue(slot, at);
-        self.tell_consumer(slot, name, now, gate)
+        let told = self.tell_consumer(slot, name, now, gate)?;
+        if is_filter_new {
+            // Behind the update in the log: no crash takes the update and leaves the removal.
+            self.release_unwanted(slot, now, gate);
+        }
+        Ok(told)
     }
 
     /// Answers with what a consumer is now, when that is on disk.
@@ -249,6 +254,7 @@ impl JetStream {
                 let Some(seat) = hosted.seats.get_mut(at) else { return Ok(None) };
                 let reset = seat.consumer.reset(Seq(asked.seq))?;
                 let at = self.write_consumer(slot, name, now, gate)?;
+                self.release_unwanted(slot, now, gate);
                 let info = self.info_of(slot, name, now, gate)?;
                 let done = ResetDone { info, reset_seq: reset.0 };
                 Reply::when(at, answer("consumer_reset", &done))
@@ -310,7 +316,6 @@ impl JetStream {
         let mut seat = hosted.seats.remove(name).ok_or_else(missing)?;
         seat.consumer.on_deleted(&mut context);
         hosted.tell_filters();
-        self.advise_consumer(slot, name, Action::Delete, now, gate);
         self.release_unwanted(slot, now, gate);
         Ok(at)
     }

@@ -17,7 +17,7 @@ use crate::jetstream::stream::{
     Got, IDENTITY_HEADER, InfoRequest, MessageDeleteRequest, MessageGetRequest, Stream,
 };
 use crate::jetstream::target::StreamSlot;
-use crate::storage::{Lsn, Refusal, StreamId};
+use crate::storage::{Lsn, Refusal, Seq, StreamId};
 use crate::types::{AccountId, Now, ShardId, json};
 
 /// `None`: the answer comes later, or there is none.
@@ -184,7 +184,7 @@ impl JetStream {
         };
         hosted.stream.delete_message(&mut context, &asked)?;
         let at = hosted.stream.appended();
-        self.tell_of_purge(slot, now, gate);
+        self.tell_of_removal(slot, Some(Seq(asked.seq)), now, gate);
         Ok(Reply::when(at, answer("stream_msg_delete", &Success::YES)))
     }
 

@@ -49,13 +49,19 @@ pub fn values(text: &str) -> Values<'_> {
 /// What keeps a text from being JSON, in the words of Go's `Unmarshal`: those of a stream's reader
 /// tell the place as well.
 pub fn fault(text: &str) -> Option<String> {
-    match values(text).next() {
-        Some(read) => {
-            let fault = read.err()?;
-            Some(fault.split(" at offset ").next().unwrap_or_default().to_owned())
+    let end = || "unexpected end of JSON input".to_owned();
+    let mut values = values(text);
+    let Some(read) = values.next() else { return Some(end()) };
+    let fault = match read {
+        Err(fault) if fault == "unexpected EOF" => return Some(end()),
+        Err(fault) => fault,
+        Ok(_) => {
+            values.reader.skip_blanks();
+            values.reader.peek()?;
+            values.reader.unexpected("after top-level value")
         }
-        None => Some("unexpected end of JSON input".to_owned()),
-    }
+    };
+    Some(fault.split(" at offset ").next().unwrap_or_default().to_owned())
 }
 
 impl<'t> Iterator for Values<'t> {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::config::duration;
 use crate::storage::Seq;
 use crate::types::Wall;
 
@@ -130,11 +131,19 @@ impl<'a> AckBody<'a> {
     }
 }
 
-/// The delay asked for in nanoseconds; what cannot be read is no delay.
+/// The delay asked for in nanoseconds, as an object or as Go writes durations; what cannot be read
+/// is no delay.
 fn delay(options: &[u8]) -> u64 {
     let options = options.trim_ascii();
-    if options.first() != Some(&b'{') {
+    if options.is_empty() {
         return 0;
+    }
+    if options.first() != Some(&b'{') {
+        let text = std::str::from_utf8(options).ok();
+        return match text.and_then(|text| duration::parse(text).ok()) {
+            Some((delay, false)) => u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX),
+            _ => 0,
+        };
     }
     config::parse::<NakOptions>(options, Mode::Lenient, "").map_or(0, |options| options.delay.ns())
 }
@@ -289,6 +298,10 @@ mod tests {
             ("+ACKx", AckBody::Unknown),
             ("-NAK", AckBody::Nak { delay: 0 }),
             ("-NAK 5", AckBody::Nak { delay: 0 }),
+            ("-NAK 500", AckBody::Nak { delay: 0 }),
+            ("-NAK 500ms", AckBody::Nak { delay: 500_000_000 }),
+            ("-NAK\t 1m0.5s ", AckBody::Nak { delay: 60_500_000_000 }),
+            ("-NAK -5s", AckBody::Nak { delay: 0 }),
             ("-NAKx", AckBody::Nak { delay: 0 }),
             ("-NAK {\"delay\":200}", AckBody::Nak { delay: 200 }),
             ("-NAK {\"Delay\": 7, \"other\": [1]}", AckBody::Nak { delay: 7 }),

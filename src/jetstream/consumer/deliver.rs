@@ -107,7 +107,10 @@ impl Consumer {
             match self.deliver(ctx, store, pick, &mut tools) {
                 None => return Poll::Reading,
                 Some(Handed::Over) => {}
-                Some(Handed::Nobody) => return Poll::Idle,
+                Some(Handed::Nobody) => {
+                    self.run_dry(ctx);
+                    return Poll::Idle;
+                }
                 Some(Handed::Crowded) => return Poll::Crowded,
                 Some(Handed::Until(until)) => {
                     self.hold_until = until;
@@ -129,6 +132,7 @@ impl Consumer {
             *budget -= 1;
             self.lose(ctx.out, ctx.site, ctx.now, held.seq);
         }
+        self.lose_displaced(ctx, store);
         if self.state.cursor < first {
             self.state.cursor = first;
             if let Some(last) = &mut self.last_only {
@@ -155,7 +159,7 @@ impl Consumer {
         }
     }
 
-    /// There is nothing to deliver: pulls that do not wait end, and a replay has caught up.
+    /// There is nothing to deliver, or nothing for those who ask: pulls that do not wait end.
     fn run_dry(&mut self, ctx: &mut Context<'_>) {
         let (_, mut desk, _) = desk(ctx, self.account);
         if let Way::Pull(pull) = &mut self.way {

@@ -19,6 +19,7 @@ impl Consumer {
 
     pub fn info(&mut self, ctx: &mut Context<'_>, store: &Store) -> ConsumerInfo {
         let now = ctx.now;
+        self.lose_displaced(ctx, store);
         self.refresh_backlog(store, ctx.log.as_deref());
         let config = self.config();
         let is_paused = self.is_paused(now);
@@ -51,8 +52,14 @@ impl Consumer {
         }
     }
 
-    /// Takes another configuration, which was checked and completed. A poll has to follow.
-    pub fn update(&mut self, ctx: &mut Context<'_>, config: &ConsumerConfig, home: &Home<'_>) {
+    /// Takes another configuration, which was checked and completed. Whether it wants other
+    /// messages now. A poll has to follow.
+    pub fn update(
+        &mut self,
+        ctx: &mut Context<'_>,
+        config: &ConsumerConfig,
+        home: &Home<'_>,
+    ) -> bool {
         let was_paused_until = self.settings.pause_until;
         self.set_config(config);
         let is_filter_new = !self.filter.patterns().eq(filter_of(config).patterns());
@@ -71,9 +78,8 @@ impl Consumer {
         }
         self.hold_until = Mono(0);
         self.active_at = ctx.now.mono;
-        if self.settings.pause_until != was_paused_until {
-            self.tell_pause(ctx);
-        }
+        self.tell_pause_since(ctx, was_paused_until);
+        is_filter_new
     }
 
     fn set_config(&mut self, config: &ConsumerConfig) {
@@ -87,14 +93,25 @@ impl Consumer {
     pub fn pause(&mut self, ctx: &mut Context<'_>, until: Option<Moment>) -> PauseState {
         let until = until.filter(|until| !until.is_zero());
         let until = until.map(|until| Moment::from_wall(until.wall()));
+        let was_paused_until = self.settings.pause_until;
         let mut config = self.config();
         config.pause_until = until;
+        if until.is_some() {
+            config.note_level();
+        }
         self.set_config(&config);
-        self.tell_pause(ctx);
+        self.tell_pause_since(ctx, was_paused_until);
         PauseState {
             paused: self.is_paused(ctx.now),
             pause_until: until.unwrap_or(Moment::ZERO),
             pause_remaining: self.settings.pause_until.0.saturating_sub(ctx.now.wall.0),
+        }
+    }
+
+    /// Tells of the pause, unless there is and was none.
+    fn tell_pause_since(&mut self, ctx: &mut Context<'_>, was_paused_until: Wall) {
+        if self.settings.pause_until != was_paused_until || self.is_paused(ctx.now) {
+            self.tell_pause(ctx);
         }
     }
 
@@ -144,6 +161,7 @@ impl Consumer {
         self.state = State::new(self.settings.ack, to);
         self.last_only = None;
         self.backlog.forget();
+        (self.last_delivery, self.last_ack) = (Wall(0), Wall(0));
         self.hold_until = Mono(0);
         self.want_whole();
         Ok(to)
@@ -162,8 +180,9 @@ impl Consumer {
         }
     }
 
-    /// It was deleted: who waits hears of it.
+    /// It was deleted: that is told, and who waits hears of it.
     pub fn on_deleted(&mut self, ctx: &mut Context<'_>) {
+        self.announce(ctx, Action::Delete);
         self.close(ctx, &Status::ConsumerDeleted, false);
     }
 
@@ -199,5 +218,6 @@ fn groups_of(pull: &Pull) -> Vec<PriorityGroupState> {
             pinned_ts: pin.map_or(Wall(0), |pin| pin.since),
         }
     };
-    priority.groups.iter().enumerate().map(|(at, group)| state(at, group)).collect()
+    // The reference tells of the first only.
+    priority.groups.iter().take(1).enumerate().map(|(at, group)| state(at, group)).collect()
 }

@@ -255,6 +255,26 @@ impl Consumer {
         self.backlog.forget();
     }
 
+    /// Messages that gave way inside the stream are pending no more.
+    fn lose_displaced(&mut self, ctx: &mut Context<'_>, store: &Store) {
+        let displaced = store.displaced();
+        let Some(seen) = self.state.pending.look_at_displaced(displaced.total()) else { return };
+        let (log, pending) = (ctx.log.as_deref(), &self.state.pending);
+        // The log may have refused the removal.
+        let is_gone = |seq: &Seq| store.next_any(log, *seq) != Some(*seq);
+        let gone: Vec<Seq> = match displaced.since(seen) {
+            Some(seqs) => seqs.filter(|&seq| pending.get(seq).is_some()).filter(is_gone).collect(),
+            None => pending.iter().map(|held| held.seq).filter(is_gone).collect(),
+        };
+        gone.into_iter().for_each(|seq| self.lose(ctx.out, ctx.site, ctx.now, seq));
+    }
+
+    /// A message was removed by request, not by a purge.
+    pub fn on_message_deleted(&mut self, ctx: &mut Context<'_>, store: &Store, seq: Seq) {
+        self.lose(ctx.out, ctx.site, ctx.now, seq);
+        self.on_purge(ctx, store);
+    }
+
     /// A pending message is gone from the stream.
     fn lose(&mut self, out: &mut Outbox, site: &Site, now: Now, seq: Seq) {
         let Some(held) = self.state.pending.get(seq) else { return };

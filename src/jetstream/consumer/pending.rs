@@ -129,6 +129,12 @@ impl Pending {
         }
     }
 
+    /// How many displaced messages were looked at before, if there are others by now.
+    pub fn look_at_displaced(&mut self, total: u64) -> Option<u64> {
+        let all = self.0.as_mut().filter(|all| all.displaced_seen != total)?;
+        Some(std::mem::replace(&mut all.displaced_seen, total))
+    }
+
     /// Bytes of memory beside itself.
     pub fn memory(&self) -> usize {
         self.0.as_ref().map_or(0, |all| size_of::<Deliveries>() + all.memory())
@@ -150,6 +156,8 @@ pub struct Deliveries {
     /// The first fresh slot; the number of slots if there is none.
     fresh: u32,
     last_fresh_due: Mono,
+    /// Messages that gave way inside the stream and were looked at.
+    displaced_seen: u64,
 }
 
 impl Deliveries {
@@ -164,6 +172,7 @@ impl Deliveries {
             redelivered: 0,
             fresh: 0,
             last_fresh_due: Mono(0),
+            displaced_seen: 0,
         }
     }
 

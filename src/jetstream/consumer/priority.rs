@@ -70,8 +70,11 @@ impl Priority {
         self.groups.iter().position(|group| **group == *name)
     }
 
-    /// Checks what a pull says of groups.
-    pub fn check(this: Option<&Self>, request: &PullRequest<'_>) -> Result<(), Status<'static>> {
+    /// Checks that a pull asks for nothing that only another policy has.
+    pub fn check_policy(
+        this: Option<&Self>,
+        request: &PullRequest<'_>,
+    ) -> Result<(), Status<'static>> {
         let policy = this.map_or(PriorityPolicy::None, |priority| priority.policy);
         let asks_overflow = request.min_pending != 0 || request.min_ack_pending != 0;
         if asks_overflow && policy != PriorityPolicy::Overflow {
@@ -80,7 +83,12 @@ impl Priority {
         if !request.id.is_empty() && policy != PriorityPolicy::PinnedClient {
             return Err(Status::BadRequest("Not a Pinned Client Priority consumer"));
         }
-        let Some(priority) = this else { return Ok(()) };
+        Ok(())
+    }
+
+    /// Checks what a pull says of groups.
+    pub fn check(this: Option<&Self>, request: &PullRequest<'_>) -> Result<(), Status<'static>> {
+        let Some(priority) = this.filter(|_| !request.is_bare) else { return Ok(()) };
         if request.group.is_empty() {
             return Err(Status::BadRequest("Priority Group missing"));
         }

@@ -27,7 +27,7 @@ pub struct Waiting {
     pub inbox: Vec<u8>,
     /// Messages it still wants; 0 or less: one, and then it is done.
     pub left: i64,
-    /// Bytes it still takes; 0: any.
+    /// Bytes it still takes; 0 or less: any.
     pub bytes: i64,
     pub taken: u64,
     /// [`Mono::NEVER`]: it does not.
@@ -159,6 +159,7 @@ impl Pull {
         if has_beat && request.idle_heartbeat.saturating_mul(2) > request.expires {
             return Err(Status::BadRequest("heartbeat value too large"));
         }
+        Priority::check_policy(self.priority.as_deref(), request)?;
         if !(0..=9).contains(&request.priority) {
             return Err(Status::BadRequest("Priority must be between 0 and 9"));
         }
@@ -220,7 +221,7 @@ impl Pull {
         let waiting = Waiting {
             inbox: buffer,
             left: request.batch,
-            bytes: request.max_bytes.max(0),
+            bytes: request.max_bytes,
             taken: 0,
             expires,
             no_wait: request.no_wait,
@@ -301,7 +302,9 @@ impl Pull {
         waiting.taken += 1;
         waiting.beat_at = desk.now.plus(waiting.heartbeat);
         let had_limit = waiting.bytes > 0;
-        waiting.bytes = waiting.bytes.saturating_sub(size as i64).max(0);
+        if had_limit {
+            waiting.bytes = waiting.bytes.saturating_sub(size as i64).max(0);
+        }
         if let Some(priority) = &mut self.priority {
             priority.saw_pinned(waiting.pin_id.as_deref().unwrap_or(b""), desk.now);
         }

@@ -23,12 +23,12 @@ impl Consumer {
         if inbox.is_empty() {
             return;
         }
-        if requires_more(block) {
-            return status::send(ctx.out, self.account, inbox, &Status::RequiredApiLevel);
-        }
         let Way::Pull(pull) = &self.way else {
             return status::send(ctx.out, self.account, inbox, &Status::PushBased);
         };
+        if requires_more(block) {
+            return status::send(ctx.out, self.account, inbox, &Status::RequiredApiLevel);
+        }
         let request = match PullRequest::parse(body) {
             Ok(request) => request,
             Err(why) => {

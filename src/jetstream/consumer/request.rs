@@ -11,6 +11,8 @@ use super::super::error::ApiError;
 /// A pull request. Times are in nanoseconds and may be negative, as the client sent them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PullRequest<'a> {
+    /// It was no object: it can name no group, and needs none.
+    pub is_bare: bool,
     /// Messages wanted; anything below 1 gets one.
     pub batch: i64,
     /// From now; 0: never.
@@ -32,27 +34,30 @@ impl<'a> PullRequest<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, String> {
         let body = body.trim_ascii_start();
         if body.first() != Some(&b'{') {
-            return Ok(Self { batch: integer(body).unwrap_or(1), ..Self::default() });
+            let batch = integer(body.trim_ascii_end()).unwrap_or(1);
+            return Ok(Self { is_bare: true, batch, ..Self::default() });
         }
         if let Some(plain) = (Plain { text: body, at: 1 }).request() {
             return Ok(plain);
         }
         let read = config::parse::<config::PullRequest>(body, Mode::Lenient, "");
-        read.map(Self::from).map_err(|error| words_of(&error))
+        read.map(Self::from).map_err(|error| words_of(body, &error))
     }
 }
 
-/// What Go says of a whole text that cannot be read. The API reads from a stream, which differs
-/// where the text ends early.
-fn words_of(error: &ApiError) -> String {
+/// What Go says of a whole text that cannot be read: first of one that is no JSON. The API reads
+/// from a stream, which has other words for that.
+fn words_of(body: &[u8], error: &ApiError) -> String {
+    let fault = std::str::from_utf8(body).ok().and_then(config::json_fault);
     let text = &error.description;
     let text = text.strip_prefix("invalid JSON: ").unwrap_or(text);
-    if text == "unexpected EOF" { "unexpected end of JSON input".into() } else { text.into() }
+    fault.unwrap_or_else(|| text.into())
 }
 
 impl From<config::PullRequest> for PullRequest<'_> {
     fn from(read: config::PullRequest) -> Self {
         Self {
+            is_bare: false,
             batch: read.batch,
             expires: read.expires.0,
             max_bytes: read.max_bytes,
@@ -182,6 +187,10 @@ impl<'a> Plain<'a> {
 mod tests {
     use super::*;
 
+    fn bare(batch: i64) -> PullRequest<'static> {
+        PullRequest { is_bare: true, ..self::batch(batch) }
+    }
+
     fn batch(batch: i64) -> PullRequest<'static> {
         PullRequest { batch, ..PullRequest::default() }
     }
@@ -190,15 +199,15 @@ mod tests {
     #[test]
     fn bodies_of_all_kinds() {
         let rows: &[(&str, PullRequest<'_>)] = &[
-            ("", batch(1)),
-            ("5", batch(5)),
-            (" 2", batch(2)),
-            ("2 ", batch(1)),
-            ("-5", batch(-5)),
-            ("3x", batch(1)),
-            ("7 8", batch(1)),
-            ("junk", batch(1)),
-            ("99999999999999999999", batch(1)),
+            ("", bare(1)),
+            ("5", bare(5)),
+            (" 2", bare(2)),
+            ("2 ", bare(2)),
+            ("-5", bare(-5)),
+            ("3x", bare(1)),
+            ("7 8", bare(1)),
+            ("junk", bare(1)),
+            ("99999999999999999999", bare(1)),
             ("{}", batch(0)),
             ("{\"batch\":-3}", batch(-3)),
             ("{\"BATCH\":3}", batch(3)),
@@ -211,6 +220,7 @@ mod tests {
                  \"group\":\"g\",\"min_pending\":1,\"min_ack_pending\":2,\"id\":\"x\",\
                  \"priority\":3,\"no_wait\":false}",
                 PullRequest {
+                    is_bare: false,
                     batch: 100,
                     expires: 5_000_000_000,
                     max_bytes: -1,
@@ -233,6 +243,8 @@ mod tests {
     fn errors_are_gos() {
         let rows = [
             ("{\"batch\":2", "unexpected end of JSON input"),
+            ("{\"batch\":2}x", "invalid character 'x' after top-level value"),
+            ("{\"batch\":x}", "invalid character 'x' looking for beginning of value"),
             (
                 "{\"batch\":\"x\"}",
                 "json: cannot unmarshal string into Go struct field .batch of type int",
@@ -262,7 +274,8 @@ mod tests {
             "{\"batch\":null}",
         ] {
             let whole = config::parse::<config::PullRequest>(body.as_bytes(), Mode::Lenient, "");
-            let whole = whole.map(PullRequest::from).map_err(|error| words_of(&error));
+            let whole =
+                whole.map(PullRequest::from).map_err(|error| words_of(body.as_bytes(), &error));
             assert_eq!(PullRequest::parse(body.as_bytes()), whole, "{body}");
         }
     }

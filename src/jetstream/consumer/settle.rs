@@ -37,6 +37,8 @@ impl Consumer {
         }
         self.active_at = ctx.now.mono;
         let was_full = self.is_full();
+        // No delivery has such a number: who claims it is not answered.
+        let told: &[u8] = if tokens.stream_seq == Seq(0) { b"" } else { reply };
         match AckBody::parse(payload) {
             AckBody::Ack => {
                 if self.acknowledge(ctx, tokens, true) {
@@ -52,11 +54,11 @@ impl Consumer {
                 let is_ignored = mutation::is(Mutation::NakDelayIgnored);
                 let delay = if is_ignored { 0 } else { delay };
                 self.redeliver(ctx, tokens, delay);
-                self.answer(ctx, reply);
+                self.answer(ctx, told);
             }
             AckBody::Progress => {
                 self.extend(ctx, tokens);
-                self.answer(ctx, reply);
+                self.answer(ctx, told);
             }
             AckBody::Term { reason } => {
                 if self.acknowledge(ctx, tokens, false) {

@@ -16,7 +16,7 @@ use crate::types::limits::{
 use crate::types::{Mono, Pattern};
 
 use super::packing::{self, Packed, Packer};
-use super::{Fetch, Moment, NewMessage, SeekTime, Stored, seek};
+use super::{Displaced, Fetch, Moment, NewMessage, SeekTime, Stored, seek};
 
 /// What a message counts for beside its subject and payload.
 const OVERHEAD: u64 = 30;
@@ -89,6 +89,7 @@ pub struct FileStore {
     /// Times that searches have met. Messages do not change, so they stay true.
     times: BTreeMap<Seq, u64>,
     removal_epoch: u64,
+    pub displaced: Box<Displaced>,
     /// Of a stream whose payloads are to be packed.
     packer: Option<Box<Packer>>,
     /// The last payload that was unpacked.
@@ -105,6 +106,7 @@ impl FileStore {
             broken: Vec::new(),
             times: BTreeMap::new(),
             removal_epoch: 0,
+            displaced: Box::default(),
             packer: None,
             unpacked: Vec::new(),
         }

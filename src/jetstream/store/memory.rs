@@ -4,7 +4,7 @@ use crate::storage::{Entry, Form, Seq, StreamIndex};
 use crate::types::Pattern;
 
 use super::arena::{Arena, Kept, records};
-use super::{Fetch, NewMessage, SeekTime, Stored, seek};
+use super::{Displaced, Fetch, NewMessage, SeekTime, Stored, seek};
 
 /// What a message counts for beside its subject, headers and payload.
 const OVERHEAD: u64 = 16;
@@ -27,11 +27,17 @@ pub struct MemoryStore {
     index: StreamIndex,
     arena: Arena,
     removal_epoch: u64,
+    pub displaced: Displaced,
 }
 
 impl MemoryStore {
     pub fn new(hash_seed: u64) -> Self {
-        Self { index: StreamIndex::new(hash_seed), arena: Arena::default(), removal_epoch: 0 }
+        Self {
+            index: StreamIndex::new(hash_seed),
+            arena: Arena::default(),
+            removal_epoch: 0,
+            displaced: Displaced::default(),
+        }
     }
 
     pub fn index(&self) -> &StreamIndex {

@@ -7,6 +7,7 @@
 //! Every operation takes the stream's log; one in memory needs none.
 
 mod arena;
+mod displaced;
 mod file;
 mod lookups;
 mod memory;
@@ -20,6 +21,7 @@ use crate::types::{Mono, Pattern};
 
 use super::filter::Filter;
 
+pub use displaced::Displaced;
 pub use file::FileStore;
 pub use memory::MemoryStore;
 
@@ -339,9 +341,28 @@ impl Store {
         seqs: &[Seq],
         now: Mono,
     ) -> Result<Lsn, Refusal> {
+        self.note_displaced(log.as_deref(), seqs);
         match self {
             Self::Memory(_) => self.delete(log, seqs, false, now),
             Self::File(file) => file.delete(log, seqs, false, Urgency::RideAlong, now),
+        }
+    }
+
+    /// These are about to go, and consumers may have delivered them. Those at the beginning of the
+    /// stream need no note.
+    pub fn note_displaced(&mut self, log: Option<&Log>, seqs: &[Seq]) {
+        let first = self.first_seq(log);
+        let displaced = match self {
+            Self::Memory(memory) => &mut memory.displaced,
+            Self::File(file) => &mut *file.displaced,
+        };
+        displaced.note(seqs.iter().copied().filter(|&seq| seq > first));
+    }
+
+    pub fn displaced(&self) -> &Displaced {
+        match self {
+            Self::Memory(memory) => &memory.displaced,
+            Self::File(file) => &file.displaced,
         }
     }
 

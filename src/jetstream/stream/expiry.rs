@@ -98,6 +98,7 @@ impl Stream {
         self.collect_aged(ctx, &mut budget, &mut ended);
         if let Some(&newest) = ended.iter().max() {
             self.keep_positions(ctx, newest);
+            self.store.note_displaced(ctx.log.as_deref(), &ended);
             let log = ctx.log.as_deref_mut();
             let removed = self.store.delete(log, &ended, false, ctx.now.mono);
             self.note(removed);

@@ -69,8 +69,7 @@ impl ConsumerConfig {
             // Only CONSUMER.PAUSE changes it.
             self.pause_until = existing.pause_until;
         }
-        let level = self.level();
-        keep_level(&mut self.metadata, level);
+        self.note_level();
         if self.num_replicas > 1 {
             return Err(ApiError::stream_replicas_not_supported());
         }
@@ -112,6 +111,12 @@ impl ConsumerConfig {
         if self.inactive_threshold.is_zero() && !is_durable {
             self.inactive_threshold = Nanos(INACTIVE_THRESHOLD_NS);
         }
+    }
+
+    /// Notes the level it needs now. One that was paused once keeps that when it goes on.
+    pub fn note_level(&mut self) {
+        let level = self.level();
+        keep_level(&mut self.metadata, level);
     }
 
     /// The API level that a server needs for this consumer.
@@ -179,7 +184,7 @@ impl ConsumerConfig {
 
     fn take_stream_limits(&mut self, bounds: &ConsumerBounds<'_>) -> Result<(), ApiError> {
         // The reference holds a mirror's consumer to them too, which then never comes about.
-        if self.direct {
+        if self.direct && self.is_push() {
             return Ok(());
         }
         let limits = &bounds.stream.consumer_limits;

@@ -36,11 +36,11 @@ impl ConsumerRequest {
             }
             ConsumerSubject::Name { name, filter } => {
                 check_name(name)?;
-                if filter.is_some() && !config.filter_subjects.is_empty() {
-                    return Err(ApiError::consumer_multiple_filters_not_allowed());
-                }
                 if !config.durable_name.is_empty() && config.durable_name != name {
                     return Err(ApiError::consumer_durable_name_not_match_subject());
+                }
+                if filter.is_some() && !config.filter_subjects.is_empty() {
+                    return Err(ApiError::consumer_multiple_filters_not_allowed());
                 }
                 if filter.is_some_and(|filter| filter != config.filter_subject) {
                     return Err(ApiError::consumer_create_filter_subject_mismatch());

@@ -235,9 +235,52 @@ fn what_a_consumer_still_wants() {
 }
 
 #[test]
+fn a_claim_of_no_sequence_is_not_answered() {
+    let mut rig = Rig::new(1, &explicit());
+    rig.pulled("1");
+    for payload in ["+WPI", "-NAK"] {
+        rig.ack("1/0/1", payload, "re");
+        assert!(rig.lines().is_empty(), "{payload}");
+        rig.ack("1/1/1", payload, "re");
+        assert_eq!(rig.lines().iter().filter(|line| *line == "re").count(), 1, "{payload}");
+    }
+}
+
+/// As 2.15.1: a message that gave way inside the stream takes up no place among those out.
+#[test]
+fn a_displaced_message_makes_room_for_the_next() {
+    const GONE: &str = "! MSG_TERMINATED consumer_seq:2,stream_seq:2,deliveries:1,reason:Unacknowledged message was deleted";
+    let mut rig = Rig::new(3, &config(|config| config.max_ack_pending = 2));
+    assert_eq!(rig.pulled("10").len(), 2);
+    rig.store.give_way(None, &[Seq(2)], rig.now.mono).unwrap();
+    rig.poll();
+    assert_eq!(rig.lines(), [GONE, "in a.x 1/3/3 +0"]);
+    // More than is remembered.
+    let mut rig = Rig::new(400, &config(|config| config.max_ack_pending = 300));
+    assert_eq!(rig.pulled("300").len(), 300);
+    let seqs: Vec<Seq> = (2..=300).map(Seq).collect();
+    rig.store.give_way(None, &seqs, rig.now.mono).unwrap();
+    assert_eq!(rig.info().num_ack_pending, 1);
+    let lines = rig.lines();
+    assert_eq!((lines.len(), &*lines[0]), (299, GONE));
+}
+
+#[test]
+fn a_message_deleted_by_request_is_told() {
+    let mut rig = Rig::new(2, &config(|config| config.max_ack_pending = 1));
+    rig.pulled("10");
+    rig.store.delete(None, &[Seq(1)], false, rig.now.mono).unwrap();
+    rig.with(|consumer, ctx, store| consumer.on_message_deleted(ctx, store, Seq(1)));
+    rig.poll();
+    let gone = "! MSG_TERMINATED consumer_seq:1,stream_seq:1,deliveries:1,reason:Unacknowledged message was deleted";
+    assert_eq!(rig.lines(), [gone, "in a.x 1/2/2 +0"]);
+}
+
+#[test]
 fn a_message_deleted_while_it_waits_for_redelivery_is_done() {
     let mut rig = Rig::new(2, &config(|config| config.ack_wait = ms(100)));
     rig.pulled("5");
+    rig.poll();
     rig.store.delete(None, &[Seq(2)], false, rig.now.mono).unwrap();
     rig.pass(100 * MILLISECOND);
     let gone = "! MSG_TERMINATED consumer_seq:2,stream_seq:2,deliveries:1,reason:Unacknowledged message was deleted";

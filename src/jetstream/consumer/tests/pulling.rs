@@ -45,7 +45,17 @@ fn requests_that_are_refused() {
         (&plain, r#"{"min_ack_pending":3}"#, "400 Bad Request - Not a Overflow Priority consumer"),
         (&plain, r#"{"id":"x"}"#, "400 Bad Request - Not a Pinned Client Priority consumer"),
         (&overflow, r#"{"id":"x"}"#, "400 Bad Request - Not a Pinned Client Priority consumer"),
-        (&overflow, "5", "400 Bad Request - Priority Group missing"),
+        (
+            &plain,
+            r#"{"id":"x","priority":10}"#,
+            "400 Bad Request - Not a Pinned Client Priority consumer",
+        ),
+        (
+            &plain,
+            r#"{"min_ack_pending":3,"priority":10}"#,
+            "400 Bad Request - Not a Overflow Priority consumer",
+        ),
+        (&overflow, r#"{"batch":5}"#, "400 Bad Request - Priority Group missing"),
         (&overflow, r#"{"group":"x"}"#, "400 Bad Request - Invalid Priority Group"),
         (&limited(|c| c.max_batch = 2), "3", "409 Exceeded MaxRequestBatch of 2"),
         (
@@ -75,8 +85,27 @@ fn requests_that_wait() {
         assert!(rig.pulled(body).is_empty(), "{body}");
         assert_eq!(rig.info().num_waiting, 1, "{body}");
         rig.with(|consumer, ctx, _| consumer.on_deleted(ctx));
-        assert_eq!(rig.lines(), ["in 409 Consumer Deleted"], "{body}");
+        let told = ["! DELETED action:delete", "in 409 Consumer Deleted"];
+        assert_eq!(rig.lines(), told, "{body}");
     }
+}
+
+/// As 2.15.1: where there are groups, a pull that is no object waits without one.
+#[test]
+fn bare_pulls_need_no_group() {
+    let mut rig = Rig::new(
+        3,
+        &config(|config| {
+            config.priority_policy = PriorityPolicy::Overflow;
+            config.priority_groups = vec!["g".into()];
+        }),
+    );
+    assert_eq!(rig.pulled("1"), ["in a.x 1/1/1 +2"]);
+    rig.ack("1/1/1", "+NXT", "in");
+    assert_eq!(rig.lines(), ["in a.x 1/2/2 +1"]);
+    assert_eq!(rig.pulled(""), ["in a.x 1/3/3 +0"]);
+    assert!(rig.pulled("").is_empty());
+    assert_eq!(rig.info().num_waiting, 1);
 }
 
 #[test]
@@ -92,6 +121,14 @@ fn negative_batches_and_times() {
 }
 
 #[test]
+fn bytes_below_zero_are_told_as_they_came() {
+    let mut rig = Rig::new(1, &explicit());
+    rig.pulled(r#"{"batch":3,"max_bytes":-1,"expires":9}"#);
+    rig.pass(10);
+    assert_eq!(rig.lines(), [format!("{TIMEOUT}2; Nats-Pending-Bytes: -1")]);
+}
+
+#[test]
 fn what_goes_nowhere_is_dropped_and_push_consumers_take_no_pulls() {
     let mut rig = Rig::new(1, &explicit());
     rig.pull("", "");
@@ -99,6 +136,10 @@ fn what_goes_nowhere_is_dropped_and_push_consumers_take_no_pulls() {
     let mut rig = Rig::new(1, &config(|config| config.deliver_subject = "d".into()));
     rig.listeners.nobody.insert(b"d".to_vec());
     assert_eq!(rig.pulled(""), ["in 409 Consumer is push based"]);
+    // Whatever else is wrong with it.
+    let block = b"NATS/1.0\r\nNats-Required-Api-Level: 99\r\n\r\n";
+    rig.with(|consumer, ctx, store| consumer.on_pull(ctx, store, b"", b"in", block));
+    assert_eq!(rig.lines(), ["in 409 Consumer is push based"]);
 }
 
 #[test]
@@ -548,6 +589,19 @@ fn the_first_client_is_pinned() {
     assert_eq!(lines, [format!("in a.x 1/3/3 +0 Nats-Pin-Id: {pin}")]);
 }
 
+/// As 2.15.1: it must not stand in the way of the pinned client.
+#[test]
+fn a_pull_that_does_not_wait_and_is_of_another_client_ends() {
+    let mut rig = pinned();
+    rig.store("a.x", 2);
+    assert_eq!(rig.pulled(r#"{"no_wait":true,"group":"g"}"#).len(), 2);
+    let lines = rig.pulled(r#"{"batch":5,"no_wait":true,"group":"g"}"#);
+    assert_eq!((lines, rig.info().num_waiting), (vec!["in 404 No Messages".into()], 0));
+    let pin = pin_of(&mut rig);
+    let lines = rig.pulled(&format!(r#"{{"batch":1,"no_wait":true,"group":"g","id":"{pin}"}}"#));
+    assert_eq!(lines, [format!("in a.x 1/2/2 +0 Nats-Pin-Id: {pin}")]);
+}
+
 #[test]
 fn a_silent_client_is_unpinned() {
     let mut rig = pinned();
@@ -569,6 +623,19 @@ fn a_silent_client_is_unpinned() {
     rig.poll();
     assert!(rig.lines()[1].starts_with("in2 a.x"));
     assert_ne!(pin_of(&mut rig), pin);
+}
+
+#[test]
+fn only_the_first_group_is_told() {
+    let mut rig = Rig::new(
+        0,
+        &config(|config| {
+            config.priority_policy = PriorityPolicy::Overflow;
+            config.priority_groups = vec!["g".into(), "h".into()];
+        }),
+    );
+    let groups = rig.info().priority_groups;
+    assert_eq!(groups.iter().map(|state| state.group.as_str()).collect::<Vec<_>>(), ["g"]);
 }
 
 #[test]
@@ -612,6 +679,25 @@ fn a_paused_consumer_delivers_nothing() {
     assert_eq!(lines[1..], ["in a.x 1/2/2 +1"]);
 }
 
+/// As 2.15.1 tells of pauses, and what it notes of them.
+#[test]
+fn only_a_pause_is_told_and_leaves_its_level() {
+    use super::super::super::config::Moment;
+    let mut rig = Rig::new(0, &explicit());
+    rig.with(|consumer, ctx, _| consumer.pause(ctx, None));
+    assert!(rig.lines().is_empty());
+    let until = Moment::from_wall(Wall(EPOCH + 9 * SECOND));
+    rig.with(|consumer, ctx, _| consumer.pause(ctx, Some(until)));
+    let told = rig.lines();
+    assert!(told[0].starts_with("! PAUSE paused:true"), "{told:?}");
+    let home = rig.home();
+    rig.with(|consumer, ctx, _| consumer.update(ctx, &consumer.config(), &home));
+    assert_eq!(rig.lines(), told);
+    rig.with(|consumer, ctx, _| consumer.pause(ctx, None));
+    let level = rig.with(|consumer, _, _| consumer.config().metadata["_nats.req.level"].clone());
+    assert_eq!((rig.lines().len(), level.as_str()), (1, "1"));
+}
+
 #[test]
 fn nobody_needs_an_abandoned_consumer() {
     let mut rig = Rig::new(3, &config(|config| config.inactive_threshold = ms(5000)));
@@ -644,6 +730,7 @@ fn a_reset_begins_anew() {
     assert_eq!(reset(&mut rig, 0), Ok(2));
     let info = rig.info();
     assert_eq!((info.delivered.consumer_seq, info.delivered.stream_seq), (0, 1));
+    assert_eq!((info.delivered.last_active, info.ack_floor.last_active), (None, None));
     assert_eq!((info.num_pending, info.num_ack_pending), (5, 0));
     assert_eq!(rig.pulled("1"), ["in a.x 1/2/1 +4"]);
     assert_eq!((reset(&mut rig, 99), rig.info().delivered.stream_seq), (Ok(99), 98));

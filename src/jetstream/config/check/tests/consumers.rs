@@ -555,6 +555,8 @@ fn limits_are_looked_at_behind_what_pulls_may_not_have() {
         config.insert("max_ack_pending".into(), 100.into());
         assert_eq!(check(&limited, &config).expect_err(text).err_code, err_code, "{text}");
     }
+    let direct = object(r#"{"direct":true}"#);
+    assert_eq!(check(&limited, &direct).expect_err("no push").err_code, 10090);
 }
 
 #[test]

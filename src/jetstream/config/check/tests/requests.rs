@@ -31,6 +31,7 @@ fn subjects_and_bodies_agree() {
         (filtered("o.x"), r#"{"filter_subject":"o.y"}"#, Err(10131)),
         (filtered("o.x"), "{}", Err(10131)),
         (filtered("o.x"), r#"{"filter_subjects":["o.x"]}"#, Err(10137)),
+        (filtered("o.x"), r#"{"durable_name":"zz","filter_subjects":["o.x"]}"#, Err(10017)),
         (Durable { name: "c" }, r#"{"durable_name":"c"}"#, Ok(Some("c"))),
         (Durable { name: "c" }, "{}", Err(10018)),
         (Durable { name: "c" }, r#"{"durable_name":"d"}"#, Err(10017)),
