@@ -150,7 +150,7 @@ impl Log {
             }
             return self.trim(stream, next, urgency, now);
         }
-        Ok(self.appended())
+        Ok(self.unchanged(urgency))
     }
 
     /// As [`Log::delete`], without lists.
@@ -164,7 +164,7 @@ impl Log {
     ) -> Result<Lsn, Refusal> {
         let index = self.streams.get(&stream).ok_or(Refusal::NotFound)?;
         let (first, last) = (index.first_seq(), index.last_seq());
-        let Some(entry) = index.get(seq) else { return Ok(self.appended()) };
+        let Some(entry) = index.get(seq) else { return Ok(self.unchanged(urgency)) };
         if erase {
             self.mark_for_erasure(stream, &[seq]);
         }
@@ -283,7 +283,7 @@ impl Log {
             return Err(Refusal::NotFound);
         }
         if self.streams.get(&stream).is_some_and(|index| first_seq <= index.first_seq()) {
-            return Ok(self.appended());
+            return Ok(self.unchanged(urgency));
         }
         self.admit(64, Class::Essential, now)?;
         let mut removed = Tally::default();
@@ -299,6 +299,16 @@ impl Log {
             self.put_bounds(stream, urgency);
         }
         Ok(self.appended())
+    }
+
+    /// Nothing is to be written, but what was before, which nobody waited for then.
+    fn unchanged(&mut self, urgency: Urgency) -> Lsn {
+        if urgency == Urgency::Now
+            && let Some(gather) = &mut self.commit.gather
+        {
+            gather.hurry();
+        }
+        self.appended()
     }
 
     /// Leaves out the sequences up to `last_seq`: the stream's next message comes behind it.

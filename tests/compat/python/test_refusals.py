@@ -39,6 +39,7 @@ GETS = [
     '{"next_by_subj":"foo.>"}', '{"seq":2,"next_by_subj":"foo.>"}',
     '{"seq":2,"last_by_subj":"foo.1"}', '{"multi_last":["foo.1"]}', '{"start_time":"x"}',
     '{"start_time":"2020-01-01T00:00:00Z"}', '{"seq":1,"start_time":"2020-01-01T00:00:00Z"}',
+    '{"multi_last":["foo.1"],"seq":1}', '{"multi_last":["foo.1"],"last_by_subj":"foo.1"}',
 ]  # fmt: skip
 
 # Put into {"name":"T","subjects":["t"], … }.
@@ -99,6 +100,16 @@ CONSUMERS = [
 ]  # fmt: skip
 
 
+# Where several things are wrong, or what is asked was done already.
+TWICE = [
+    ("STREAM.PURGE.S", '{"seq":1,"keep":3}'), ("STREAM.PURGE.nope", '{"seq":1,"keep":3}'),
+    ("STREAM.CREATE.M", '{"name":"M","subjects":["foo.1"],"storage":"memory"}'),
+    ("STREAM.MSG.DELETE.S", '{"seq":3}'), ("STREAM.MSG.DELETE.S", '{"seq":3}'),
+    ("STREAM.MSG.DELETE.S", '{"seq":5}'), ("STREAM.MSG.DELETE.S", '{"seq":5}'),
+    ("STREAM.PURGE.S", '{"keep":1}'), ("STREAM.MSG.DELETE.S", '{"seq":1}'),
+]  # fmt: skip
+
+
 def requests():
     """Subject, below `$JS.API.`, and body of every request."""
     for call in CALLS:
@@ -113,6 +124,7 @@ def requests():
         for call in [f"STREAM.CREATE.{name}", f"STREAM.UPDATE.{name}", "STREAM.CREATE.other"]:
             yield call, body
         yield "STREAM.DELETE.T", ""
+    yield from TWICE
     configs = ['{"stream_name":"S","config":{"durable_name":"d",%s}}' % f for f in CONSUMER_FIELDS]
     for body in CONSUMERS + configs:
         for create in ["CREATE.S", "DURABLE.CREATE.S.d", "CREATE.S.d", "CREATE.S.d.foo.1"]:
