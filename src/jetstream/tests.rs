@@ -410,8 +410,8 @@ fn an_update_that_breaks_consumers_changes_nothing() {
 }
 
 #[test]
-fn a_stream_that_turns_to_interest_drops_what_nobody_wants() {
-    for (consumer, expected) in [(None, (0, 3, 2)), (Some("o.2"), (1, 2, 2))] {
+fn a_stream_without_consumers_that_turns_to_interest_is_empty() {
+    for (consumer, expected) in [(None, (0, 3, 2)), (Some("o.2"), (2, 1, 2))] {
         let mut world = World::new(2);
         world.create(json!({"name": "O", "subjects": ["o.>"]}));
         world.publish("o.1", "x");

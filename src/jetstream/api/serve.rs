@@ -284,7 +284,9 @@ impl JetStream {
             return self.reply(Some(slot), request, &Reply::now(body), now);
         }
         hosted.tell_filters();
-        if hosted.stream.config().retention != retention {
+        // With consumers the reference removes nothing now: each message goes when it is acknowledged.
+        let is_lonely = hosted.seats.iter().next().is_none();
+        if hosted.stream.config().retention != retention && is_lonely {
             self.release_unwanted(slot, now, gate);
         }
         self.resubscribe(&before, slot);
