@@ -182,9 +182,8 @@ impl Stream {
         if self.config.storage == Storage::File {
             // The reference's file store has other words than its memory store.
             let text = match seq {
-                Seq(0) => Some("no message found"),
+                seq if seq < self.store.first_seq(log.as_deref()) => Some("no message found"),
                 seq if seq > self.store.last_seq(log.as_deref()) => Some("stream store EOF"),
-                seq if !self.store.holds(log.as_deref(), seq) => Some("no message found"),
                 _ => None,
             };
             if let Some(text) = text {

@@ -175,16 +175,22 @@ fn info() {
 #[test]
 fn a_file_has_its_own_words_for_what_is_gone() {
     let mut desk = Desk::on_disk("{}");
-    (0..3).for_each(|_| drop(desk.ask("s.1", &[], "")));
+    (0..5).for_each(|_| drop(desk.ask("s.1", &[], "")));
     let mut delete = |seq| {
         let request = MessageDeleteRequest { seq, no_erase: false };
         desk.with(|stream, ctx| stream.delete_message(ctx, &request))
     };
-    assert_eq!([delete(2), delete(1)], [Ok(()), Ok(())]);
-    let gone = |text| Err(ApiError::stream_msg_delete_failed(text));
-    for (seq, text) in [(2, "no message found"), (1, "no message found"), (9, "stream store EOF")] {
-        assert_eq!(delete(seq), gone(text), "{seq}");
+    assert_eq!([delete(3), delete(5)], [Ok(()), Ok(())]);
+    for seq in [3, 5] {
+        assert_eq!(delete(seq), Err(ApiError::sequence_not_found(seq)));
     }
+    assert_eq!([delete(1), delete(2)], [Ok(()), Ok(())]);
+    let gone = |text| Err(ApiError::stream_msg_delete_failed(text));
+    // Before the first message there is nothing, whether there was something once or not.
+    for seq in [0, 1, 3] {
+        assert_eq!(delete(seq), gone("no message found"), "{seq}");
+    }
+    assert_eq!(delete(9), gone("stream store EOF"));
 }
 
 #[test]
