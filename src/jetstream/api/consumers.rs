@@ -120,6 +120,9 @@ impl JetStream {
         let config = match asked.config.check(&bounds)? {
             Checked::New(config) => config,
             Checked::Same => {
+                if let Some(seat) = named.and_then(|at| hosted.seats.get_mut(at)) {
+                    seat.consumer.announce_pause(&mut context);
+                }
                 return self.tell_consumer(slot, &name.unwrap_or_default(), now, gate);
             }
             Checked::Changed(config) => {

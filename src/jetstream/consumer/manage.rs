@@ -78,7 +78,9 @@ impl Consumer {
         }
         self.hold_until = Mono(0);
         self.active_at = ctx.now.mono;
-        self.tell_pause_since(ctx, was_paused_until);
+        if self.settings.pause_until != was_paused_until || self.is_paused(ctx.now) {
+            self.tell_pause(ctx);
+        }
         is_filter_new
     }
 
@@ -100,18 +102,13 @@ impl Consumer {
             config.note_level();
         }
         self.set_config(&config);
-        self.tell_pause_since(ctx, was_paused_until);
+        if self.settings.pause_until != was_paused_until {
+            self.tell_pause(ctx);
+        }
         PauseState {
             paused: self.is_paused(ctx.now),
             pause_until: until.unwrap_or(Moment::ZERO),
             pause_remaining: self.settings.pause_until.0.saturating_sub(ctx.now.wall.0),
-        }
-    }
-
-    /// Tells of the pause, unless there is and was none.
-    fn tell_pause_since(&mut self, ctx: &mut Context<'_>, was_paused_until: Wall) {
-        if self.settings.pause_until != was_paused_until || self.is_paused(ctx.now) {
-            self.tell_pause(ctx);
         }
     }
 
@@ -173,7 +170,7 @@ impl Consumer {
         told.publish(ctx.out, ctx.site, ctx.now.wall, self.about());
     }
 
-    /// It was created with a pause in its configuration.
+    /// It was created, or asked for again, with a pause in its configuration.
     pub fn announce_pause(&mut self, ctx: &mut Context<'_>) {
         if self.is_paused(ctx.now) {
             self.tell_pause(ctx);

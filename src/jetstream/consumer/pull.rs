@@ -159,10 +159,6 @@ impl Pull {
         if has_beat && request.idle_heartbeat.saturating_mul(2) > request.expires {
             return Err(Status::BadRequest("heartbeat value too large"));
         }
-        Priority::check_policy(self.priority.as_deref(), request)?;
-        if !(0..=9).contains(&request.priority) {
-            return Err(Status::BadRequest("Priority must be between 0 and 9"));
-        }
         if max_batch > 0 && request.batch > max_batch {
             return Err(Status::ExceededBatch(max_batch));
         }
@@ -171,6 +167,10 @@ impl Pull {
         }
         if max_bytes > 0 && request.max_bytes > max_bytes {
             return Err(Status::ExceededBytes(max_bytes));
+        }
+        Priority::check_policy(self.priority.as_deref(), request)?;
+        if !(0..=9).contains(&request.priority) {
+            return Err(Status::BadRequest("Priority must be between 0 and 9"));
         }
         Priority::check(self.priority.as_deref(), request)
     }

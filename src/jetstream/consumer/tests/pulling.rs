@@ -59,6 +59,11 @@ fn requests_that_are_refused() {
         (&overflow, r#"{"group":"x"}"#, "400 Bad Request - Invalid Priority Group"),
         (&limited(|c| c.max_batch = 2), "3", "409 Exceeded MaxRequestBatch of 2"),
         (
+            &limited(|c| c.max_batch = 2),
+            r#"{"batch":3,"id":"x","min_pending":1,"priority":-1}"#,
+            "409 Exceeded MaxRequestBatch of 2",
+        ),
+        (
             &limited(|c| c.max_expires = ms(1000)),
             r#"{"expires":1000000001}"#,
             "409 Exceeded MaxRequestExpires of 1s",
@@ -690,6 +695,8 @@ fn only_a_pause_is_told_and_leaves_its_level() {
     rig.with(|consumer, ctx, _| consumer.pause(ctx, Some(until)));
     let told = rig.lines();
     assert!(told[0].starts_with("! PAUSE paused:true"), "{told:?}");
+    rig.with(|consumer, ctx, _| consumer.pause(ctx, Some(until)));
+    assert!(rig.lines().is_empty(), "it is known");
     let home = rig.home();
     rig.with(|consumer, ctx, _| consumer.update(ctx, &consumer.config(), &home));
     assert_eq!(rig.lines(), told);
