@@ -49,6 +49,10 @@ impl JetStream {
         let mut later = Vec::new();
         for (slot, at) in std::mem::take(&mut self.unwritten) {
             let Some((hosted, mut context)) = self.at(slot, now, gate) else { continue };
+            if hosted.stream.owes_removals() {
+                later.push((slot, at));
+                continue;
+            }
             let (account, id) = (hosted.stream.account(), hosted.stream.id());
             let Some(seat) = hosted.seats.get_mut(at) else { continue };
             let wants_now = seat.consumer.wants_journal_now();

@@ -318,7 +318,7 @@ pub const JETSTREAM_POLL_BYTES: usize = 512 * 1024;
 pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
 /// Messages displaced inside a stream that it remembers: consumers further behind look through all
 /// they have delivered.
-pub const DISPLACED_KEPT: usize = 1024;
+pub const DISPLACED_KEPT: usize = 256;
 /// Slots of pending deliveries that an idle consumer keeps room for; above it gives the memory
 /// back.
 pub const PENDING_SLOTS_KEPT: usize = 16 * 1024;

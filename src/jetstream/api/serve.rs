@@ -300,7 +300,10 @@ impl JetStream {
         let Some(call) = Call::parse(&request.subject, domain.as_deref()) else { return };
         let Some(slot) = call.of_stream().and_then(|name| self.find(request.account(), name))
         else {
-            return;
+            // It could not be made, which the registry will hear.
+            self.post(ShardId(0), Letter::Failed);
+            let missing = call.refusal(&ApiError::stream_not_found());
+            return self.reply(None, request, &Reply::now(missing), now);
         };
         let at = match self.delete_stream(slot, now, gate) {
             Ok(at) => at,

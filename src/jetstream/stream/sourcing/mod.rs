@@ -31,7 +31,7 @@ use crate::jetstream::error::ApiError;
 use crate::jetstream::headers;
 use crate::jetstream::info::SourceInfo;
 use crate::jetstream::outbox::Outgoing;
-use crate::storage::{Seq, Urgency};
+use crate::storage::{Refusal, Seq, Urgency};
 use crate::types::limits::{
     SOURCE_CHECKPOINT_MESSAGES, SOURCE_HELD_BYTES_MAX, SOURCE_PASSED_NS, SOURCE_PAUSE_NS,
     SOURCE_PENDING_BYTES_MAX,
@@ -401,6 +401,12 @@ impl Stream {
         is_reading
     }
 
+    /// Messages wait to be removed that consumers were done with: what these write of themselves has
+    /// to come behind that in the log, or after a crash nobody knew that they are to go.
+    pub fn owes_removals(&self) -> bool {
+        !self.sourcing.done_with.is_empty()
+    }
+
     /// What was read of the messages is complete.
     pub(super) fn remove_deferred(&mut self, ctx: &mut Context<'_>) {
         let seqs = std::mem::take(&mut self.sourcing.done_with);
@@ -417,7 +423,7 @@ impl Stream {
         }
     }
 
-    /// A refusal of the log costs a longer start.
+    /// What the log has no room for is tried again soon.
     fn write_positions(&mut self, ctx: &mut Context<'_>) {
         self.sourcing.write_at = None;
         let is_read = matches!(self.recovery, Recovery::Last | Recovery::Done);
@@ -432,8 +438,10 @@ impl Stream {
             positions.set(feed.label.clone(), feed.position.clone());
         }
         let (bytes, now) = (positions.encode(), ctx.now.mono);
-        if log.put_state(self.id, POSITIONS_KEY, &bytes, Urgency::RideAlong, now).is_ok() {
-            self.sourcing.positions = positions;
+        match log.put_state(self.id, POSITIONS_KEY, &bytes, Urgency::RideAlong, now) {
+            Ok(_) => self.sourcing.positions = positions,
+            Err(Refusal::Behind | Refusal::NoSpace) => self.sourcing.write_soon(now),
+            Err(_) => {}
         }
     }
 

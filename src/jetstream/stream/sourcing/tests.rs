@@ -438,6 +438,29 @@ fn what_is_displaced_by_the_next_is_drawn_once() {
     assert_eq!(begins_at(&desk.asked()), 10);
 }
 
+/// A client may acknowledge before it was read what the messages tell.
+#[test]
+fn what_is_acknowledged_at_once_after_a_restart_goes_when_it_was_read() {
+    let config = r#"{"name":"S","retention":"workqueue","sources":[{"name":"O"}]}"#;
+    let mut desk = desk(config, true);
+    let mut round = desk.asked();
+    desk.grant(&round, 0);
+    for seq in 1..=4 {
+        desk.deliver(&mut round, seq, "o.1", &[]);
+    }
+    desk.settle();
+    desk.reopen();
+    let all: Vec<Seq> = (1..=4).map(Seq).collect();
+    desk.with(|stream, ctx| stream.remove_acked(ctx, &all));
+    assert!(desk.stream.owes_removals(), "consumers write nothing of themselves yet");
+    assert_eq!(desk.state().2, 4);
+    desk.settle();
+    assert!(!desk.stream.owes_removals());
+    assert_eq!(desk.state().2, 0);
+    desk.restart();
+    assert_eq!(begins_at(&desk.asked()), 5);
+}
+
 /// Deliveries, removals and crashes at any place: what the stream asks for is what it neither has
 /// nor had, as far as the files tell.
 #[test]

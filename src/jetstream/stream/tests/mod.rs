@@ -96,6 +96,12 @@ impl Desk {
 
     /// Stops everything where it is and starts again on what is in the files.
     pub fn crash(&mut self) {
+        self.reopen();
+        self.settle();
+    }
+
+    /// As [`Self::crash`], before the first turn behind it.
+    pub fn reopen(&mut self) {
         let (account, config) = ("$G".into(), self.stream.config().clone());
         let record =
             StreamRecord { created: self.stream.created(), account, config, drawn: Vec::new() };
@@ -106,7 +112,6 @@ impl Desk {
         self.out = Outbox::default();
         let restored = self.with(|_, ctx| Stream::restore(StreamId(1), AccountId(0), record, ctx));
         self.stream = restored;
-        self.settle();
     }
 
     pub fn with<T>(&mut self, act: impl FnOnce(&mut Stream, &mut Context<'_>) -> T) -> T {
