@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::advisory::{API_AUDIT, client_info};
 use super::alarm::Alarms;
 use super::api::front::{Desk, Front};
-use super::api::{API_PATTERNS, Purges};
+use super::api::{API_PATTERNS, Call, Purges};
 use super::consumer::{AckTokens, Answered};
 use super::context::{Context, Gate, GateState, Site};
 use super::ground::{Ground, LogIndex};
@@ -74,11 +74,6 @@ fn is_told_with_client(subject: &[u8]) -> bool {
     [&b".STREAM.SNAPSHOT."[..], b".STREAM.RESTORE."]
         .iter()
         .any(|verb| memchr::memmem::find(subject, verb).is_some())
-}
-
-/// The reference tells of every call but this.
-fn is_ever_audited(subject: &[u8]) -> bool {
-    memchr::memmem::find(subject, b".CONSUMER.RESET.").is_none()
 }
 
 /// JetStream of one core.
@@ -216,8 +211,9 @@ impl JetStream {
     /// Advisories about a call tell who made it, which the caller's core knows.
     fn on_call(&mut self, received: &Received<'_>, now: Now, gate: &mut dyn Gate) {
         let mut request = received.to_request(now);
-        request.is_audited = is_ever_audited(received.subject)
-            && gate.state(received.account, API_AUDIT) != GateState::Nobody;
+        let is_heard = gate.state(received.account, API_AUDIT) != GateState::Nobody;
+        let call = Call::parse(received.subject, self.ground.site.domain.as_deref());
+        request.is_audited = is_heard && call.is_none_or(|call| call.is_audited());
         if request.is_audited || is_told_with_client(received.subject) {
             let (shard, conn) = received.origin;
             let conn = conn.to_bits();
@@ -548,17 +544,5 @@ impl JetStream {
     pub fn take_letters(&mut self) -> Vec<(ShardId, Vec<u8>)> {
         let postings = std::mem::take(&mut self.postings);
         postings.into_iter().map(|posting| (posting.to, posting.letter.encode())).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_ever_audited;
-
-    #[test]
-    fn only_a_reset_is_never_audited() {
-        assert!(is_ever_audited(b"$JS.API.CONSUMER.PAUSE.S.C"));
-        assert!(!is_ever_audited(b"$JS.API.CONSUMER.RESET.S.C"));
-        assert!(!is_ever_audited(b"$JS.hub.API.CONSUMER.RESET.S.C"));
     }
 }

@@ -327,11 +327,17 @@ fn figures_are_of_every_core() {
     }
 }
 
-#[test]
-fn a_log_that_failed_is_told() {
+/// With the stream `F`, whose log is the first.
+fn with_file_stream() -> Server {
     let log = Log::new(LogId(7), LogSettings::default());
     let mut server = Server::new(1, limits(1 << 20, 1 << 20), vec![log]);
     server.create("F", "file", -1);
+    server
+}
+
+#[test]
+fn a_log_that_failed_is_told() {
+    let mut server = with_file_stream();
     server.fail_log();
     let figures = server.figures(&FiguresQuery::Logs);
     let told = &figures[0].logs[0];
@@ -345,9 +351,7 @@ fn a_log_that_failed_is_told() {
 /// It must not be lost between here and gone: a create of its name would wait for ever.
 #[test]
 fn a_stream_that_can_not_be_deleted_is_still_there() {
-    let log = Log::new(LogId(7), LogSettings::default());
-    let mut server = Server::new(1, limits(1 << 20, 1 << 20), vec![log]);
-    server.create("F", "file", -1);
+    let mut server = with_file_stream();
     server.fail_log();
     server.settle();
     server.answers.clear();
@@ -361,9 +365,7 @@ fn a_stream_that_can_not_be_deleted_is_still_there() {
 /// Who waits is told, and who tries again must not hear that the message is there already.
 #[test]
 fn a_log_that_failed_refuses_what_it_lost_and_duplicates_of_it() {
-    let log = Log::new(LogId(7), LogSettings::default());
-    let mut server = Server::new(1, limits(1 << 20, 1 << 20), vec![log]);
-    server.create("F", "file", -1);
+    let mut server = with_file_stream();
     let headers = b"NATS/1.0\r\nNats-Msg-Id: x\r\n\r\n";
     assert_eq!(server.ask_with("F", headers, b"1"), "");
     server.fail_log();

@@ -169,6 +169,11 @@ impl<'a> Call<'a> {
         matches!(self, Self::Consumer { call: ConsumerCall::Reset, .. })
     }
 
+    /// Who listens to the audit hears of it: with the reference of every call but this.
+    pub fn is_audited(&self) -> bool {
+        !matches!(self, Self::Consumer { call: ConsumerCall::Reset, .. })
+    }
+
     /// The stream it is about, if it is about one that must exist.
     pub fn of_stream(&self) -> Option<&'a str> {
         match *self {
@@ -253,6 +258,19 @@ mod tests {
         ];
         for (subject, expected) in rows {
             assert_eq!(Call::parse(subject.as_bytes(), Some("hub")), expected, "{subject}");
+        }
+    }
+
+    #[test]
+    fn only_a_reset_is_never_audited() {
+        for (subject, is_audited) in [
+            ("$JS.API.CONSUMER.PAUSE.S.C", true),
+            ("$JS.API.CONSUMER.RESET.S.C", false),
+            ("$JS.hub.API.CONSUMER.RESET.S.C", false),
+            ("$JS.API.CONSUMER.CREATE.S.C.a.CONSUMER.RESET.b", true),
+        ] {
+            let call = Call::parse(subject.as_bytes(), Some("hub"));
+            assert_eq!(call.map(|call| call.is_audited()), Some(is_audited), "{subject}");
         }
     }
 }

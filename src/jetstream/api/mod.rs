@@ -23,7 +23,7 @@ mod serve;
 mod snapshots;
 mod stored;
 
-pub use call::API_PATTERNS;
+pub use call::{API_PATTERNS, Call};
 pub use front::Counts;
 pub use purges::{PurgeCall, Purges};
 pub use serve::error_of;

@@ -285,8 +285,7 @@ impl JetStream {
         }
         hosted.tell_filters();
         // With consumers the reference removes nothing now: each message goes when it is acknowledged.
-        let is_lonely = hosted.seats.iter().next().is_none();
-        if hosted.stream.config().retention != retention && is_lonely {
+        if hosted.stream.config().retention != retention && hosted.seats.len() == 0 {
             self.release_unwanted(slot, now, gate);
         }
         self.resubscribe(&before, slot);

@@ -1,5 +1,6 @@
 //! Messages that gave way to others inside the stream, the newest: consumers that delivered one
-//! learn from it that nobody needs to acknowledge that any more.
+//! learn from it that nobody needs to acknowledge that any more. It knows of no consumer, and not
+//! whether the log took the removal: who looks asks the store.
 
 use std::collections::VecDeque;
 

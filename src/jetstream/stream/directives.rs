@@ -5,9 +5,9 @@ use crate::jetstream::headers;
 
 const PREFIX: &[u8] = b"Nats-";
 
-/// The headers a stream obeys, as they stand in the block. An absent and an empty value are the
-/// same, but for a commit; of a repeated header the first one counts, even if it is empty; names
-/// match case and all.
+/// The headers a stream obeys, as they stand in the block. Of a repeated header the first one
+/// counts, even if it is empty; an absent and an empty value are the same, but for a batch's commit,
+/// a schedule's time zone and a rollup; names match case and all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Directives<'a> {
     pub msg_id: Option<&'a [u8]>,

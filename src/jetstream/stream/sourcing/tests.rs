@@ -372,6 +372,18 @@ fn whatever_comes_is_taken_or_dropped() {
     assert_eq!(desk.state().2, 0);
 }
 
+/// On disk, with the origin's first messages, all of one subject.
+fn drawn(config: &str, count: u64) -> Desk {
+    let mut desk = desk(config, true);
+    let mut round = desk.asked();
+    desk.grant(&round, 0);
+    for seq in 1..=count {
+        desk.deliver(&mut round, seq, "o.1", &[]);
+    }
+    desk.settle();
+    desk
+}
+
 /// Where the stream asks its origin to begin.
 fn begins_at(round: &Round) -> u64 {
     let body: serde_json::Value = serde_json::from_str(&round.request.payload).unwrap();
@@ -398,13 +410,7 @@ fn what_left_the_stream_is_not_drawn_again() {
     ];
     for (name, rule, leave) in rows {
         let config = format!(r#"{{"name":"S",{rule},"sources":[{{"name":"O"}}]}}"#);
-        let mut desk = desk(&config, true);
-        let mut round = desk.asked();
-        desk.grant(&round, 0);
-        for seq in 1..=4 {
-            desk.deliver(&mut round, seq, "o.1", &[]);
-        }
-        desk.settle();
+        let mut desk = drawn(&config, 4);
         leave(&mut desk);
         desk.settle();
         let _ = desk.requests();
@@ -427,13 +433,7 @@ fn purge(desk: &mut Desk, filter: &str) {
 #[test]
 fn what_is_displaced_by_the_next_is_drawn_once() {
     let config = r#"{"name":"S","max_msgs_per_subject":2,"sources":[{"name":"O"}]}"#;
-    let mut desk = desk(config, true);
-    let mut round = desk.asked();
-    desk.grant(&round, 0);
-    for seq in 1..=9 {
-        desk.deliver(&mut round, seq, "o.1", &[]);
-    }
-    desk.settle();
+    let mut desk = drawn(config, 9);
     desk.restart();
     assert_eq!(begins_at(&desk.asked()), 10);
 }
@@ -442,13 +442,7 @@ fn what_is_displaced_by_the_next_is_drawn_once() {
 #[test]
 fn what_is_acknowledged_at_once_after_a_restart_goes_when_it_was_read() {
     let config = r#"{"name":"S","retention":"workqueue","sources":[{"name":"O"}]}"#;
-    let mut desk = desk(config, true);
-    let mut round = desk.asked();
-    desk.grant(&round, 0);
-    for seq in 1..=4 {
-        desk.deliver(&mut round, seq, "o.1", &[]);
-    }
-    desk.settle();
+    let mut desk = drawn(config, 4);
     desk.reopen();
     let all: Vec<Seq> = (1..=4).map(Seq).collect();
     desk.with(|stream, ctx| stream.remove_acked(ctx, &all));
