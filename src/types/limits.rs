@@ -314,6 +314,8 @@ pub const JETSTREAM_POLL_MESSAGES: usize = 256;
 /// Bytes one consumer hands out, and a message more, before they are routed: only then is it seen
 /// what their receivers are owed.
 pub const JETSTREAM_POLL_BYTES: usize = 512 * 1024;
+/// A removal that the log refused, because it is behind or its disk is full, is tried again after it.
+pub const REMOVAL_RETRY_NS: u64 = 100 * MILLISECOND;
 /// Progress of consumers that nobody waits for is gathered for so long before it is written.
 pub const PROGRESS_GATHER_NS: u64 = 50 * MILLISECOND;
 /// Messages displaced inside a stream that it remembers: consumers further behind look through all

@@ -101,7 +101,9 @@ impl Stream {
             self.store.note_displaced(ctx.log.as_deref(), &ended);
             let log = ctx.log.as_deref_mut();
             let removed = self.store.delete(log, &ended, false, ctx.now.mono);
-            self.note(removed);
+            if self.must_wait(removed, ctx.now.mono) {
+                self.owe_removals(&ended);
+            }
         }
     }
 
@@ -147,8 +149,7 @@ impl Stream {
             false => {
                 self.keep_positions(ctx, end.previous());
                 let trimmed = self.store.trim(ctx.log.as_deref_mut(), end, ctx.now.mono);
-                self.note(trimmed);
-                Look::Done
+                if self.must_wait(trimmed, ctx.now.mono) { Look::Again } else { Look::Done }
             }
         };
         if let Look::Done = look {

@@ -14,7 +14,8 @@ use crate::jetstream::context::Context;
 use crate::jetstream::error::ApiError;
 use crate::jetstream::mutation::{self, Mutation};
 use crate::storage::{Lsn, Refusal, Seq};
-use crate::types::{Pattern, Subject};
+use crate::types::limits::REMOVAL_RETRY_NS;
+use crate::types::{Mono, Pattern, Subject};
 
 /// What a subject had before a message came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +45,12 @@ pub(super) struct Removals {
     messages: u64,
     bytes: u64,
     scratch: Vec<Seq>,
-    /// The log refused a removal, or the limits were lowered: all subjects are to be looked at.
+    /// Messages whose removal the log refused, or of which is still being read what they tell of
+    /// origins. Nothing else finds them again.
+    owed: Vec<Seq>,
+    /// When the log is asked again, which refused something.
+    retry_at: Option<Mono>,
+    /// The limits were lowered, or the stream was restored: all subjects are to be looked at.
     is_overdue: bool,
 }
 
@@ -217,8 +223,9 @@ impl Stream {
         }
         if end > first {
             self.keep_positions(ctx, end.previous());
-            // Refused, it is tried again with the next message.
-            let _ = self.store.give_way_below(ctx.log.as_deref_mut(), end, ctx.now.mono);
+            let removed = self.store.give_way_below(ctx.log.as_deref_mut(), end, ctx.now.mono);
+            // The limits find them again.
+            self.must_wait(removed, ctx.now.mono);
         }
     }
 
@@ -236,21 +243,25 @@ impl Stream {
             }
             let log = ctx.log.as_deref_mut();
             let now = ctx.now.mono;
-            match victim {
-                Victim::Message(seq, _) => seqs.push(seq),
+            let removed = match &victim {
+                Victim::Message(seq, _) => {
+                    seqs.push(*seq);
+                    continue;
+                }
                 Victim::Subject(subject) => {
                     let log = log.as_deref();
-                    seqs.extend(self.store.oldest_of(log, &subject, u64::MAX, at));
+                    seqs.extend(self.store.oldest_of(log, subject, u64::MAX, at));
+                    continue;
                 }
                 Victim::Pattern(pattern) => {
-                    let pattern = Pattern::parse(&pattern);
-                    let removed = self.store.purge(log, pattern, at, 0, now);
-                    self.note(removed.map(|(_, at)| at));
+                    let pattern = Pattern::parse(pattern);
+                    self.store.purge(log, pattern, at, 0, now).map(|(_, at)| at)
                 }
-                Victim::All => {
-                    let removed = self.store.give_way_below(log, at, now);
-                    self.note(removed);
-                }
+                Victim::All => self.store.give_way_below(log, at, now),
+            };
+            if self.must_wait(removed, now) {
+                self.removals.waiting.push_front((at, victim));
+                break;
             }
         }
         if !seqs.is_empty() {
@@ -266,12 +277,47 @@ impl Stream {
             self.keep_positions(ctx, newest);
         }
         let removed = self.store.give_way(ctx.log.as_deref_mut(), seqs, ctx.now.mono);
-        self.note(removed);
+        if self.must_wait(removed, ctx.now.mono) {
+            self.owe_removals(seqs);
+        }
     }
 
-    /// A removal that the log refuses is made up for when the limits are next applied in full.
-    pub(super) fn note(&mut self, removed: Result<Lsn, Refusal>) {
-        self.removals.is_overdue |= removed.is_err();
+    /// Whether the log refuses a removal for now, because it is behind or its disk is full. It is
+    /// asked again soon.
+    pub(super) fn must_wait(&mut self, removed: Result<Lsn, Refusal>, now: Mono) -> bool {
+        let must_wait = matches!(removed, Err(Refusal::Behind | Refusal::NoSpace));
+        if must_wait {
+            self.removals.retry_at = Some(now.plus(REMOVAL_RETRY_NS));
+        }
+        must_wait
+    }
+
+    /// These are still to be removed.
+    pub(super) fn owe_removals(&mut self, seqs: &[Seq]) {
+        self.removals.owed.extend_from_slice(seqs);
+    }
+
+    /// Messages wait to be removed that consumers were done with: what these write of themselves has
+    /// to come behind that in the log, or after a crash nobody knew that they are to go.
+    pub fn owes_removals(&self) -> bool {
+        !self.removals.owed.is_empty()
+    }
+
+    /// Asks the log again, if it is time.
+    pub(super) fn retry_removals(&mut self, ctx: &mut Context<'_>) {
+        if self.removals.retry_at.is_some_and(|at| at <= ctx.now.mono) {
+            self.removals.retry_at = None;
+            self.make_room(ctx);
+            self.remove_owed(ctx);
+        }
+    }
+
+    /// Removes what was owed.
+    pub(super) fn remove_owed(&mut self, ctx: &mut Context<'_>) {
+        let seqs = std::mem::take(&mut self.removals.owed);
+        if !seqs.is_empty() {
+            self.remove_acked(ctx, &seqs);
+        }
     }
 }
 
@@ -294,6 +340,11 @@ impl Removals {
             self.bytes += cost;
         }
         self.waiting.push_back((by, victim));
+    }
+
+    /// When what the log refused is tried again.
+    pub(super) fn retry_at(&self) -> Mono {
+        self.retry_at.unwrap_or(Mono::NEVER)
     }
 
     fn take_up_to(&mut self, by: Seq) -> Option<(Seq, Victim)> {

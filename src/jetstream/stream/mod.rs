@@ -287,6 +287,7 @@ impl Stream {
         self.fast.forget_idle(ctx.now.mono);
         self.poll(ctx);
         if self.recovery == Recovery::Done {
+            self.retry_removals(ctx);
             self.expire(ctx);
             self.obey_schedules(ctx);
             self.tick_sources(ctx);
@@ -300,7 +301,7 @@ impl Stream {
         let due =
             due.map_or(Mono::NEVER, |at| self.seen.mono.plus(at.saturating_sub(self.seen.wall.0)));
         let own = due.min(self.batches.due_at()).min(self.fast.due_at());
-        own.min(self.sources_due_at())
+        own.min(self.removals.retry_at()).min(self.sources_due_at())
     }
 
     /// Bytes of memory beside the log's.

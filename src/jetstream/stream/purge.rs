@@ -201,17 +201,20 @@ impl Stream {
 
     /// Messages that all consumers have done with (interest and work-queue retention).
     pub fn remove_acked(&mut self, ctx: &mut Context<'_>, seqs: &[Seq]) {
-        if self.defers_removal(seqs) {
-            return;
+        if self.reads_of_origins() || self.owes_removals() {
+            // They go with the others.
+            return self.owe_removals(seqs);
         }
         self.remove_victims(ctx, Seq(u64::MAX));
         if let Some(&newest) = seqs.iter().max() {
             self.keep_positions(ctx, newest);
         }
         let removed = self.store.delete(ctx.log.as_deref_mut(), seqs, false, ctx.now.mono);
-        // Refused: they stay, and the next acknowledgement or restart finds them done with.
         if let Ok(at) = removed {
             self.appended = at;
+        }
+        if self.must_wait(removed, ctx.now.mono) {
+            self.owe_removals(seqs);
         }
     }
 }

@@ -138,7 +138,7 @@ impl Stream {
         }
         self.expiry.look_again();
         self.make_room(ctx);
-        self.remove_deferred(ctx);
+        self.remove_owed(ctx);
         Stepped::On(Recovery::Done)
     }
 }

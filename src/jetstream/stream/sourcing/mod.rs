@@ -65,8 +65,6 @@ pub(super) struct Sourcing {
     told_of_former_by: Seq,
     /// When positions are to be written of which no message tells.
     write_at: Option<Mono>,
-    /// Messages that consumers were done with before it was read what they tell.
-    done_with: Vec<Seq>,
     /// Consumers that are no longer wanted.
     leaving: Vec<ApiRequest>,
     /// Where the last delivery was for; the next one is most likely for it too.
@@ -391,28 +389,10 @@ impl Stream {
         }
     }
 
-    /// True: what messages tell of origins is still being read. These go when that is done.
-    pub(super) fn defers_removal(&mut self, seqs: &[Seq]) -> bool {
-        let is_reading = !matches!(self.recovery, Recovery::Last | Recovery::Done)
-            && self.sourcing.unread_from().is_some();
-        if is_reading {
-            self.sourcing.done_with.extend_from_slice(seqs);
-        }
-        is_reading
-    }
-
-    /// Messages wait to be removed that consumers were done with: what these write of themselves has
-    /// to come behind that in the log, or after a crash nobody knew that they are to go.
-    pub fn owes_removals(&self) -> bool {
-        !self.sourcing.done_with.is_empty()
-    }
-
-    /// What was read of the messages is complete.
-    pub(super) fn remove_deferred(&mut self, ctx: &mut Context<'_>) {
-        let seqs = std::mem::take(&mut self.sourcing.done_with);
-        if !seqs.is_empty() {
-            self.remove_acked(ctx, &seqs);
-        }
+    /// What messages tell of origins is still being read: until then none may leave.
+    pub(super) fn reads_of_origins(&self) -> bool {
+        !matches!(self.recovery, Recovery::Last | Recovery::Done)
+            && self.sourcing.unread_from().is_some()
     }
 
     fn write_positions_in_time(&mut self, ctx: &mut Context<'_>) {

@@ -194,6 +194,35 @@ fn interest_retention_keeps_what_somebody_wants() {
     assert_eq!(desk.state(), (6, 5, 0, 0));
 }
 
+/// A disk that is behind: what consumers were done with goes as soon as the log takes that.
+#[test]
+fn a_removal_that_the_log_refuses_is_made_up_for() {
+    use crate::storage::Seq;
+    let mut desk = Desk::on_disk(r#"{"retention":"workqueue"}"#);
+    let mut last = 0;
+    loop {
+        desk.publish("s.1", "", &[], "x");
+        match desk.state().1 {
+            same if same == last => break,
+            stored => last = stored,
+        }
+    }
+    assert!(last > 1000, "the reserve for removals is smaller than what all of them take: {last}");
+    for seq in 1..=last {
+        desk.with(|stream, ctx| stream.remove_acked(ctx, &[Seq(seq)]));
+    }
+    assert!(desk.stream.owes_removals());
+    assert!(desk.state().2 > 0);
+    desk.settle();
+    desk.pass(SECOND);
+    assert!(!desk.stream.owes_removals());
+    // The publish that found no room waited, and was stored behind.
+    let left = |desk: &mut Desk| desk.messages().iter().map(|(seq, ..)| *seq).collect::<Vec<_>>();
+    assert_eq!(left(&mut desk), [last + 1]);
+    desk.crash();
+    assert_eq!(left(&mut desk), [last + 1]);
+}
+
 #[test]
 fn rollups() {
     let sub = [("Nats-Rollup", "sub")];
