@@ -286,8 +286,8 @@ impl Stream {
         self.abandon_idle(ctx);
         self.fast.forget_idle(ctx.now.mono);
         self.poll(ctx);
+        self.retry_removals(ctx);
         if self.recovery == Recovery::Done {
-            self.retry_removals(ctx);
             self.expire(ctx);
             self.obey_schedules(ctx);
             self.tick_sources(ctx);
