@@ -24,7 +24,7 @@ status=0
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 command_line >"$said" 2>&1 &
-(cd tests/compat/python && PYTHONDONTWRITEBYTECODE=1 ../../../.cache/venv/bin/python -m pytest -n auto --dist worksteal) || status=1
+(cd tests/compat/python && PYTHONDONTWRITEBYTECODE=1 ../../../.cache/venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal) || status=1
 wait $! || status=1
 cat "$said"
 exit $status
